@@ -1,0 +1,42 @@
+# Each target sets up what it needs: a virtual environment in .venv with the pinned packages.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt run bench
+
+help:            ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+
+$(VENV)/run.stamp: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/dev.stamp   ## a registry day on the embedded stand-ins, told in the terminal
+	@$(BIN)/python -m poller demo
+
+test: $(VENV)/dev.stamp   ## the tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev.stamp  ## what CI runs: format, lint, types, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+fmt: $(VENV)/dev.stamp    ## put the code into its format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+run: $(VENV)/run.stamp    ## the daemon, with ./conf.toml
+	$(BIN)/python -m poller run
+
+bench: $(VENV)/dev.stamp  ## the benchmarks, as ratios measured in one run
+	$(BIN)/python -m bench

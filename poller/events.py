@@ -1,0 +1,214 @@
+"""The vocabulary: what happened in Harbor, in the words of Harbor's own webhooks.
+
+The shapes are those of Harbor's Default webhook payload; the facts behind them were read off
+recorded webhooks of Harbor 2.8.6, 2.12.4 and 2.16-dev. This module imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self
+
+ANONYMOUS = "anonymous"  # the audit log's word for a caller without a name; webhooks say ""
+
+
+class EventType(StrEnum):
+    """Harbor's webhook words first; below them what only the audit log tells, in words of our own."""
+
+    PUSH_ARTIFACT = "PUSH_ARTIFACT"
+    PULL_ARTIFACT = "PULL_ARTIFACT"
+    DELETE_ARTIFACT = "DELETE_ARTIFACT"
+    SCANNING_COMPLETED = "SCANNING_COMPLETED"
+    SCANNING_STOPPED = "SCANNING_STOPPED"
+    SCANNING_FAILED = "SCANNING_FAILED"
+
+    TAG_CREATED = "TAG_CREATED"
+    TAG_DELETED = "TAG_DELETED"
+    REPOSITORY_DELETED = "REPOSITORY_DELETED"
+    PROJECT_CREATED = "PROJECT_CREATED"
+    PROJECT_UPDATED = "PROJECT_UPDATED"
+    PROJECT_DELETED = "PROJECT_DELETED"
+    ROBOT_CREATED = "ROBOT_CREATED"
+    ROBOT_DELETED = "ROBOT_DELETED"
+    USER_CREATED = "USER_CREATED"
+    USER_UPDATED = "USER_UPDATED"
+    USER_DELETED = "USER_DELETED"
+    MEMBER_CREATED = "MEMBER_CREATED"
+    MEMBER_UPDATED = "MEMBER_UPDATED"
+    MEMBER_DELETED = "MEMBER_DELETED"
+    LOGIN = "LOGIN"
+    LOGIN_REFUSED = "LOGIN_REFUSED"
+    LOGOUT = "LOGOUT"
+    CONFIGURATION_CHANGED = "CONFIGURATION_CHANGED"
+    NOT_UNDERSTOOD = "NOT_UNDERSTOOD"
+
+
+WEBHOOK_TYPES = frozenset(
+    {
+        EventType.PUSH_ARTIFACT,
+        EventType.PULL_ARTIFACT,
+        EventType.DELETE_ARTIFACT,
+        EventType.SCANNING_COMPLETED,
+        EventType.SCANNING_STOPPED,
+        EventType.SCANNING_FAILED,
+    }
+)
+"""What Harbor has a webhook for, and what is told unless `[events]` says otherwise."""
+
+SCAN_TYPES = frozenset({EventType.SCANNING_COMPLETED, EventType.SCANNING_STOPPED, EventType.SCANNING_FAILED})
+
+
+class Source(StrEnum):
+    """Where an event was found. The two audit tables number their rows independently, so ids collide."""
+
+    OLD_LOG = "audit_log"  # /audit-logs, up to Harbor 2.12
+    NEW_LOG = "audit_log_ext"  # /auditlog-exts, Harbor 2.13 and later
+    SCAN = "scan"  # an artifact's scan overview
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository as webhooks describe it. None means: could not be found out."""
+
+    full_name: str
+    is_public: bool | None = None
+    created_at: datetime | None = None
+
+    @property
+    def namespace(self) -> str:
+        return self.full_name.partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """Everything after the first slash."""
+        return self.full_name.partition("/")[2]
+
+    def to_webhook(self) -> dict[str, Any]:
+        answer: dict[str, Any] = {
+            "name": self.name,
+            "namespace": self.namespace,
+            "repo_full_name": self.full_name,
+        }
+        if self.created_at is not None:
+            answer["date_created"] = int(self.created_at.timestamp())
+        if self.is_public is not None:
+            answer["repo_type"] = "public" if self.is_public else "private"
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A scan's outcome. `overview` is the webhook's `scan_overview`: {mime type: report summary}."""
+
+    overview: Mapping[str, Mapping[str, Any]]
+    scan_type: str | None = "vulnerability"  # the webhook has it since Harbor 2.11
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        """The first report summary: report_id, scan_status, severity, duration (s), summary, scanner, times."""
+        return next(iter(self.overview.values()), {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened, with exactly the information of Harbor's webhook.
+
+    `occurred_at` is UTC with the audit log's milliseconds. `source` and `source_id` say which row told it
+    (a scan's `source_id` is 0). `subject` is what a row names that is no artifact: a robot, user, project.
+    """
+
+    type: EventType
+    occurred_at: datetime
+    operator: str
+    source: Source
+    source_id: int
+    registry: str = ""  # host[:port] of the registry, without scheme
+    repository: Repository | None = None
+    tag: str | None = None
+    digest: str | None = None
+    subject: str = ""
+    scan: Scan | None = None
+
+    @property
+    def key(self) -> str:
+        """What makes an event the same event, within one Harbor.
+
+        Ids collide between the two tables and come again after a restored database, so the time belongs
+        to the key; names do not, because Harbor rewrites them when a user is deleted (GDPR).
+        """
+        if self.scan is not None:
+            report = self.scan.report
+            where = self.repository.full_name if self.repository else ""
+            return f"{self.source}:{where}@{self.digest}:{report.get('report_id')}:{report.get('scan_status')}"
+        return row_key(self.source, self.source_id, self.occurred_at)
+
+    @property
+    def occur_at(self) -> int:
+        """Epoch seconds, cut, as in the webhook."""
+        return int(self.occurred_at.timestamp())
+
+    @property
+    def reference(self) -> str | None:
+        """The tag, or the digest of what has no tag: Harbor puts that into the tag field."""
+        return self.tag or self.digest
+
+    @property
+    def resource_url(self) -> str | None:
+        if self.repository is None or not self.reference:
+            return None
+        mark = ":" if self.tag else "@"
+        return f"{self.registry}/{self.repository.full_name}{mark}{self.reference}"
+
+    def to_webhook(self) -> dict[str, Any]:
+        """The JSON of Harbor's Default webhook payload for this event."""
+        return {
+            "type": str(self.type),
+            "occur_at": self.occur_at,
+            "operator": "" if self.operator == ANONYMOUS else self.operator,
+            "event_data": self._event_data(),
+        }
+
+    def _event_data(self) -> dict[str, Any]:
+        answer: dict[str, Any] = {}
+        if self.reference:
+            answer["resources"] = [self._resource()]
+        if self.repository is not None:
+            answer["repository"] = self.repository.to_webhook()
+        if self.scan is not None and self.scan.scan_type is not None:
+            answer["scan"] = {"scan_type": self.scan.scan_type}
+        if self.subject:
+            answer["custom_attributes"] = {"resource": self.subject}
+        return answer
+
+    def _resource(self) -> dict[str, Any]:
+        is_scan = self.scan is not None  # scan webhooks leave the tag out where there is none
+        tag = self.tag if is_scan else self.reference
+        resource = {"digest": self.digest, "tag": tag, "resource_url": self.resource_url}
+        answer: dict[str, Any] = {name: value for name, value in resource.items() if value}
+        if self.scan is not None:
+            answer["scan_overview"] = {mime: dict(report) for mime, report in self.scan.overview.items()}
+        return answer
+
+    @classmethod
+    def example(cls, **changes: Any) -> Self:
+        """A push of `team/app:1.27`, changed as asked: for `preview` and the tests."""
+        facts: dict[str, Any] = {
+            "type": EventType.PUSH_ARTIFACT,
+            "occurred_at": datetime(2026, 11, 24, 12, 0, 0, 123000, UTC),
+            "operator": "ann",
+            "source": Source.NEW_LOG,
+            "source_id": 1,
+            "registry": "harbor.example.com",
+            "repository": Repository("team/app", is_public=False, created_at=datetime(2026, 11, 1, tzinfo=UTC)),
+            "tag": "1.27",
+            "digest": "sha256:" + "50bd" * 16,
+        }
+        return cls(**(facts | changes))
+
+
+def row_key(source: Source, row_id: int, op_time: datetime) -> str:
+    """The identity of an audit row within one Harbor: table, id and time."""
+    return f"{source}:{row_id}:{op_time.astimezone(UTC).isoformat(timespec='milliseconds')}"
