@@ -1,0 +1,31 @@
+"""The state database: what was seen, what was told, how far we read."""
+
+from state.records import (
+    Counts,
+    Coverage,
+    Cursor,
+    DeliveryRecord,
+    DeliveryState,
+    Due,
+    Lease,
+    Mode,
+    RouteState,
+    Seen,
+    Telling,
+)
+from state.store import Store
+
+__all__ = [
+    "Counts",
+    "Coverage",
+    "Cursor",
+    "DeliveryRecord",
+    "DeliveryState",
+    "Due",
+    "Lease",
+    "Mode",
+    "RouteState",
+    "Seen",
+    "Store",
+    "Telling",
+]

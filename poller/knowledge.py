@@ -1,0 +1,132 @@
+"""What is remembered of a registry between polls: which tag points at which digest, and repositories' facts.
+
+A deletion names only a digest while its webhook names a tag, and before Harbor 2.13 a push names only a
+tag: both follow from what earlier rows and look-ups said. Pure; the state stores and loads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+SAME_DELETION = timedelta(seconds=2)
+"""Deleting a repository writes its rows within milliseconds of each other, in any order."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagFact:
+    """A tag pointed at `digest` since `at`. No digest: it points at nothing that is known."""
+
+    repository: str
+    tag: str
+    digest: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryFact:
+    name: str
+    created_at: datetime | None
+    deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectFact:
+    name: str
+    is_public: bool | None
+    checked_at: datetime
+
+
+@dataclass(slots=True)
+class Knowledge:
+    """Facts as they stood after the last row that was understood, and what has changed since they were loaded."""
+
+    tags: dict[tuple[str, str], TagFact] = field(default_factory=dict)
+    repositories: dict[str, RepositoryFact] = field(default_factory=dict)
+    projects: dict[str, ProjectFact] = field(default_factory=dict)
+    changed_tags: dict[tuple[str, str], TagFact] = field(default_factory=dict)
+    changed_repositories: dict[str, RepositoryFact] = field(default_factory=dict)
+    changed_projects: dict[str, ProjectFact] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        tags: Iterable[TagFact] = (),
+        repositories: Iterable[RepositoryFact] = (),
+        projects: Iterable[ProjectFact] = (),
+    ) -> Knowledge:
+        return cls(
+            {(fact.repository, fact.tag): fact for fact in tags},
+            {fact.name: fact for fact in repositories},
+            {fact.name: fact for fact in projects},
+        )
+
+    def digest_of(self, repository: str, tag: str) -> str | None:
+        fact = self.tags.get((repository, tag))
+        return fact.digest if fact else None
+
+    def newest_tag_of(self, repository: str, digest: str) -> str | None:
+        """Of several tags the one pushed last, as Harbor's webhook of a deletion does."""
+        facts = [f for f in self.tags.values() if f.repository == repository and f.digest == digest]
+        return max(facts, key=lambda fact: fact.at).tag if facts else None
+
+    def tag_points_at(self, repository: str, tag: str, digest: str | None, at: datetime) -> None:
+        """Learn where a tag points; None: it is gone, or points at something unknown."""
+        known = self.tags.get((repository, tag))
+        if known is not None and known.at > at:
+            return  # a late row; what is known is newer
+        fact = TagFact(repository, tag, digest, at)
+        self.tags[repository, tag] = self.changed_tags[repository, tag] = fact
+
+    def tag_seen_at(self, repository: str, tag: str, digest: str) -> None:
+        """Learn from a pull, which tells where a tag points but not since when."""
+        if self.digest_of(repository, tag) != digest:
+            known = self.tags.get((repository, tag))
+            self.tag_points_at(repository, tag, digest, known.at if known else LONG_AGO)
+
+    def artifact_deleted(self, repository: str, digest: str, at: datetime) -> None:
+        for fact in [f for f in self.tags.values() if f.repository == repository and f.digest == digest]:
+            self.tag_points_at(repository, fact.tag, None, at)
+
+    def repository_created(self, name: str, created_at: datetime) -> None:
+        self._set_repository(RepositoryFact(name, created_at))
+
+    def repository_deleted(self, name: str, at: datetime) -> None:
+        self._set_repository(RepositoryFact(name, None, at))
+
+    def was_deleted_with_its_repository(self, name: str, at: datetime) -> bool:
+        fact = self.repositories.get(name)
+        return fact is not None and fact.deleted_at is not None and abs(fact.deleted_at - at) <= SAME_DELETION
+
+    def created_at(self, name: str) -> datetime | None:
+        fact = self.repositories.get(name)
+        return fact.created_at if fact else None
+
+    def is_public(self, project: str, *, not_before: datetime = LONG_AGO) -> bool | None:
+        fact = self.projects.get(project)
+        return fact.is_public if fact and fact.checked_at >= not_before else None
+
+    def project_checked(self, name: str, is_public: bool | None, at: datetime) -> None:
+        fact = ProjectFact(name, is_public, at)
+        self.projects[name] = self.changed_projects[name] = fact
+
+    def changes(self) -> Changes:
+        return Changes(
+            tuple(self.changed_tags.values()),
+            tuple(self.changed_repositories.values()),
+            tuple(self.changed_projects.values()),
+        )
+
+    def _set_repository(self, fact: RepositoryFact) -> None:
+        self.repositories[fact.name] = self.changed_repositories[fact.name] = fact
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What has been learnt, to be stored together with the events that taught it."""
+
+    tags: tuple[TagFact, ...] = ()
+    repositories: tuple[RepositoryFact, ...] = ()
+    projects: tuple[ProjectFact, ...] = ()

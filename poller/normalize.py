@@ -1,0 +1,153 @@
+"""Audit rows to events: pure functions over both generations of Harbor's audit log.
+
+Two stages. `read` takes a row apart: what does it say by itself? `complete` joins that with facts that the
+row does not hold (digest, tag of a deletion, the repository's type and age) to the event of the webhook.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from poller.events import Event, EventType, Repository, Source
+from poller.rows import AuditRow
+
+_DIGEST = re.compile(r"(?:@|:)((?:sha256|sha512):[0-9a-fA-F]{32,128})$")
+_UUID1 = r"[0-9a-f]{8}-[0-9a-f]{4}-1[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
+_SCANNER = re.compile(rf"\+.+-{_UUID1}$|^robot\${_UUID1}$")
+
+_TYPES: dict[tuple[str, str], EventType] = {
+    ("create", "artifact"): EventType.PUSH_ARTIFACT,
+    ("pull", "artifact"): EventType.PULL_ARTIFACT,
+    ("delete", "artifact"): EventType.DELETE_ARTIFACT,
+    ("create", "tag"): EventType.TAG_CREATED,
+    ("delete", "tag"): EventType.TAG_DELETED,
+    ("delete", "repository"): EventType.REPOSITORY_DELETED,
+    ("create", "project"): EventType.PROJECT_CREATED,
+    ("update", "project"): EventType.PROJECT_UPDATED,
+    ("delete", "project"): EventType.PROJECT_DELETED,
+    ("create", "robot"): EventType.ROBOT_CREATED,
+    ("delete", "robot"): EventType.ROBOT_DELETED,
+    ("create", "user"): EventType.USER_CREATED,
+    ("update", "user"): EventType.USER_UPDATED,
+    ("delete", "user"): EventType.USER_DELETED,
+    ("create", "member"): EventType.MEMBER_CREATED,
+    ("update", "member"): EventType.MEMBER_UPDATED,
+    ("delete", "member"): EventType.MEMBER_DELETED,
+    ("login", "user"): EventType.LOGIN,
+    ("logout", "user"): EventType.LOGOUT,
+    ("update", "configuration"): EventType.CONFIGURATION_CHANGED,
+}
+_WITH_REFERENCE = frozenset(
+    {
+        EventType.PUSH_ARTIFACT,
+        EventType.PULL_ARTIFACT,
+        EventType.DELETE_ARTIFACT,
+        EventType.TAG_CREATED,
+        EventType.TAG_DELETED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one audit row says by itself."""
+
+    row: AuditRow
+    type: EventType
+    repository: str | None = None
+    tag: str | None = None
+    digest: str | None = None
+    subject: str = ""
+
+    @property
+    def project(self) -> str:
+        """The project that the row is about: derived from the resource, rows do not carry it."""
+        return (self.repository or self.row.project or "").partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a row does not say: remembered or looked up. None: could not be found out."""
+
+    registry: str = ""
+    repository: Repository | None = None
+    tag: str | None = None
+    digest: str | None = None
+
+
+def read(row: AuditRow) -> Entry:
+    """Take a row apart. A row that cannot be understood is an entry too, and says so."""
+    kind = _TYPES.get((row.operation, row.resource_type))
+    if kind is None:
+        return _not_understood(row)
+    if kind in _WITH_REFERENCE:
+        return _read_reference(row, kind)
+    if kind is EventType.REPOSITORY_DELETED:
+        return Entry(row, kind, repository=row.resource) if "/" in row.resource else _not_understood(row)
+    if kind is EventType.LOGIN and not row.operation_result:
+        kind = EventType.LOGIN_REFUSED
+    return Entry(row, kind, subject=row.resource)
+
+
+def complete(entry: Entry, facts: Facts) -> Event:
+    """Join a row and the facts it lacks to the event that Harbor's webhook would have told."""
+    return Event(
+        type=entry.type,
+        occurred_at=entry.row.op_time,
+        operator=entry.row.username,
+        source=entry.row.table,
+        source_id=entry.row.id,
+        registry=facts.registry,
+        repository=facts.repository or (Repository(entry.repository) if entry.repository else None),
+        tag=entry.tag or facts.tag,
+        digest=entry.digest or facts.digest,
+        subject=entry.subject,
+    )
+
+
+def split_resource(resource: str) -> tuple[str, str | None, str | None]:
+    """`project/repo:tag`, `project/repo@digest`, or up to Harbor 2.10 `project/repo:sha256:…`.
+
+    Returns repository, tag, digest. The digest is cut off first: before 2.11 it stands behind a colon too.
+    """
+    digest = _DIGEST.search(resource)
+    if digest:
+        return resource[: digest.start()], None, digest[1]
+    repository, colon, tag = resource.rpartition(":")
+    if not colon or "/" in tag:
+        return resource, None, None
+    return repository, tag, None
+
+
+def is_scanner(name: str) -> bool:
+    """Whether a user name is that of a scanner's throw-away robot.
+
+    Its certain part is the version-1 UUID at the end; prefix and scanner name differ from site to site
+    (and there was no prefix before Harbor 2.8).
+    """
+    return _SCANNER.search(name) is not None
+
+
+def unneeded_operations(wanted: frozenset[EventType], scans_wanted: bool) -> frozenset[str]:
+    """Operations whose rows nobody wants. Only pulls are worth leaving out: they are most of a busy log."""
+    return frozenset() if EventType.PULL_ARTIFACT in wanted or scans_wanted else frozenset({"pull"})
+
+
+def known_operations() -> frozenset[str]:
+    return frozenset(operation for operation, _ in _TYPES)
+
+
+def _read_reference(row: AuditRow, kind: EventType) -> Entry:
+    repository, tag, digest = split_resource(row.resource)
+    if "/" not in repository or not (tag or digest):
+        return _not_understood(row)
+    if digest is None and row.table is Source.NEW_LOG:
+        described = _DIGEST.search(row.operation_description)
+        digest = described[1] if described else None
+    return Entry(row, kind, repository, tag, digest)
+
+
+def _not_understood(row: AuditRow) -> Entry:
+    said = " ".join(filter(None, (row.operation, row.resource_type, row.resource)))
+    return Entry(row, EventType.NOT_UNDERSTOOD, subject=said or row.raw)

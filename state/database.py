@@ -1,0 +1,132 @@
+"""Opening the database: the engine, SQLite's manners, migrations, and the one exception border."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+
+from poller.errors import PollerError, StateBusy, StateError
+
+BUSY_SECONDS = 15
+_BUSY_WORDS = (
+    "locked",
+    "busy",
+    "connection",
+    "timeout",
+    "could not connect",
+    "shutting down",
+    "starting up",
+    "terminat",
+)
+
+
+@contextmanager
+def border(where: str) -> Iterator[None]:
+    """Turn SQLAlchemy's exceptions into ours. Statements and their values do not cross."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise _ours(error, where) from None
+
+
+def _ours(error: Exception, where: str) -> PollerError:
+    cause = str(error.orig) if isinstance(error, DBAPIError) else type(error).__name__
+    first_line = (cause.splitlines() or [""])[0]
+    if isinstance(error, OperationalError) and any(word in cause.lower() for word in _BUSY_WORDS):
+        return StateBusy(f"the state database {where} does not answer: {first_line}")
+    return StateError(f"the state database {where} cannot be used: {first_line}")
+
+
+def open_engine(url: str) -> Engine:
+    """An engine whose schema is at this program's version.
+
+    Raises StateError for what is no database, cannot be written, or comes from a newer version;
+    StateBusy when the server does not answer.
+    """
+    parsed = make_url(url)
+    where = display(parsed)
+    _check_path(parsed, where)
+    engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _server(parsed)
+    with border(where):
+        _migrate(engine, where)
+    return engine
+
+
+def display(url: URL) -> str:
+    return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+
+
+def begin(engine: Engine) -> Any:
+    """A transaction that writes. On SQLite it takes the write lock at once, so that it cannot deadlock."""
+    return engine.execution_options(writes=True).begin()
+
+
+def _check_path(url: URL, where: str) -> None:
+    if url.get_backend_name() != "sqlite":
+        return
+    path = Path(where)
+    if path.is_dir():
+        raise StateError(f"[state] url: {where} is a directory; name a file in it, such as {where}/state.db")
+    if not path.parent.is_dir():
+        raise StateError(f"[state] url: the directory {path.parent} does not exist; create it or name another")
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = sqlalchemy.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # BEGIN is ours: see `start`
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+
+    @event.listens_for(engine, "begin")
+    def start(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _server(url: URL) -> Engine:
+    return sqlalchemy.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": BUSY_SECONDS})
+
+
+def _migrate(engine: Engine, where: str) -> None:
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    scripts = ScriptDirectory.from_config(config)
+    with engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+        strangers = current is None and sqlalchemy.inspect(connection).get_table_names()
+    if strangers:
+        raise StateError(f"the database {where} holds tables of something else; name an empty one in [state] url")
+    known = {script.revision for script in scripts.walk_revisions()}
+    if current is not None and current not in known:
+        raise StateError(
+            f"the state database {where} was written by a newer version of harbor-poller (schema {current}); "
+            "upgrade harbor-poller, or name another database in [state] url"
+        )
+    if current != scripts.get_current_head():
+        _upgrade(engine, config)
+
+
+def _upgrade(engine: Engine, config: AlembicConfig) -> None:
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            connection.connection.driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr] # a pooled connection has a driver's
+    with begin(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

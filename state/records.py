@@ -1,0 +1,131 @@
+"""What goes into the state and what comes out of it: plain values, no SQL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from poller.events import Event
+
+
+class DeliveryState(StrEnum):
+    """Every event ends in exactly one of these per route."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    FOLDED = "folded"  # told as part of another message
+    REFUSED = "refused"  # Telegram will never take it
+    OFF = "off"  # not to be told; the reason names the setting
+
+
+class Mode(StrEnum):
+    """How a pending event may be told."""
+
+    AUTO = "auto"  # singly while there is room, otherwise in a digest
+    SINGLE = "single"
+    DIGEST = "digest"
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """An event and what is to become of it on the route."""
+
+    event: Event
+    state: DeliveryState
+    reason: str = ""
+    mode: Mode = Mode.AUTO
+    since: datetime | None = None  # None: the moment at which it is recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far one audit log has been read.
+
+    `row_id`/`op_time`: the newest row seen; with its time it is the witness that the log is still the same.
+    Rows up to `floor_id`, or before `since`, are from before the first run and are never told.
+    """
+
+    log: str
+    row_id: int
+    op_time: datetime | None
+    floor_id: int
+    since: datetime | None
+    polled_at: datetime
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """A line of the coverage ledger: what was read when, and what came of it. `error`: why nothing was covered."""
+
+    log: str
+    covered_from: datetime
+    covered_to: datetime
+    rows: int = 0
+    new: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+    polls: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A pending delivery."""
+
+    id: int
+    event: Event
+    mode: Mode
+    since: datetime
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class RouteState:
+    """What Telegram made us learn about a chat."""
+
+    name: str
+    chat_id: str
+    thread_id: int | None
+    moved_to: int | None = None
+    topic_lost: bool = False
+    blocked_until: datetime | None = None
+    reason: str = ""
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    route: str
+    state: DeliveryState
+    reason: str
+    chat_id: str | None
+    message_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A recorded event, as `events` shows it."""
+
+    event: Event
+    seen_at: datetime
+    deliveries: tuple[DeliveryRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    pending: int
+    oldest_pending: datetime | None
+    sent: int
+    folded: int
+    refused: int
+    off: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who works on this database, and until when that is certain."""
+
+    owner: str
+    acquired_at: datetime
+    expires_at: datetime

@@ -1,0 +1,198 @@
+"""The tables. Times are UTC; the names of columns are the words of `poller.events`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware UTC time; SQLite keeps no zone, so it is put back on the way out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 -- SQLAlchemy's signature
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 -- SQLAlchemy's signature
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an INTEGER PRIMARY KEY
+
+
+def _harbor(**options: Any) -> Column[Any]:
+    return Column("harbor_id", Id, ForeignKey("harbors.id"), nullable=False, **options)
+
+
+harbors = Table(
+    "harbors",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("url", String(1024), nullable=False, unique=True),
+    Column("registry", String(512), nullable=False, server_default=""),
+    Column("detected", JSON),  # the live audit log and the account's reach, as the client found them
+    Column("detected_at", UtcTime),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _harbor(),
+    Column("key", String(700), nullable=False),
+    Column("type", String(40), nullable=False),
+    Column("occurred_at", UtcTime, nullable=False),
+    Column("seen_at", UtcTime, nullable=False),
+    Column("source", String(20), nullable=False),
+    Column("source_id", BigInteger, nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("repository", Text),
+    Column("is_public", Boolean),
+    Column("repository_created_at", UtcTime),
+    Column("tag", Text),
+    Column("digest", Text),
+    Column("subject", Text, nullable=False),
+    Column("scan_type", String(40)),
+    Column("scan_overview", JSON(none_as_null=True)),
+    UniqueConstraint("harbor_id", "key"),
+    Index("ix_events_recent_rows", "harbor_id", "source", "source_id"),
+    Index("ix_events_occurred_at", "occurred_at"),
+)
+
+PENDING, SENT, FOLDED, REFUSED, OFF = "pending", "sent", "folded", "refused", "off"
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("event_id", Id, ForeignKey("events.id", ondelete="CASCADE"), nullable=False),
+    Column("route", String(60), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("mode", String(10), nullable=False, server_default="auto"),
+    Column("since", UtcTime, nullable=False),  # from when on it could have been told
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("finished_at", UtcTime),
+    Column("chat_id", String(80)),
+    Column("message_id", BigInteger),
+    UniqueConstraint("event_id", "route"),
+    Index(
+        "ix_deliveries_pending",
+        "route",
+        "id",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index("ix_deliveries_finished", "chat_id", "finished_at"),
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    _harbor(primary_key=True),
+    Column("log", String(300), primary_key=True),  # the table, with "/project" behind it where one is read alone
+    Column("row_id", BigInteger, nullable=False),
+    Column("op_time", UtcTime),
+    Column("floor_id", BigInteger, nullable=False),
+    Column("since", UtcTime),
+    Column("polled_at", UtcTime, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+)
+
+polls = Table(
+    "polls",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _harbor(),
+    Column("log", String(600), nullable=False),
+    Column("covered_from", UtcTime, nullable=False),
+    Column("covered_to", UtcTime, nullable=False),
+    Column("polls", Integer, nullable=False, server_default="1"),
+    Column("rows", Integer, nullable=False),
+    Column("new", Integer, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    Column("error", Text),
+    Index("ix_polls_log", "harbor_id", "log", "covered_from"),
+)
+
+known_tags = Table(
+    "known_tags",
+    metadata,
+    _harbor(primary_key=True),
+    Column("repository", String(512), primary_key=True),
+    Column("tag", String(256), primary_key=True),
+    Column("digest", String(160)),
+    Column("at", UtcTime, nullable=False),
+)
+
+known_repositories = Table(
+    "known_repositories",
+    metadata,
+    _harbor(primary_key=True),
+    Column("name", String(512), primary_key=True),
+    Column("created_at", UtcTime),
+    Column("deleted_at", UtcTime),
+)
+
+known_projects = Table(
+    "known_projects",
+    metadata,
+    _harbor(primary_key=True),
+    Column("name", String(300), primary_key=True),
+    Column("is_public", Boolean),
+    Column("checked_at", UtcTime, nullable=False),
+)
+
+routes = Table(
+    "routes",
+    metadata,
+    Column("name", String(60), primary_key=True),
+    Column("chat_id", String(80), nullable=False),  # as configured: what follows is forgotten when it changes
+    Column("thread_id", BigInteger),
+    Column("moved_to", BigInteger),
+    Column("topic_lost", Boolean, nullable=False, server_default=text("false")),
+    Column("blocked_until", UtcTime),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("failures", Integer, nullable=False, server_default="0"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(60), primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("acquired_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+)

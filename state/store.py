@@ -1,0 +1,500 @@
+"""The state: every SQL statement of the product, behind one exception border."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, and_, delete, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from poller.events import Event, EventType, Repository, Scan, Source
+from poller.knowledge import SAME_DELETION, Changes, Knowledge, ProjectFact, RepositoryFact, TagFact
+from state import database
+from state import schema as t
+from state.records import (
+    Counts,
+    Coverage,
+    Cursor,
+    DeliveryRecord,
+    DeliveryState,
+    Due,
+    Lease,
+    Mode,
+    RouteState,
+    Seen,
+    Telling,
+)
+
+LEASE = "poller"
+_PRUNED_AT_ONCE = 5000
+
+
+class Store:
+    """The state of one Harbor in one database. Raises StateBusy and StateError, nothing else."""
+
+    def __init__(self, engine: Engine, harbor_url: str, route: str) -> None:
+        self._engine = engine
+        self._where = database.display(engine.url)
+        self._route = route
+        with self._writing() as connection:
+            self._harbor_id = self._own_harbor(connection, harbor_url)
+
+    @classmethod
+    def open(cls, url: str, harbor_url: str, route: str) -> Store:
+        """Open the database and bring its schema up to date.
+
+        `harbor_url` tells the state of several Harbors apart; `route` is the name of the chat to tell.
+        """
+        return cls(database.open_engine(url), harbor_url, route)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # -- reading the audit log ------------------------------------------------------------------
+
+    def cursors(self) -> dict[str, Cursor]:
+        with self._reading() as connection:
+            rows = connection.execute(select(t.cursors).where(t.cursors.c.harbor_id == self._harbor_id))
+            return {row.log: Cursor(**_without(row, "harbor_id")) for row in rows}
+
+    def save_cursor(self, cursor: Cursor) -> None:
+        with self._writing() as connection:
+            self._save_cursor(connection, cursor)
+
+    def known_keys(self, keys: Collection[str]) -> frozenset[str]:
+        """Those of the keys whose events are recorded already."""
+        query = select(t.events.c.key).where(t.events.c.harbor_id == self._harbor_id, t.events.c.key.in_(keys))
+        with self._reading() as connection:
+            return frozenset(connection.scalars(query))
+
+    def recent_ids(self, source: Source, *, seen_since: datetime, up_to: int, most: int) -> tuple[int, ...]:
+        """Ids of the rows first seen since then, ascending, the newest `most` of them."""
+        query = (
+            select(t.events.c.source_id)
+            .where(
+                t.events.c.harbor_id == self._harbor_id,
+                t.events.c.source == source,
+                t.events.c.source_id <= up_to,
+                t.events.c.seen_at >= seen_since,
+            )
+            .order_by(t.events.c.source_id.desc())
+            .limit(most)
+        )
+        with self._reading() as connection:
+            return tuple(reversed(connection.scalars(query).all()))
+
+    def record(
+        self,
+        tellings: Sequence[Telling],
+        *,
+        now: datetime,
+        cursor: Cursor | None = None,
+        coverage: Coverage | None = None,
+        learnt: Changes | None = None,
+    ) -> int:
+        """Write events, what is to become of them, how far we read and what was learnt: in one transaction.
+
+        An event that is known already is left alone. Returns how many were new.
+        """
+        with self._writing() as connection:
+            new = sum(self._record_one(connection, telling, now) for telling in tellings)
+            if learnt is not None:
+                self._learn(connection, learnt)
+            if cursor is not None:
+                self._save_cursor(connection, cursor)
+            if coverage is not None:
+                self._cover(connection, coverage)
+            return new
+
+    def cover(self, coverage: Coverage) -> None:
+        with self._writing() as connection:
+            self._cover(connection, coverage)
+
+    def is_covered(self, log: str, start: datetime, end: datetime) -> bool:
+        """Whether exactly this closed window was read to its end before."""
+        query = select(func.count()).where(
+            t.polls.c.harbor_id == self._harbor_id,
+            t.polls.c.log == log,
+            t.polls.c.covered_from == start,
+            t.polls.c.covered_to == end,
+            t.polls.c.error.is_(None),
+        )
+        with self._reading() as connection:
+            return bool(connection.scalar(query))
+
+    def ledger(self, *, since: datetime) -> tuple[Coverage, ...]:
+        query = (
+            select(t.polls)
+            .where(t.polls.c.harbor_id == self._harbor_id, t.polls.c.covered_to >= since)
+            .order_by(t.polls.c.covered_from, t.polls.c.id)
+        )
+        with self._reading() as connection:
+            return tuple(_coverage(row) for row in connection.execute(query))
+
+    # -- what is known of the registry ----------------------------------------------------------
+
+    def knowledge(self, repositories: Collection[str]) -> Knowledge:
+        projects = {name.partition("/")[0] for name in repositories}
+        with self._reading() as connection:
+            return Knowledge.of(
+                (
+                    TagFact(**_without(r, "harbor_id"))
+                    for r in self._known(connection, t.known_tags, "repository", repositories)
+                ),
+                (
+                    RepositoryFact(**_without(r, "harbor_id"))
+                    for r in self._known(connection, t.known_repositories, "name", repositories)
+                ),
+                (
+                    ProjectFact(**_without(r, "harbor_id"))
+                    for r in self._known(connection, t.known_projects, "name", projects)
+                ),
+            )
+
+    def harbor(self) -> tuple[str, Mapping[str, Any] | None, datetime | None]:
+        """The registry's host, what was detected of the server, and when."""
+        query = select(t.harbors.c.registry, t.harbors.c.detected, t.harbors.c.detected_at)
+        with self._reading() as connection:
+            row = connection.execute(query.where(t.harbors.c.id == self._harbor_id)).one()
+            return row.registry, row.detected, row.detected_at
+
+    def save_harbor(self, registry: str, detected: Mapping[str, Any], at: datetime) -> None:
+        values = {"registry": registry, "detected": dict(detected), "detected_at": at}
+        with self._writing() as connection:
+            connection.execute(update(t.harbors).where(t.harbors.c.id == self._harbor_id).values(values))
+
+    # -- deliveries: the outbox -----------------------------------------------------------------
+
+    def due(self, *, most: int) -> tuple[Due, ...]:
+        """Pending deliveries of the route, oldest first."""
+        query = (
+            self._events(
+                t.deliveries.c.id.label("delivery_id"),
+                t.deliveries.c.mode,
+                t.deliveries.c.since,
+                t.deliveries.c.attempts,
+            )
+            .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
+            .where(t.deliveries.c.route == self._route, t.deliveries.c.state == t.PENDING)
+            .order_by(t.deliveries.c.id)
+            .limit(most)
+        )
+        with self._reading() as connection:
+            return tuple(
+                Due(row.delivery_id, _event(row), Mode(row.mode), row.since, row.attempts)
+                for row in connection.execute(query)
+            )
+
+    def attempted(self, ids: Sequence[int], reason: str) -> None:
+        """Note that telling these was tried in vain; they stay pending."""
+        with self._writing() as connection:
+            for part in _parts(ids):
+                values = {"attempts": t.deliveries.c.attempts + 1, "reason": reason}
+                connection.execute(update(t.deliveries).where(t.deliveries.c.id.in_(part)).values(values))
+
+    def told(self, ids: Sequence[int], *, chat_id: str, message_id: int, now: datetime, reason: str = "") -> None:
+        """Telegram accepted one message for these: the first is sent, the others are folded into it."""
+        common = {
+            "chat_id": chat_id,
+            "message_id": message_id,
+            "finished_at": now,
+            "attempts": t.deliveries.c.attempts + 1,
+        }
+        with self._writing() as connection:
+            self._finish(connection, ids[:1], state=t.SENT, reason=reason, **common)
+            self._finish(connection, ids[1:], state=t.FOLDED, reason=f"folded into message {message_id}", **common)
+
+    def refused(self, ids: Sequence[int], reason: str, now: datetime) -> None:
+        with self._writing() as connection:
+            self._finish(connection, ids, state=t.REFUSED, reason=reason, finished_at=now)
+
+    def accepted_times(self, chat_id: str, *, since: datetime) -> tuple[datetime, ...]:
+        """When Telegram accepted messages for this chat, ascending: what the pace is computed from."""
+        query = (
+            select(t.deliveries.c.finished_at)
+            .where(
+                t.deliveries.c.chat_id == chat_id, t.deliveries.c.state == t.SENT, t.deliveries.c.finished_at >= since
+            )
+            .order_by(t.deliveries.c.finished_at)
+        )
+        with self._reading() as connection:
+            return tuple(connection.scalars(query))
+
+    def route(self, chat_id: str, thread_id: int | None) -> RouteState:
+        """What is remembered of the chat; nothing, when another chat or topic is configured now."""
+        with self._reading() as connection:
+            row = connection.execute(select(t.routes).where(t.routes.c.name == self._route)).one_or_none()
+        if row is None or row.chat_id != chat_id or row.thread_id != thread_id:
+            return RouteState(self._route, chat_id, thread_id)
+        return RouteState(**row._mapping)
+
+    def save_route(self, route: RouteState) -> None:
+        with self._writing() as connection:
+            self._upsert(connection, t.routes, ["name"], asdict(route))
+
+    def counts(self) -> Counts:
+        query = select(t.deliveries.c.state, func.count(), func.min(t.deliveries.c.since)).group_by(
+            t.deliveries.c.state
+        )
+        with self._reading() as connection:
+            rows = {
+                row[0]: (row[1], row[2]) for row in connection.execute(query.where(t.deliveries.c.route == self._route))
+            }
+        number = {state: rows.get(state, (0, None))[0] for state in DeliveryState}
+        oldest = rows.get(t.PENDING, (0, None))[1]
+        return Counts(oldest_pending=oldest, **number)
+
+    # -- looking back ---------------------------------------------------------------------------
+
+    def seen(
+        self,
+        *,
+        since: datetime | None = None,
+        types: Collection[EventType] = (),
+        repository: str | None = None,
+        limit: int | None = None,
+    ) -> tuple[Seen, ...]:
+        """Recorded events, newest last; with a limit, the newest so many."""
+        query = self._events().order_by(t.events.c.occurred_at.desc(), t.events.c.id.desc()).limit(limit)
+        if since is not None:
+            query = query.where(t.events.c.occurred_at >= since)
+        if types:
+            query = query.where(t.events.c.type.in_(list(types)))
+        if repository is not None:
+            query = query.where(t.events.c.repository == repository)
+        with self._reading() as connection:
+            rows = list(reversed(connection.execute(query).all()))
+            told = self._deliveries_of(connection, [row.id for row in rows])
+        return tuple(Seen(_event(row), row.seen_at, told.get(row.id, ())) for row in rows)
+
+    # -- one poller at a time -------------------------------------------------------------------
+
+    def lease(self) -> Lease | None:
+        with self._reading() as connection:
+            return self._lease(connection)
+
+    def take_lease(self, owner: str, now: datetime, keep: timedelta, *, instead_of: str | None = None) -> Lease | None:
+        """Take the lease when it is free, run out, ours, or `instead_of`'s. Returns who has it otherwise."""
+        with self._writing() as connection:
+            current = self._lease(connection, locking=True)
+            if current and current.owner not in (owner, instead_of) and current.expires_at > now:
+                return current
+            acquired = current.acquired_at if current and current.owner == owner else now
+            values = {"name": LEASE, "owner": owner, "acquired_at": acquired, "expires_at": now + keep}
+            self._upsert(connection, t.leases, ["name"], values)
+            return None
+
+    def release_lease(self, owner: str) -> None:
+        with self._writing() as connection:
+            connection.execute(delete(t.leases).where(t.leases.c.name == LEASE, t.leases.c.owner == owner))
+
+    # -- retention ------------------------------------------------------------------------------
+
+    def prune(self, *, before: datetime) -> int:
+        """Delete old events that are told and can no longer be met again. Returns how many.
+
+        An audit row can be met again only near its log's cursor; a scan's report is re-read for ever, so
+        scans stay.
+        """
+        floors = {
+            log.partition("/")[0]: c.row_id for log, c in sorted(self.cursors().items(), key=lambda x: -x[1].row_id)
+        }
+        pending = select(t.deliveries.c.event_id).where(t.deliveries.c.state == t.PENDING)
+        passed = or_(
+            *(and_(t.events.c.source == log, t.events.c.source_id < row - 1000) for log, row in floors.items())
+        )
+        old = (
+            select(t.events.c.id)
+            .where(
+                t.events.c.harbor_id == self._harbor_id,
+                t.events.c.occurred_at < before,
+                t.events.c.seen_at < before,
+                t.events.c.source != Source.SCAN,
+                t.events.c.id.not_in(pending),
+                passed,
+            )
+            .limit(_PRUNED_AT_ONCE)
+        )
+        if not floors:
+            return 0
+        with self._writing() as connection:
+            ids = connection.scalars(old).all()
+            for part in _parts(ids):
+                connection.execute(delete(t.deliveries).where(t.deliveries.c.event_id.in_(part)))
+                connection.execute(delete(t.events).where(t.events.c.id.in_(part)))
+            ledger = and_(t.polls.c.harbor_id == self._harbor_id, t.polls.c.covered_to < before)
+            connection.execute(delete(t.polls).where(ledger))
+            return len(ids)
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with database.border(self._where), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with database.border(self._where), database.begin(self._engine) as connection:
+            yield connection
+
+    def _insert(self, table: Any) -> Any:
+        return (sqlite if self._engine.dialect.name == "sqlite" else postgresql).insert(table)
+
+    def _upsert(
+        self, connection: Connection, table: Any, key: list[str], values: dict[str, Any], *, where: Any = None
+    ) -> None:
+        statement = self._insert(table).values(values)
+        changed = {name: statement.excluded[name] for name in values if name not in key}
+        connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changed, where=where))
+
+    def _own_harbor(self, connection: Connection, url: str) -> int:
+        connection.execute(self._insert(t.harbors).values(url=url).on_conflict_do_nothing(index_elements=["url"]))
+        return int(connection.execute(select(t.harbors.c.id).where(t.harbors.c.url == url)).scalar_one())
+
+    def _save_cursor(self, connection: Connection, cursor: Cursor) -> None:
+        self._upsert(connection, t.cursors, ["harbor_id", "log"], {"harbor_id": self._harbor_id, **asdict(cursor)})
+
+    def _record_one(self, connection: Connection, telling: Telling, now: datetime) -> bool:
+        values = {"harbor_id": self._harbor_id, "seen_at": now, **_columns(telling.event)}
+        statement = self._insert(t.events).values(values).on_conflict_do_nothing(index_elements=["harbor_id", "key"])
+        event_id = connection.execute(statement.returning(t.events.c.id)).scalar_one_or_none()
+        if event_id is None:
+            return False
+        values = {"event_id": event_id, "route": self._route, "since": telling.since or now, "mode": telling.mode}
+        finished = None if telling.state is DeliveryState.PENDING else now
+        values |= {"state": telling.state, "reason": telling.reason, "finished_at": finished}
+        connection.execute(t.deliveries.insert().values(values))
+        return True
+
+    def _learn(self, connection: Connection, learnt: Changes) -> None:
+        for tag in learnt.tags:
+            values = {"harbor_id": self._harbor_id, **asdict(tag)}
+            self._upsert(
+                connection, t.known_tags, ["harbor_id", "repository", "tag"], values, where=t.known_tags.c.at <= tag.at
+            )
+        for repository in learnt.repositories:
+            values = {"harbor_id": self._harbor_id, **asdict(repository)}
+            self._upsert(connection, t.known_repositories, ["harbor_id", "name"], values)
+            if repository.deleted_at is not None:
+                self._forget_creation(connection, repository.name, repository.deleted_at)
+        for project in learnt.projects:
+            values = {"harbor_id": self._harbor_id, **asdict(project)}
+            self._upsert(connection, t.known_projects, ["harbor_id", "name"], values)
+
+    def _forget_creation(self, connection: Connection, repository: str, deleted_at: datetime) -> None:
+        """Artifacts deleted with their repository have no creation date in the webhook, and rows come in any order."""
+        connection.execute(
+            update(t.events)
+            .where(
+                t.events.c.harbor_id == self._harbor_id,
+                t.events.c.repository == repository,
+                t.events.c.type == EventType.DELETE_ARTIFACT,
+                t.events.c.occurred_at.between(deleted_at - SAME_DELETION, deleted_at + SAME_DELETION),
+            )
+            .values(repository_created_at=None)
+        )
+
+    def _cover(self, connection: Connection, coverage: Coverage) -> None:
+        """Add a line to the ledger; an idle poll only makes the last idle line longer."""
+        last = connection.execute(
+            select(t.polls)
+            .where(t.polls.c.harbor_id == self._harbor_id, t.polls.c.log == coverage.log)
+            .order_by(t.polls.c.id.desc())
+            .limit(1)
+        ).one_or_none()
+        if last is not None and _continues(_coverage(last), coverage):
+            values = {"covered_to": coverage.covered_to, "polls": last.polls + 1, "rows": last.rows + coverage.rows}
+            connection.execute(update(t.polls).where(t.polls.c.id == last.id).values(values))
+            return
+        values = asdict(coverage)
+        values["duration_ms"] = round(values.pop("seconds") * 1000)
+        connection.execute(t.polls.insert().values(harbor_id=self._harbor_id, **values))
+
+    def _known(self, connection: Connection, table: Any, column: str, names: Collection[str]) -> Iterator[Row[Any]]:
+        for part in _parts(sorted(names)):
+            query = select(table).where(table.c.harbor_id == self._harbor_id, table.c[column].in_(part))
+            yield from connection.execute(query)
+
+    def _events(self, *more: Any) -> Select[Any]:
+        return (
+            select(t.events, t.harbors.c.registry, *more)
+            .select_from(t.events.join(t.harbors, t.harbors.c.id == t.events.c.harbor_id))
+            .where(t.events.c.harbor_id == self._harbor_id)
+        )
+
+    def _finish(self, connection: Connection, ids: Sequence[int], **values: Any) -> None:
+        for part in _parts(ids):
+            connection.execute(update(t.deliveries).where(t.deliveries.c.id.in_(part)).values(values))
+
+    def _deliveries_of(self, connection: Connection, ids: Sequence[int]) -> dict[int, tuple[DeliveryRecord, ...]]:
+        answer: dict[int, tuple[DeliveryRecord, ...]] = {}
+        for part in _parts(ids):
+            for row in connection.execute(select(t.deliveries).where(t.deliveries.c.event_id.in_(part))):
+                record = DeliveryRecord(row.route, DeliveryState(row.state), row.reason, row.chat_id, row.message_id)
+                answer[row.event_id] = (*answer.get(row.event_id, ()), record)
+        return answer
+
+    def _lease(self, connection: Connection, *, locking: bool = False) -> Lease | None:
+        query = select(t.leases.c.owner, t.leases.c.acquired_at, t.leases.c.expires_at).where(t.leases.c.name == LEASE)
+        row = connection.execute(query.with_for_update() if locking else query).one_or_none()
+        return Lease(*row) if row is not None else None
+
+
+def _columns(event: Event) -> dict[str, Any]:
+    repository = event.repository
+    return {
+        "key": event.key,
+        "type": event.type,
+        "occurred_at": event.occurred_at,
+        "source": event.source,
+        "source_id": event.source_id,
+        "operator": event.operator,
+        "repository": repository.full_name if repository else None,
+        "is_public": repository.is_public if repository else None,
+        "repository_created_at": repository.created_at if repository else None,
+        "tag": event.tag,
+        "digest": event.digest,
+        "subject": event.subject,
+        "scan_type": event.scan.scan_type if event.scan else None,
+        "scan_overview": event.scan.overview if event.scan else None,
+    }
+
+
+def _event(row: Row[Any]) -> Event:
+    repository = Repository(row.repository, row.is_public, row.repository_created_at) if row.repository else None
+    return Event(
+        type=EventType(row.type),
+        occurred_at=row.occurred_at,
+        operator=row.operator,
+        source=Source(row.source),
+        source_id=row.source_id,
+        registry=row.registry,
+        repository=repository,
+        tag=row.tag,
+        digest=row.digest,
+        subject=row.subject,
+        scan=Scan(row.scan_overview, row.scan_type) if row.scan_overview is not None else None,
+    )
+
+
+def _coverage(row: Row[Any]) -> Coverage:
+    seconds = row.duration_ms / 1000
+    return Coverage(row.log, row.covered_from, row.covered_to, row.rows, row.new, seconds, row.error, row.polls)
+
+
+def _continues(last: Coverage, now: Coverage) -> bool:
+    is_quiet = last.new == 0 == now.new
+    return is_quiet and last.error == now.error and last.covered_to == now.covered_from
+
+
+def _without(row: Row[Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in row._mapping.items() if name not in names}
+
+
+def _parts(values: Sequence[Any], size: int = 500) -> Iterable[Sequence[Any]]:
+    return (values[start : start + size] for start in range(0, len(values), size))
