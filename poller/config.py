@@ -1,0 +1,284 @@
+"""The configuration, parsed once into frozen types. Every mistake is told, all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, timedelta, tzinfo
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from poller import config_values as values
+from poller import cron, timezones
+from poller.config_file import Mistakes, Section, Table, is_there, note_unknown, read_bytes, read_toml, section
+from poller.config_secrets import Places, find_secret, readers
+from poller.config_values import PLACEHOLDERS, TELEGRAM_ESCAPES, Unfit, duration
+from poller.errors import ConfigError
+from poller.events import WEBHOOK_TYPES, EventType
+from poller.secret import Secret
+
+PLACES = (Path("conf.toml"), Path("/etc/harbor-poller/conf.toml"))
+STATE_URL_VARIABLE = "HARBOR_POLLER_STATE_URL"
+
+KEYS = {
+    "": ("language", "timezone"),
+    "harbor": ("url", "username", "password", "password_file", "projects", "ca_file", "verify", "proxy", "timeout"),
+    "telegram": (
+        "bot_token",
+        "bot_token_file",
+        "chat_id",
+        "message_thread_id",
+        "api_url",
+        "proxy",
+        "silent",
+    ),
+    "markdown": ("escape_chars",),
+    "events": tuple(EventType),
+    "schedule": ("poll", "cron", "jitter"),
+    "delivery": ("max_delay", "catch_up_after"),
+    "state": ("url", "keep"),
+}
+
+_PASSWORD = Places("HARBOR_PASSWORD", "harbor_password", "password", values.password)
+_BOT_TOKEN = Places("TELEGRAM_BOT_TOKEN", "telegram_bot_token", "bot_token", values.bot_token)
+
+
+@dataclass(frozen=True, slots=True)
+class HarborConfig:
+    url: str  # without a slash at the end; the API is below it
+    username: str
+    password: Secret
+    projects: tuple[str, ...] = ()  # none: all
+    ca_file: Path | None = None
+    verify: bool = True
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
+    timeout: float = 30.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class TelegramConfig:
+    bot_token: Secret
+    chat_id: int | str
+    message_thread_id: int | None = None
+    api_url: str = "https://api.telegram.org"
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
+    silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Either `poll` or `cron` is given; seconds."""
+
+    poll: float | None = 5.0
+    cron: str | None = None
+    jitter: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Seconds."""
+
+    max_delay: float = 120.0
+    catch_up_after: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class StateConfig:
+    url: Secret
+    keep: timedelta = timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    path: Path
+    language: str
+    timezone: tzinfo
+    harbor: HarborConfig
+    telegram: TelegramConfig
+    escape_chars: str
+    missing_escapes: str  # what Telegram wants escaped and escape_chars lacks
+    events: frozenset[EventType]  # those that are told
+    schedule: Schedule
+    delivery: Delivery
+    state: StateConfig
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Everything that no log line may show."""
+        harbor, telegram = self.harbor, self.telegram
+        token = telegram.bot_token.reveal()
+        texts = [
+            harbor.password.reveal(),
+            f"{harbor.username}:{harbor.password.reveal()}",  # what Basic authentication encodes
+            token,
+            token.partition(":")[2],
+            *_url_passwords(self.state.url.reveal(), harbor.proxy, telegram.proxy),
+        ]
+        return tuple(Secret(text) for text in texts if text)
+
+
+def find(path: Path | None) -> Path:
+    """The file that was asked for, else the first of PLACES that is there. Raises ConfigError for none."""
+    if path is not None:
+        return path
+    for place in PLACES:
+        if is_there(place):
+            return place
+    places = " nor ".join(str(place) for place in PLACES)
+    raise ConfigError(f"no configuration: there is neither {places}; name another with --config FILE")
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Config:
+    """The configuration of that file, with the secrets from wherever they are. Raises ConfigError."""
+    document = read_toml(path)
+    mistakes = Mistakes(path)
+    note_unknown(document, KEYS, mistakes)
+    config = _read(document, path, environ, mistakes)
+    if mistakes.lines:
+        raise ConfigError("\n".join(mistakes.lines))
+    return config
+
+
+def _read(document: Table, path: Path, environ: Mapping[str, str], mistakes: Mistakes) -> Config:
+    folder = path.absolute().parent
+    top = Section("", document, mistakes)
+    language = top.read("language", values.one_of("ru", "en"), "ru")
+    system: tzinfo = UTC if top.has("timezone") else timezones.of_system(environ)
+    timezone = top.read("timezone", timezones.named, system)
+    harbor = _harbor(document, environ, folder, mistakes)
+    telegram = _telegram(document, environ, folder, mistakes)
+    escape_chars = section(document, "markdown", mistakes).read("escape_chars", values.escape_chars, TELEGRAM_ESCAPES)
+    events = _events(section(document, "events", mistakes))
+    return Config(
+        path=path,
+        language=language,
+        timezone=timezone,
+        harbor=harbor,
+        telegram=telegram,
+        escape_chars=escape_chars,
+        missing_escapes="".join(character for character in TELEGRAM_ESCAPES if character not in escape_chars),
+        events=events,
+        schedule=_schedule(section(document, "schedule", mistakes)),
+        delivery=_delivery(section(document, "delivery", mistakes)),
+        state=_state(section(document, "state", mistakes), environ, folder),
+        warnings=tuple(_warnings(document, path, harbor, events)),
+    )
+
+
+# -- sections ---------------------------------------------------------------------------------------
+
+
+def _harbor(document: Table, environ: Mapping[str, str], folder: Path, mistakes: Mistakes) -> HarborConfig:
+    here = section(document, "harbor", mistakes, missing="add it, with url, username and password (or password_file)")
+    return HarborConfig(
+        url=here.need("url", values.harbor_url, "", 'the address of Harbor, such as "https://registry.example.org"'),
+        username=here.need("username", values.username, "", 'the account to read with, such as "robot$poller"'),
+        password=find_secret(_PASSWORD, here, environ, folder),
+        projects=here.read("projects", values.projects, ()),
+        ca_file=here.read("ca_file", lambda value: _ca_file(value, folder), None),
+        verify=here.read("verify", values.switch, True),
+        proxy=here.read("proxy", values.proxy, None),
+        timeout=here.read("timeout", duration("1s", "10m"), 30.0),
+    )
+
+
+def _ca_file(value: object, folder: Path) -> Path | None:
+    path = folder / values.text(value)
+    try:
+        content = read_bytes(path)
+    except ConfigError as error:
+        raise Unfit(f"must be a file of certificates: {error}") from None
+    if b"-----BEGIN CERTIFICATE-----" not in content:
+        raise Unfit("must be a file of certificates in PEM: it has no line -----BEGIN CERTIFICATE-----")
+    return path
+
+
+def _telegram(document: Table, environ: Mapping[str, str], folder: Path, mistakes: Mistakes) -> TelegramConfig:
+    here = section(document, "telegram", mistakes, missing="add it, with bot_token (or bot_token_file) and chat_id")
+    no_chat: int | str = 0
+    return TelegramConfig(
+        bot_token=find_secret(_BOT_TOKEN, here, environ, folder),
+        chat_id=here.need("chat_id", values.chat_id, no_chat, 'the chat to tell, such as "-1001234567890" or "@name"'),
+        message_thread_id=here.read("message_thread_id", values.message_thread_id, None),
+        api_url=here.read("api_url", values.api_url, "https://api.telegram.org"),
+        proxy=here.read("proxy", values.proxy, None),
+        silent=here.read("silent", values.switch, False),
+    )
+
+
+def _events(here: Section) -> frozenset[EventType]:
+    return frozenset(type_ for type_ in EventType if here.read(type_, values.switch, type_ in WEBHOOK_TYPES))
+
+
+def _schedule(here: Section) -> Schedule:
+    if here.has("poll") and here.has("cron"):
+        here.mistakes.add("[schedule]", "has both poll and cron: keep one of them")
+    poll = here.read("poll", duration("1s", "1d"), 5.0)
+    jitter = here.read("jitter", duration("0s", "1h"), 1.0)
+    if here.has("cron"):
+        return Schedule(None, here.read("cron", cron.expression, None), jitter)
+    if jitter > poll:
+        here.mistakes.add("[schedule] jitter", f"must not be longer than poll, which is {poll:g} s")
+    return Schedule(poll, None, jitter)
+
+
+def _delivery(here: Section) -> Delivery:
+    return Delivery(
+        max_delay=here.read("max_delay", duration("0s", "1d"), 120.0),
+        catch_up_after=here.read("catch_up_after", duration("0s", "30d"), 900.0),
+    )
+
+
+def _state(here: Section, environ: Mapping[str, str], folder: Path) -> StateConfig:
+    url = here.read("url", values.state_url, "sqlite:///state.db", is_secret=True)
+    if given := environ.get(STATE_URL_VARIABLE):
+        try:
+            url = values.state_url(given)
+        except Unfit as unfit:
+            here.mistakes.add_line(f"the environment variable {STATE_URL_VARIABLE}: {unfit}")
+    keep = here.read("keep", duration("1d", "36500d"), 90 * 86400.0)
+    return StateConfig(Secret(_anchored(url, folder)), timedelta(seconds=keep))
+
+
+def _anchored(url: str, folder: Path) -> str:
+    """A relative path of SQLite is relative to conf.toml, wherever the program was started."""
+    scheme, _, path = url.partition(":///")
+    return f"{scheme}:///{folder / path}" if scheme == "sqlite" else url
+
+
+# -- warnings ---------------------------------------------------------------------------------------
+
+
+def _warnings(document: Table, path: Path, harbor: HarborConfig, events: frozenset[EventType]) -> list[str]:
+    found = []
+    others = readers(path)
+    if others and _holds_secret(document):
+        found.append(f"{path} holds a secret and may be read by {others}")
+    if not harbor.verify:
+        found.append("[harbor] verify = false: whoever is between here and Harbor can read the password; use ca_file")
+    if not events:
+        found.append("[events] every event is switched off: nothing will be told")
+    return found
+
+
+def _holds_secret(document: Table) -> bool:
+    def given(name: str, key: str) -> str:
+        table = document.get(name)
+        value = table.get(key) if isinstance(table, Mapping) else None
+        return value if isinstance(value, str) else ""
+
+    urls = [given("state", "url"), given("harbor", "proxy"), given("telegram", "proxy")]
+    own = {given("harbor", "password"), given("telegram", "bot_token")} - {"", *PLACEHOLDERS}
+    return bool(own or _url_passwords(*urls))
+
+
+def _url_passwords(*urls: str | None) -> list[str]:
+    """The passwords inside, as they are written there."""
+    found = []
+    for url in urls:
+        try:
+            found.append(urlsplit(url or "").password)
+        except ValueError:
+            continue
+    return [password for password in found if password]
