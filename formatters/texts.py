@@ -1,0 +1,303 @@
+"""The words of the messages, in Russian and English, and how a chat wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import tzinfo
+from enum import StrEnum
+
+from poller.events import EventType
+
+
+class Occasion(StrEnum):
+    """Why several events are told in one message."""
+
+    BACKLOG = "backlog"  # more at once than the chat's pace allows
+    CATCH_UP = "catch-up"  # after a downtime
+    BACKFILL = "backfill"  # a past period that was asked for
+
+
+class Label(StrEnum):
+    """What a line of a message says."""
+
+    REPOSITORY = "repository"
+    TAG = "tag"
+    URL = "url"
+    PUSHER = "pusher"
+    USER = "user"
+    STATUS = "status"
+    DURATION = "duration"
+    SECONDS = "seconds"
+    SEVERITY = "severity"
+    TOTAL = "total"
+    FIXABLE = "fixable"
+    SCANNER = "scanner"
+    PROJECT = "project"
+    ROBOT = "robot"
+    ACCOUNT = "account"
+    MEMBER = "member"
+    SETTINGS = "settings"
+    ENTRY = "entry"
+    SOURCE = "source"
+    PERIOD = "period"
+    COUNT = "count"
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """One language. `kinds` are the plural names of event types, for counting them."""
+
+    titles: Mapping[EventType, str]
+    kinds: Mapping[EventType, str]
+    labels: Mapping[Label, str]
+    occasions: Mapping[Occasion, str]
+    events: Callable[[int], str]  # 5 -> "5 events"
+    more: str  # with {events}
+    worst: str  # with {severity}
+    date: str  # for strftime
+    test_title: str
+    test_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a chat wants its messages. `extra_escapes` are escaped in addition to what Telegram demands."""
+
+    language: str
+    timezone: tzinfo
+    extra_escapes: str = ""
+
+    @property
+    def texts(self) -> Texts:
+        return ENGLISH if self.language == "en" else RUSSIAN
+
+
+EMOJI: Mapping[EventType, str] = {
+    EventType.PUSH_ARTIFACT: "📦",
+    EventType.PULL_ARTIFACT: "📥",
+    EventType.DELETE_ARTIFACT: "🗑️",
+    EventType.SCANNING_COMPLETED: "🔍",
+    EventType.SCANNING_STOPPED: "🛑",
+    EventType.SCANNING_FAILED: "⚠️",
+    EventType.TAG_CREATED: "🏷️",
+    EventType.TAG_DELETED: "✂️",
+    EventType.REPOSITORY_DELETED: "🧹",
+    EventType.PROJECT_CREATED: "📁",
+    EventType.PROJECT_UPDATED: "📝",
+    EventType.PROJECT_DELETED: "🧨",
+    EventType.ROBOT_CREATED: "🤖",
+    EventType.ROBOT_DELETED: "🤖",
+    EventType.USER_CREATED: "👤",
+    EventType.USER_UPDATED: "👤",
+    EventType.USER_DELETED: "👤",
+    EventType.MEMBER_CREATED: "👥",
+    EventType.MEMBER_UPDATED: "👥",
+    EventType.MEMBER_DELETED: "👥",
+    EventType.LOGIN: "🔑",
+    EventType.LOGIN_REFUSED: "🚫",
+    EventType.LOGOUT: "🚪",
+    EventType.CONFIGURATION_CHANGED: "⚙️",
+    EventType.NOT_UNDERSTOOD: "❓",
+}
+
+OCCASION_EMOJI: Mapping[Occasion, str] = {
+    Occasion.BACKLOG: "📚",
+    Occasion.CATCH_UP: "⏰",
+    Occasion.BACKFILL: "🗂️",
+}
+
+
+def _russian_events(count: int) -> str:
+    """1 событие, 2 события, 5 событий, 11 событий, 21 событие."""
+    tens, ones = count % 100 // 10, count % 10
+    if tens == 1 or ones == 0 or ones > 4:
+        return f"{count} событий"
+    return f"{count} событие" if ones == 1 else f"{count} события"
+
+
+def _english_events(count: int) -> str:
+    return f"{count} event" if count == 1 else f"{count} events"
+
+
+RUSSIAN = Texts(
+    titles={
+        EventType.PUSH_ARTIFACT: "Новый пуш в Harbor",
+        EventType.PULL_ARTIFACT: "Pull в Harbor",
+        EventType.DELETE_ARTIFACT: "Удаление образа в Harbor",
+        EventType.SCANNING_COMPLETED: "Сканирование завершено",
+        EventType.SCANNING_STOPPED: "Сканирование остановлено",
+        EventType.SCANNING_FAILED: "Сканирование не удалось",
+        EventType.TAG_CREATED: "Создан тег в Harbor",
+        EventType.TAG_DELETED: "Удалён тег в Harbor",
+        EventType.REPOSITORY_DELETED: "Удалён репозиторий в Harbor",
+        EventType.PROJECT_CREATED: "Создан проект в Harbor",
+        EventType.PROJECT_UPDATED: "Изменён проект в Harbor",
+        EventType.PROJECT_DELETED: "Удалён проект в Harbor",
+        EventType.ROBOT_CREATED: "Создан робот в Harbor",
+        EventType.ROBOT_DELETED: "Удалён робот в Harbor",
+        EventType.USER_CREATED: "Создана учётная запись в Harbor",
+        EventType.USER_UPDATED: "Изменена учётная запись в Harbor",
+        EventType.USER_DELETED: "Удалена учётная запись в Harbor",
+        EventType.MEMBER_CREATED: "Добавлен участник проекта в Harbor",
+        EventType.MEMBER_UPDATED: "Изменён участник проекта в Harbor",
+        EventType.MEMBER_DELETED: "Исключён участник проекта в Harbor",
+        EventType.LOGIN: "Вход в Harbor",
+        EventType.LOGIN_REFUSED: "Отказано во входе в Harbor",
+        EventType.LOGOUT: "Выход из Harbor",
+        EventType.CONFIGURATION_CHANGED: "Изменены настройки Harbor",
+        EventType.NOT_UNDERSTOOD: "Непонятная запись в журнале Harbor",
+    },
+    kinds={
+        EventType.PUSH_ARTIFACT: "Пуши",
+        EventType.PULL_ARTIFACT: "Pull",
+        EventType.DELETE_ARTIFACT: "Удаления образов",
+        EventType.SCANNING_COMPLETED: "Завершённые сканирования",
+        EventType.SCANNING_STOPPED: "Остановленные сканирования",
+        EventType.SCANNING_FAILED: "Неудавшиеся сканирования",
+        EventType.TAG_CREATED: "Созданные теги",
+        EventType.TAG_DELETED: "Удалённые теги",
+        EventType.REPOSITORY_DELETED: "Удалённые репозитории",
+        EventType.PROJECT_CREATED: "Созданные проекты",
+        EventType.PROJECT_UPDATED: "Изменения проектов",
+        EventType.PROJECT_DELETED: "Удалённые проекты",
+        EventType.ROBOT_CREATED: "Созданные роботы",
+        EventType.ROBOT_DELETED: "Удалённые роботы",
+        EventType.USER_CREATED: "Созданные учётные записи",
+        EventType.USER_UPDATED: "Изменения учётных записей",
+        EventType.USER_DELETED: "Удалённые учётные записи",
+        EventType.MEMBER_CREATED: "Добавленные участники",
+        EventType.MEMBER_UPDATED: "Изменения участников",
+        EventType.MEMBER_DELETED: "Исключённые участники",
+        EventType.LOGIN: "Входы",
+        EventType.LOGIN_REFUSED: "Отказы во входе",
+        EventType.LOGOUT: "Выходы",
+        EventType.CONFIGURATION_CHANGED: "Изменения настроек",
+        EventType.NOT_UNDERSTOOD: "Непонятные записи",
+    },
+    labels={
+        Label.REPOSITORY: "Репозиторий",
+        Label.TAG: "Тег",
+        Label.URL: "URL",
+        Label.PUSHER: "Автор пуша",
+        Label.USER: "Пользователь",
+        Label.STATUS: "Статус скана",
+        Label.DURATION: "Продолжительность",
+        Label.SECONDS: "Продолжительность (s)",
+        Label.SEVERITY: "Критичность (макс)",
+        Label.TOTAL: "Всего уязвимостей",
+        Label.FIXABLE: "Исправимо",
+        Label.SCANNER: "Сканер",
+        Label.PROJECT: "Проект",
+        Label.ROBOT: "Робот",
+        Label.ACCOUNT: "Учётная запись",
+        Label.MEMBER: "Участник",
+        Label.SETTINGS: "Настройки",
+        Label.ENTRY: "Запись",
+        Label.SOURCE: "Источник",
+        Label.PERIOD: "Период",
+        Label.COUNT: "Всего",
+    },
+    occasions={
+        Occasion.BACKLOG: "Много событий в Harbor сразу",
+        Occasion.CATCH_UP: "Что было в Harbor за время простоя",
+        Occasion.BACKFILL: "Что было в Harbor за прошедший период",
+    },
+    events=_russian_events,
+    more="и ещё {events}",
+    worst="худшая критичность: {severity}",
+    date="%d.%m.%Y",
+    test_title="Проверка связи с Harbor",
+    test_text="Это проверочное сообщение. События Harbor будут приходить сюда.",
+)
+
+ENGLISH = Texts(
+    titles={
+        EventType.PUSH_ARTIFACT: "New push in Harbor",
+        EventType.PULL_ARTIFACT: "Pull from Harbor",
+        EventType.DELETE_ARTIFACT: "Image deleted in Harbor",
+        EventType.SCANNING_COMPLETED: "Scan completed",
+        EventType.SCANNING_STOPPED: "Scan stopped",
+        EventType.SCANNING_FAILED: "Scan failed",
+        EventType.TAG_CREATED: "Tag created in Harbor",
+        EventType.TAG_DELETED: "Tag deleted in Harbor",
+        EventType.REPOSITORY_DELETED: "Repository deleted in Harbor",
+        EventType.PROJECT_CREATED: "Project created in Harbor",
+        EventType.PROJECT_UPDATED: "Project changed in Harbor",
+        EventType.PROJECT_DELETED: "Project deleted in Harbor",
+        EventType.ROBOT_CREATED: "Robot created in Harbor",
+        EventType.ROBOT_DELETED: "Robot deleted in Harbor",
+        EventType.USER_CREATED: "Account created in Harbor",
+        EventType.USER_UPDATED: "Account changed in Harbor",
+        EventType.USER_DELETED: "Account deleted in Harbor",
+        EventType.MEMBER_CREATED: "Project member added in Harbor",
+        EventType.MEMBER_UPDATED: "Project member changed in Harbor",
+        EventType.MEMBER_DELETED: "Project member removed in Harbor",
+        EventType.LOGIN: "Login to Harbor",
+        EventType.LOGIN_REFUSED: "Login to Harbor refused",
+        EventType.LOGOUT: "Logout from Harbor",
+        EventType.CONFIGURATION_CHANGED: "Harbor's configuration changed",
+        EventType.NOT_UNDERSTOOD: "Log entry of Harbor not understood",
+    },
+    kinds={
+        EventType.PUSH_ARTIFACT: "Pushes",
+        EventType.PULL_ARTIFACT: "Pulls",
+        EventType.DELETE_ARTIFACT: "Images deleted",
+        EventType.SCANNING_COMPLETED: "Scans completed",
+        EventType.SCANNING_STOPPED: "Scans stopped",
+        EventType.SCANNING_FAILED: "Scans failed",
+        EventType.TAG_CREATED: "Tags created",
+        EventType.TAG_DELETED: "Tags deleted",
+        EventType.REPOSITORY_DELETED: "Repositories deleted",
+        EventType.PROJECT_CREATED: "Projects created",
+        EventType.PROJECT_UPDATED: "Projects changed",
+        EventType.PROJECT_DELETED: "Projects deleted",
+        EventType.ROBOT_CREATED: "Robots created",
+        EventType.ROBOT_DELETED: "Robots deleted",
+        EventType.USER_CREATED: "Accounts created",
+        EventType.USER_UPDATED: "Accounts changed",
+        EventType.USER_DELETED: "Accounts deleted",
+        EventType.MEMBER_CREATED: "Members added",
+        EventType.MEMBER_UPDATED: "Members changed",
+        EventType.MEMBER_DELETED: "Members removed",
+        EventType.LOGIN: "Logins",
+        EventType.LOGIN_REFUSED: "Logins refused",
+        EventType.LOGOUT: "Logouts",
+        EventType.CONFIGURATION_CHANGED: "Configuration changes",
+        EventType.NOT_UNDERSTOOD: "Entries not understood",
+    },
+    labels={
+        Label.REPOSITORY: "Repository",
+        Label.TAG: "Tag",
+        Label.URL: "URL",
+        Label.PUSHER: "Pushed by",
+        Label.USER: "User",
+        Label.STATUS: "Scan status",
+        Label.DURATION: "Duration",
+        Label.SECONDS: "Duration (s)",
+        Label.SEVERITY: "Severity (max)",
+        Label.TOTAL: "Vulnerabilities",
+        Label.FIXABLE: "Fixable",
+        Label.SCANNER: "Scanner",
+        Label.PROJECT: "Project",
+        Label.ROBOT: "Robot",
+        Label.ACCOUNT: "Account",
+        Label.MEMBER: "Member",
+        Label.SETTINGS: "Settings",
+        Label.ENTRY: "Entry",
+        Label.SOURCE: "Source",
+        Label.PERIOD: "Period",
+        Label.COUNT: "Total",
+    },
+    occasions={
+        Occasion.BACKLOG: "Many events in Harbor at once",
+        Occasion.CATCH_UP: "What happened in Harbor during the downtime",
+        Occasion.BACKFILL: "What happened in Harbor in a past period",
+    },
+    events=_english_events,
+    more="and {events} more",
+    worst="worst severity: {severity}",
+    date="%Y-%m-%d",
+    test_title="Harbor connection test",
+    test_text="This is a test message. Harbor's events will arrive here.",
+)

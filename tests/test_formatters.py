@@ -1,0 +1,479 @@
+"""Messages and digests, compared with golden files and with what Telegram's own parser makes of them.
+
+The files in `golden/` hold the whole MarkdownV2 text. After a wanted change: `python -m tests.test_formatters`
+writes them anew; read the difference before you commit it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from formatters import Occasion, Style, digest, examples, message, plain, test_message
+from formatters.markdown import code, escape, fit, shorten, units, visible
+from formatters.texts import EMOJI, ENGLISH, OCCASION_EMOJI, RUSSIAN, Label
+from poller.events import ANONYMOUS, Event, EventType, Repository, Scan
+from tests.telegram_parser import Entity, parse, stored
+
+LIMIT = 4096  # Telegram's, in UTF-16 units after parsing
+GOLDEN = Path(__file__).parent / "golden"
+MOSCOW = ZoneInfo("Europe/Moscow")
+STYLES = {"ru": Style("ru", MOSCOW), "en": Style("en", ZoneInfo("Europe/Berlin"))}
+RU = STYLES["ru"]
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+test_message.__test__ = False  # type: ignore[attr-defined]  # not a test: pytest collects by name
+
+
+def a_busy_hour() -> tuple[Event, ...]:
+    """A few of everything that a digest has to tell apart."""
+    push = Event.example(tag="v1")
+    failed, completed = (example for example in examples() if example.type in _SCANS)
+    told = [
+        push,
+        replace(push, tag="v2", operator="bob"),
+        Event.example(type=EventType.PULL_ARTIFACT, operator=ANONYMOUS),
+        Event.example(type=EventType.PULL_ARTIFACT, operator=ANONYMOUS),
+        Event.example(type=EventType.DELETE_ARTIFACT, tag=None),
+        completed,
+        failed,
+        Event.example(repository=Repository("team/web_ui"), tag="2026.11.24_build.7", operator="robot$team+ci"),
+        *(example for example in examples() if example.type in _OF_THE_LOG),
+    ]
+    return tuple(replace(event, occurred_at=NOON + timedelta(minutes=7 * i)) for i, event in enumerate(told))
+
+
+_SCANS = (EventType.SCANNING_FAILED, EventType.SCANNING_COMPLETED)
+_OF_THE_LOG = (EventType.REPOSITORY_DELETED, EventType.ROBOT_CREATED, EventType.LOGIN_REFUSED)
+
+
+def golden_texts() -> dict[str, str]:
+    """Every golden file's name and what the code says today."""
+    texts: dict[str, str] = {}
+    for language, style in STYLES.items():
+        texts |= {f"{event.type}.{language}.md": message(event, style) for event in examples()}
+        texts |= {f"digest.{occasion}.{language}.md": digest(a_busy_hour(), style, occasion) for occasion in Occasion}
+        texts[f"test.{language}.md"] = test_message(style)
+    return texts
+
+
+@pytest.mark.parametrize("name", golden_texts())
+def test_texts_are_the_golden_ones(name: str) -> None:
+    """Whatever changes in a message shows in a golden file."""
+    assert golden_texts()[name] + "\n" == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+def test_no_golden_file_is_left_over() -> None:
+    """A file that no text is compared with would rot."""
+    assert {path.name for path in GOLDEN.iterdir()} == set(golden_texts())
+
+
+@pytest.mark.parametrize("name", golden_texts())
+def test_telegram_accepts_every_golden_text(name: str) -> None:
+    """The parser takes it, shows what `plain` says, and would store nothing else."""
+    text = golden_texts()[name]
+    parsed = parse(text)
+    assert parsed.text == plain(text) == stored(parsed.text)
+    assert len(parsed.entities) <= 20
+
+
+def test_the_push_message_is_that_of_the_article() -> None:
+    """Title and labels bold, the URL in code, nothing else marked."""
+    parsed = parse(message(Event.example(), RU))
+    assert parsed.text.splitlines() == [
+        "📦 Новый пуш в Harbor",
+        "Репозиторий: team/app",
+        "Тег: 1.27",
+        "URL: harbor.example.com/team/app:1.27",
+        "Автор пуша: ann",
+    ]
+    assert parsed.entities == (
+        Entity("Bold", "Новый пуш в Harbor"),
+        Entity("Bold", "Репозиторий:"),
+        Entity("Bold", "Тег:"),
+        Entity("Bold", "URL:"),
+        Entity("Code", "harbor.example.com/team/app:1.27"),
+        Entity("Bold", "Автор пуша:"),
+    )
+
+
+@pytest.mark.parametrize("texts", [RUSSIAN, ENGLISH], ids=["ru", "en"])
+def test_both_languages_have_every_word(texts: Any) -> None:
+    """A type without words would fail when its first event is told."""
+    assert set(texts.titles) == set(texts.kinds) == set(EMOJI) == set(EventType)
+    assert set(texts.labels) == set(Label)
+    assert set(texts.occasions) == set(OCCASION_EMOJI) == set(Occasion)
+
+
+# -- what an event may lack ----------------------------------------------------------------------------------
+
+
+def lines(event: Event, style: Style = RU) -> dict[str, str]:
+    """A message as people see it: what stands behind each label."""
+    shown = parse(message(event, style)).text.splitlines()[1:]
+    return dict(line.split(": ", 1) for line in shown)
+
+
+def test_the_tag_line_shows_the_digest_of_what_has_no_tag() -> None:
+    """As Harbor's webhook does; the URL names it with an @."""
+    event = Event.example(tag=None)
+    assert lines(event)["Тег"] == event.digest
+    assert lines(event)["URL"] == f"harbor.example.com/team/app@{event.digest}"
+
+
+def test_what_is_absent_is_a_dash() -> None:
+    """Nothing is left out: a missing line would look like a different message."""
+    event = Event.example(repository=None, tag=None, digest=None, operator="")
+    assert lines(event) == {"Репозиторий": "—", "Тег": "—", "URL": "—", "Автор пуша": "—"}
+
+
+def test_an_anonymous_pull_says_so() -> None:
+    """Webhooks have an empty operator there; people are told."""
+    event = Event.example(type=EventType.PULL_ARTIFACT, operator=ANONYMOUS)
+    assert lines(event)["Пользователь"] == "anonymous"
+
+
+def test_a_login_names_its_user_once() -> None:
+    """Unless account and operator differ."""
+    login = Event.example(type=EventType.LOGIN, repository=None, tag=None, digest=None, subject="ann", operator="ann")
+    assert lines(login) == {"Учётная запись": "ann"}
+    assert lines(replace(login, operator="bob")) == {"Учётная запись": "ann", "Пользователь": "bob"}
+
+
+# -- scans ---------------------------------------------------------------------------------------------------
+
+
+def scanned(report: Any) -> Event:
+    return Event.example(type=EventType.SCANNING_COMPLETED, scan=Scan({"application/json": report}))
+
+
+FINDINGS = ("Статус скана", "Продолжительность", "Критичность (макс)", "Всего уязвимостей", "Исправимо", "Сканер")
+
+
+def findings(report: Any) -> tuple[str, ...]:
+    shown = lines(scanned(report))
+    return tuple(shown[label] for label in FINDINGS)
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        pytest.param(
+            {"scan_status": "Success", "severity": "None", "duration": 0, "summary": {"total": 0, "fixable": 0}},
+            ("Success", "0s", "None", "0", "0", "—"),
+            id="nothing found in no time",
+        ),
+        pytest.param(
+            {"scan_status": "Error", "severity": "", "duration": 3, "summary": None},
+            ("Error", "3s", "—", "—", "—", "—"),
+            id="as Harbor reports a failed scan",
+        ),
+        pytest.param({"severity": None, "scanner": None}, ("—",) * 6, id="nulls"),
+        pytest.param({}, ("—",) * 6, id="an empty report"),
+        pytest.param("report", ("—",) * 6, id="a report that is text"),
+        pytest.param(None, ("—",) * 6, id="a report that is null"),
+        pytest.param(
+            {"scan_status": 7, "severity": ["High"], "duration": "12", "summary": [1], "scanner": "Trivy"},
+            ("7", "12s", "—", "—", "—", "—"),
+            id="odd types",
+        ),
+        pytest.param(
+            {"duration": 2.5, "summary": {"total": 10**5000, "fixable": True}, "scanner": {"name": "Clair"}},
+            ("—", "2.5s", "—", "—", "True", "Clair"),
+            id="numbers that nobody expects",
+        ),
+        pytest.param(
+            {"duration": "soon", "scanner": {"version": "v1"}}, ("—", "soon", "—", "—", "—", "v1"), id="half a scanner"
+        ),
+    ],
+)
+def test_a_scan_message_survives_any_report(report: Any, expected: tuple[str, ...]) -> None:
+    """What is there is shown, what is not is a dash."""
+    assert findings(report) == expected
+
+
+@pytest.mark.parametrize("scan", [None, Scan({}), Scan([]), Scan("x")])  # type: ignore[arg-type]  # that is the point
+def test_a_scan_without_overview_is_told_all_the_same(scan: Scan | None) -> None:
+    """Harbor sends such webhooks of what cannot be scanned."""
+    event = Event.example(type=EventType.SCANNING_COMPLETED, scan=scan)
+    assert all(lines(event)[label] == "—" for label in FINDINGS)
+
+
+def levels(counts: Mapping[str, Any]) -> list[str]:
+    shown = parse(message(scanned({"summary": {"summary": counts}}), RU)).text.splitlines()
+    return shown[shown.index("Исправимо: —") + 1 : -2]
+
+
+def test_severities_stand_from_worst_to_least() -> None:
+    """Whatever Harbor's order; words that we do not know come last, in Harbor's order."""
+    counts = {"Unknown": 1, "None": 2, "Weird": 3, "Low": 4, "negligible": 5, "Odd": 6, "Medium": 7, "High": 8}
+    assert levels(counts | {"Critical": 9}) == [
+        "Critical: 9",
+        "High: 8",
+        "Medium: 7",
+        "Low: 4",
+        "negligible: 5",
+        "None: 2",
+        "Unknown: 1",
+        "Weird: 3",
+        "Odd: 6",
+    ]
+
+
+def test_a_flood_of_severities_stays_within_telegrams_entities() -> None:
+    """Entities past the hundredth are not shown: the lines are limited, and say so."""
+    shown = levels({f"level {number}" * 20: number for number in range(5000)})
+    assert len(shown) == 21
+    assert shown[-1] == "…: +4980"
+
+
+# -- values that mean harm -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("a\nТег: fake", "a␊Тег: fake"),
+        ("a\r\nb\tc\x00\x1b\x7f", "a␍␊b␉c␀␛␡"),
+        (" ann ", "␠ann␠"),
+        ("   ", "␠␠␠"),
+        ("", "—"),
+        ("a\u00a0b\u00a0", "a\u00a0b\\u{a0}"),
+        ("\u202egnp.exe", "\\u{202e}gnp.exe"),
+        ("ad\u200bmin", "ad\\u{200b}min"),
+        ("admin\ufe0f", "admin\\u{fe0f}"),
+        ("a\u2028b\u0085c", "a\\u{2028}b\\u{85}c"),
+        ("a\ud800b", "a\\u{d800}b"),
+        ("A\u030a", "A\\u{30a}"),
+        ("и\u0306", "и\u0306"),
+        ("👨\u200d👩\u200d👧 ⚠️ 1️⃣ 👍🏽\u200d👍🏽", "👨\u200d👩\u200d👧 ⚠️ 1️⃣ 👍🏽\u200d👍🏽"),
+        ("a\u200db", "a\\u{200d}b"),
+        ("\u3164", "\\u{3164}"),
+    ],
+)
+def test_what_people_could_not_see_is_drawn(value: str, shown: str) -> None:
+    """No value can fake a line, hide a letter or turn the order of reading; the rest stays as it is."""
+    assert visible(value) == shown
+    assert visible(shown) == shown
+    assert stored(shown) == shown
+    assert lines(Event.example(operator=value))["Автор пуша"] == shown
+
+
+@pytest.mark.parametrize(
+    "value", ["*a*", "_a_", "`a`", "||a||", "[a](b)", "~a~", ">a", "\\", "\\`", "a\\\\b", "![x](y)"]
+)
+def test_markup_in_a_value_is_only_text(value: str) -> None:
+    """In plain lines and in code; and the values stand where they belong."""
+    event = Event.example(repository=Repository(f"team/{value}"), tag=value, operator=value)
+    parsed = parse(message(event, RU))
+    assert lines(event) == {
+        "Репозиторий": f"team/{value}",
+        "Тег": value,
+        "URL": f"harbor.example.com/team/{value}:{value}",
+        "Автор пуша": value,
+    }
+    assert [entity.kind for entity in parsed.entities] == ["Bold"] * 4 + ["Code"] + ["Bold"]
+    assert parsed.text == plain(message(event, RU))
+
+
+def test_extra_escapes_come_on_top_of_telegrams_own() -> None:
+    """The article's list lacks the dot; letters, other alphabets and control characters do no harm."""
+    style = replace(RU, extra_escapes="_*[]()~`>#+-=|{}!\\aЖ\x00\n\x7f1 :🙂")
+    assert escape("v1.27 a", style.extra_escapes) == r"v\1\.27\ \a"
+    event = Event.example(operator="Ж a\x7f🙂")
+    assert parse(message(event, style)) == parse(message(event, RU))
+    assert plain(message(event, style)) == plain(message(event, RU))
+    assert parse(digest([event], style, Occasion.BACKLOG)) == parse(digest([event], RU, Occasion.BACKLOG))
+
+
+def test_code_escapes_only_backtick_and_backslash() -> None:
+    """Anything else escaped in code would be shown with its backslash on some clients."""
+    assert code("a.b`c\\d") == "`a.b\\`c\\\\d`"
+    assert parse(code("a.b`c\\d")).text == plain(code("a.b`c\\d")) == "a.b`c\\d"
+
+
+# -- length --------------------------------------------------------------------------------------------------
+
+
+def test_a_value_that_fits_is_shown_whole() -> None:
+    """Even of 255 emoji, or Harbor's longest resource."""
+    event = Event.example(repository=Repository("team/" + "a" * 1018), tag="b" * 128, operator="🙂" * 255)
+    shown = lines(event)
+    assert shown["Автор пуша"] == "🙂" * 255
+    assert shown["URL"] == event.resource_url
+
+
+def test_only_the_longest_values_are_shortened() -> None:
+    """And as little as it takes: the message is full to the last unit or the one before it."""
+    event = Event.example(repository=Repository("team/" + "🙂" * 2000), operator="short")
+    shown = lines(event)
+    assert shown["Тег"] == "1.27"
+    assert shown["Автор пуша"] == "short"
+    assert shown["Репозиторий"].startswith("team/🙂")
+    assert shown["Репозиторий"].endswith("🙂…")
+    assert shown["URL"].endswith("🙂…")
+    assert LIMIT - 3 <= units(parse(message(event, RU)).text) <= LIMIT
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "shown"),
+    [
+        ("abcdef", 6, "abcdef"),
+        ("abcdef", 5, "abcd…"),
+        ("🙂🙂🙂", 5, "🙂🙂…"),
+        ("🙂🙂🙂", 4, "🙂…"),
+        ("xи\u0306и\u0306", 4, "xи\u0306…"),
+        ("x👨\u200d👩\u200d👧", 8, "x…"),
+        ("x👍🏽y", 4, "x…"),
+        ("🇷🇺🇩🇪🇫🇷", 8, "🇷🇺…"),
+        ("e\u0301\u0301\u0301\u0301", 3, "e\u0301…"),
+        ("abc", 1, "…"),
+    ],
+)
+def test_shortening_leaves_characters_whole(text: str, limit: int, shown: str) -> None:
+    """Neither a surrogate pair nor a flag, a family or an accent is cut apart, unless nothing else is left."""
+    assert shorten(text, limit) == shown
+    assert units(shown) <= limit
+
+
+def test_fit_takes_from_the_longest() -> None:
+    """Short values are never touched while a longer one can give."""
+    assert fit(["a" * 10, "b" * 4, "c" * 30], 24) == ["a" * 10, "b" * 4, "c" * 9 + "…"]
+    assert fit(["a" * 10, "b" * 4], 14) == ["a" * 10, "b" * 4]
+
+
+# -- digests -------------------------------------------------------------------------------------------------
+
+
+def quoted(text: str) -> list[str]:
+    """The list behind the quotation, as people see it."""
+    (found,) = (entity.text for entity in parse(text).entities if entity.kind == "ExpandableBlockQuote")
+    return found.rstrip("\n").splitlines()
+
+
+def pushes(count: int, repositories: int, tag: str = "v{}") -> list[Event]:
+    return [
+        Event.example(repository=Repository(f"team/app{i % repositories}"), tag=tag.format(i), operator=f"user{i % 9}")
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 событий"),
+        (1, "1 событие"),
+        (2, "2 события"),
+        (5, "5 событий"),
+        (11, "11 событий"),
+        (14, "14 событий"),
+        (21, "21 событие"),
+        (22, "22 события"),
+        (111, "111 событий"),
+        (1001, "1001 событие"),
+    ],
+)
+def test_russian_plurals(count: int, words: str) -> None:
+    """The numbers from 11 to 14 are the trap."""
+    assert f"Всего: {words}\n" in plain(digest(pushes(count, 1), RU, Occasion.BACKLOG)) + "\n"
+
+
+def test_equal_names_are_counted_in_order_of_their_first_event() -> None:
+    """One line per type and repository."""
+    one, two = Repository("team/one"), Repository("team/two")
+    events = [
+        Event.example(repository=two, tag="b", operator="bob"),
+        Event.example(repository=one, tag="a"),
+        Event.example(repository=two, tag="a"),
+        Event.example(repository=two, tag="b"),
+        Event.example(repository=two, tag="b", type=EventType.PULL_ARTIFACT),
+    ]
+    assert quoted(digest(events, RU, Occasion.BACKLOG)) == [
+        "📦 team/two: b ×2, a (bob, ann)",
+        "📦 team/one: a (ann)",
+        "📥 team/two: b (ann)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "last", "period"),
+    [
+        (MOSCOW, NOON, NOON, "24.11.2026 15:00 MSK"),
+        (MOSCOW, NOON, NOON + timedelta(minutes=90), "24.11.2026 15:00–16:30 MSK"),
+        (MOSCOW, NOON, NOON + timedelta(hours=9), "24.11.2026 15:00 – 25.11.2026 00:00 MSK"),
+        (timezone(timedelta(hours=-3)), NOON, NOON, "24.11.2026 09:00 UTC-03:00"),
+        (MOSCOW, NOON, datetime.max.replace(tzinfo=UTC), "24.11.2026 15:00 – 31.12.9999 23:59 UTC"),
+    ],
+)
+def test_the_period_is_in_the_styles_time_zone(zone: Any, first: datetime, last: datetime, period: str) -> None:
+    """Named, because a chat may sit in several; whatever the order of the events."""
+    events = [Event.example(occurred_at=last), Event.example(occurred_at=first)]
+    assert f"Период: {period}\n" in plain(digest(events, Style("ru", zone), Occasion.BACKFILL))
+
+
+@pytest.mark.parametrize(
+    ("events", "first_line"),
+    [
+        (pushes(15, 1), "📦 team/app0: " + ", ".join(f"v{i}" for i in range(15))),
+        (pushes(5000, 1), "📦 team/app0: " + ", ".join(f"v{i}" for i in range(20)) + ", +4980"),
+        (pushes(2000, 40), "📦 team/app0: v0, v40, v80, v120, v160, +45"),
+        (pushes(5000, 75), "📦 team/app0: v0, +66"),
+    ],
+    ids=["all", "twenty", "five", "one"],
+)
+def test_lines_say_less_before_any_is_left_out(events: list[Event], first_line: str) -> None:
+    """All tags, then twenty, five, one; never a repository less."""
+    text = digest(events, RU, Occasion.BACKFILL)
+    assert quoted(text)[0].startswith(first_line)
+    assert len(quoted(text)) == len({event.repository for event in events})
+    assert units(parse(text).text) <= LIMIT
+
+
+def test_ten_thousand_events_make_one_message_quickly() -> None:
+    """Its counts cover all of them, and its last line says how many are not listed."""
+    events = pushes(10_000, 3_000, tag="v{}.0_rc")
+    begin = time.perf_counter()
+    text = digest(events, RU, Occasion.BACKFILL)
+    assert time.perf_counter() - begin < 1
+    parsed = parse(text)
+    assert LIMIT - 200 < units(parsed.text) <= LIMIT
+    assert len(parsed.entities) <= 20
+    assert "Всего: 10000 событий\n📦 Пуши: 10000\n" in parsed.text
+    *listed, last = quoted(text)
+    names = {line.removeprefix("📦 ").split(":")[0] for line in listed}
+    shown = sum(event.repository.full_name in names for event in events if event.repository)
+    assert last == f"и ещё {RUSSIAN.events(len(events) - shown)}"
+
+
+def test_values_in_a_digest_cannot_leave_their_line() -> None:
+    """Neither the line nor the quotation."""
+    bad = "||\n**>x"
+    event = Event.example(repository=Repository(f"team/{bad}"), tag=bad, operator=bad)
+    text = digest([event, event], RU, Occasion.BACKLOG)
+    assert quoted(text) == ["📦 team/||␊**>x: ||␊**>x ×2 (||␊**>x)"]
+    assert parse(text).text == plain(text)
+
+
+def test_a_digest_of_nothing_is_still_a_message() -> None:
+    """Total functions have no forbidden input."""
+    text = digest([], RU, Occasion.CATCH_UP)
+    assert parse(text).text.splitlines()[1:] == ["Период: —", "Всего: 0 событий"]
+
+
+def rewrite_golden_files() -> None:
+    GOLDEN.mkdir(exist_ok=True)
+    for path in GOLDEN.iterdir():
+        path.unlink()
+    for name, text in golden_texts().items():
+        (GOLDEN / name).write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    rewrite_golden_files()

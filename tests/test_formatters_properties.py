@@ -1,0 +1,308 @@
+"""Ten thousand hostile events against Telegram's own parser.
+
+Of every message: Telegram accepts it, it is within the limits, every value stands in its line as it is, and the
+marked stretches are exactly the title, the labels and the URL, so that no name can mark, hide or fake anything.
+"""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from formatters import Occasion, Style, digest, message, plain
+from formatters.markdown import shorten, units, visible
+from formatters.texts import EMOJI, Label
+from poller.events import Event, EventType, Repository, Scan, Source
+from tests.telegram_parser import Entity, parse, stored
+
+LIMIT = 4096  # Telegram's, in UTF-16 units after parsing
+SEEDED = 8_000
+GENERATED = 2_000
+STYLES = tuple(
+    Style(language, UTC, extra) for language in ("ru", "en") for extra in ("", "_*[]()~`>#+-=|{}!", "a1:$Ж\n")
+)
+
+# -- hostile names -------------------------------------------------------------------------------------------
+
+PIECES = (
+    *"_*[]()~`>#+-=|{}.!\\ @:/$,;'\"<&%^?",
+    *(
+        "||",
+        "**",
+        "__",
+        "```",
+        "``",
+        "**>",
+        "\n>",
+        "\n**>",
+        "||\n",
+        "\\\\",
+        "\\`",
+        "\\n",
+        "](",
+        "[a](b)",
+        "![🙂](tg://emoji?id=1)",
+    ),
+    *("\n", "\r", "\r\n", "\t", "\x00", "\x1b[31m", "\x7f", "\x85", "\u2028", "\u2029", "\u00a0", "\u3000", "\ufeff"),
+    *(
+        "\u200b",
+        "\u200d",
+        "\u200e",
+        "\u202e",
+        "\u2066",
+        "\ufe0f",
+        "\u0301",
+        "\u030a",
+        "\u0333",
+        "\u3164",
+        "\ud800",
+        "\udfff",
+    ),
+    *(
+        "👨\u200d👩\u200d👧",
+        "🇷🇺",
+        "👍🏽",
+        "1️⃣",
+        "🏳️\u200d🌈",
+        "𝒜",
+        "\U000e0041",
+        "\U0010ffff",
+        "é",
+        "e\u0301",
+        "שלום",
+        "中文",
+        "Ж",
+        "ß",
+    ),
+    *(
+        "team",
+        "app",
+        "1.27",
+        "v1.0.0-rc.1",
+        "robot$team+ci",
+        "sha256:50bd",
+        "*Тег:* x",
+        "\nТег: fake",
+        "https://a.b/?c=d",
+        "None",
+    ),
+)
+
+
+def hostile(rng: random.Random) -> str:
+    name = "".join(rng.choices(PIECES, k=rng.choice((1, 2, 3, 5, 8, 20))))
+    longest = rng.choice((0, 0, 0, 0, 0, 0, 255, 1024, 3000))
+    return (name * (longest // len(name) + 1))[:longest] if longest else name
+
+
+def odd(rng: random.Random) -> Any:
+    """What a field of a scan report may turn out to be."""
+    choices: tuple[Callable[[], Any], ...] = (
+        lambda: hostile(rng),
+        lambda: rng.randrange(1000),
+        lambda: None,
+        lambda: "",
+        lambda: [1],
+        lambda: 2.5,
+        lambda: {},
+        lambda: True,
+    )
+    return rng.choice(choices)()
+
+
+def scan(rng: random.Random) -> Scan | None:
+    counts = {hostile(rng): odd(rng) for _ in range(rng.choice((0, 1, 3, 40)))} | {"High": 1}
+    summary = {"total": odd(rng), "fixable": odd(rng), "summary": rng.choice((counts, None, [], odd(rng)))}
+    report = {name: odd(rng) for name in ("scan_status", "severity", "duration")}
+    report |= {"summary": summary, "scanner": {"name": odd(rng), "version": odd(rng)}}
+    return rng.choice((None, Scan({}), Scan({"a": report}), Scan({"a": report}), Scan({"a": odd(rng)})))
+
+
+def event(rng: random.Random) -> Event:
+    return Event(
+        type=rng.choice(tuple(EventType)),
+        occurred_at=datetime(2026, 11, 24, tzinfo=UTC) + timedelta(seconds=rng.randrange(10**6)),
+        operator=hostile(rng),
+        source=rng.choice(tuple(Source)),
+        source_id=rng.randrange(10**9),
+        registry=rng.choice(("harbor.example.com", "", hostile(rng))),
+        repository=rng.choice((None, Repository(hostile(rng)), Repository(f"team/{hostile(rng)}"))),
+        tag=rng.choice((None, "", hostile(rng))),
+        digest=rng.choice((None, "sha256:" + "50bd" * 16, hostile(rng))),
+        subject=rng.choice(("", hostile(rng))),
+        scan=scan(rng),
+    )
+
+
+# -- what must hold ------------------------------------------------------------------------------------------
+
+
+def is_shown(value: str, line: str) -> bool:
+    """Whether a line ends in the value: literally, or at least every readable stretch of it where some is not."""
+    if value and value == value.strip() and all(map(is_readable, value)):
+        return line.endswith(f": {value}")
+    stretches = "".join(char if is_readable(char) else "\0" for char in value.strip()).split("\0")
+    return all(stretch in line for stretch in stretches)
+
+
+def is_readable(char: str) -> bool:
+    """Asked in Unicode's words, not in the product's."""
+    return char.isprintable() and not unicodedata.name(char, "").startswith(UNREADABLE)
+
+
+UNREADABLE = (
+    *("HANGUL FILLER", "HALFWIDTH HANGUL FILLER", "HANGUL CHOSEONG FILLER", "HANGUL JUNGSEONG FILLER"),
+    *("BRAILLE PATTERN BLANK", "VARIATION SELECTOR", "MONGOLIAN FREE VARIATION SELECTOR", "KHMER VOWEL INHERENT"),
+    *("COMBINING GRAPHEME JOINER", "COMBINING RING ABOVE", "COMBINING DOUBLE LOW LINE", "COMBINING DOUBLE OVERLINE"),
+)
+"""What shows nothing, and the three marks that Telegram drops."""
+
+
+def expected_values(told: Event) -> list[str]:
+    """What a message must show, apart from a scan's findings."""
+    repository = told.repository.full_name if told.repository else ""
+    if told.type.name.startswith(("SCANNING_", "TAG_")) or told.type.name.endswith("_ARTIFACT"):
+        return [repository, told.reference or "", told.resource_url or "", told.operator]
+    return [repository if told.type is EventType.REPOSITORY_DELETED else told.subject, told.operator]
+
+
+def check_message(told: Event, style: Style) -> None:
+    text = message(told, style)
+    parsed = parse(text)
+    assert plain(text) == parsed.text == stored(parsed.text) == parsed.text.strip()
+    assert units(parsed.text) <= LIMIT
+    assert len(parsed.entities) <= 100
+    assert len(text.encode()) < 32 * 1024
+    title, *lines = parsed.text.split("\n")
+    assert title == f"{EMOJI[told.type]} {style.texts.titles[told.type]}"
+    check_entities(title, lines, parsed.entities, style)
+    if "…" not in parsed.text:
+        assert all(any(is_shown(value, line) for line in lines) for value in expected_values(told))
+
+
+def check_entities(title: str, lines: list[str], entities: tuple[Entity, ...], style: Style) -> None:
+    """Exactly the title, the start of every line up to a colon, and the URL."""
+    left = list(entities)
+    assert left.pop(0) == Entity("Bold", title.partition(" ")[2])
+    for line in lines:
+        label = left.pop(0)
+        assert label.kind == "Bold"
+        assert label.text.endswith(":")
+        assert line.startswith(f"{label.text} ")
+        if label.text == f"{style.texts.labels[Label.URL]}:" and line != f"{label.text} —":
+            assert left.pop(0) == Entity("Code", line.removeprefix(f"{label.text} "))
+    assert not left
+
+
+def check_digest(events: list[Event], style: Style, occasion: Occasion) -> None:
+    text = digest(events, style, occasion)
+    parsed = parse(text)
+    assert plain(text) == parsed.text == stored(parsed.text)
+    assert units(parsed.text) <= LIMIT
+    assert len(text.encode()) < 32 * 1024
+    kinds = [entity.kind for entity in parsed.entities]
+    assert kinds == ["Bold"] * 3 + ["ExpandableBlockQuote"] * bool(events)
+    assert style.texts.events(len(events)) in parsed.text
+    for kind in {event.type for event in events}:
+        count = sum(event.type is kind for event in events)
+        assert f"\n{EMOJI[kind]} {style.texts.kinds[kind]}: {count}" in parsed.text
+    if events:
+        groups = {(event.type, event.repository and event.repository.full_name) for event in events}
+        assert len(parsed.entities[-1].text.rstrip("\n").split("\n")) <= len(groups) + 1
+
+
+# -- ten thousand events -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_hostile_events_are_told_literally(seed: int) -> None:
+    """Names made of everything that has broken a message somewhere."""
+    rng = random.Random(seed)
+    for _ in range(SEEDED // 8):
+        check_message(event(rng), rng.choice(STYLES))
+
+
+def any_text() -> st.SearchStrategy[str]:
+    return st.text(st.characters(codec=None), max_size=40) | st.sampled_from(PIECES)
+
+
+def any_report() -> st.SearchStrategy[Any]:
+    leaves = st.none() | st.booleans() | st.integers() | st.floats() | any_text()
+    words = ("scan_status", "severity", "duration", "summary", "scanner", "total", "fixable", "name", "version", "High")
+    keys = st.sampled_from(words) | any_text()
+    return st.recursive(
+        leaves, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(keys, inner, max_size=6), max_leaves=12
+    )
+
+
+def any_event() -> st.SearchStrategy[Event]:
+    return st.builds(
+        Event,
+        type=st.sampled_from(EventType),
+        occurred_at=st.datetimes(timezones=st.just(UTC)),
+        operator=any_text(),
+        source=st.sampled_from(Source),
+        source_id=st.integers(0, 2**63),
+        registry=any_text(),
+        repository=st.none() | st.builds(Repository, any_text()),
+        tag=st.none() | any_text(),
+        digest=st.none() | any_text(),
+        subject=any_text(),
+        scan=st.none() | st.builds(Scan, st.dictionaries(any_text(), any_report(), max_size=2)),
+    )
+
+
+@settings(max_examples=GENERATED, deadline=None)
+@given(any_event(), st.sampled_from(STYLES))
+def test_any_event_is_told_literally(told: Event, style: Style) -> None:
+    """Whatever hypothesis thinks of, reports of scanners that nobody has written yet included."""
+    check_message(told, style)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_hostile_events_make_a_digest(seed: int) -> None:
+    """From none to hundreds, of few or many repositories."""
+    rng = random.Random(seed)
+    for size in (0, 1, 2, 5, 20, 100, 400):
+        events = [event(rng) for _ in range(size)]
+        few = (
+            [replace(one, repository=events[i % 3].repository, type=events[i % 2].type) for i, one in enumerate(events)]
+            if size > 2
+            else events
+        )
+        check_digest(events, rng.choice(STYLES), rng.choice(tuple(Occasion)))
+        check_digest(few, rng.choice(STYLES), rng.choice(tuple(Occasion)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(any_event(), max_size=6), st.sampled_from(STYLES), st.sampled_from(Occasion))
+def test_any_events_make_a_digest(events: list[Event], style: Style, occasion: Occasion) -> None:
+    """Times at both ends of the calendar included."""
+    check_digest(events, style, occasion)
+
+
+@settings(max_examples=300, deadline=None)
+@given(any_text(), st.integers(1, 60))
+def test_shortening_keeps_to_the_limit(text: str, limit: int) -> None:
+    """The head stays as it was, whatever it consists of."""
+    seen = visible(text)
+    short = shorten(seen, limit)
+    assert units(short) <= limit
+    assert short == seen or (short.endswith("…") and seen.startswith(short[:-1]))
+
+
+@settings(max_examples=300, deadline=None)
+@given(any_text())
+def test_what_is_visible_stays_so(text: str) -> None:
+    """Drawing what could not be seen is done once: nothing in the result needs it again."""
+    seen = visible(text)
+    assert visible(seen) == seen == seen.strip()
+    assert not any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in seen)
