@@ -1,0 +1,395 @@
+"""The client of Harbor's API: the only place that talks to Harbor. It only ever asks (GET), one thing at a time.
+
+Whatever goes wrong leaves as an error of poller/errors.py that says where, and what to do about it. Neither
+the password nor a query crosses that border.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import SplitResult, quote, urlsplit
+
+import requests
+import urllib3
+from requests.auth import HTTPBasicAuth
+
+from poller import rows
+from poller.answers import Answer, PathNotFound, decoded, one_line, refusal
+from poller.errors import (
+    HarborGarbled,
+    HarborUnreachable,
+    NotAllowed,
+    NotFound,
+    PollerError,
+    UntrustedCertificate,
+    WrongUrl,
+)
+from poller.events import Source
+from poller.queries import NEVER, OLD_LOG_LAST_ID, PAGE, between, by_id, q, repository_path, segment
+from poller.reach import Log, Reach, ReachKind, detect
+from poller.rows import Artifact, AuditRow, CurrentUser, Project, Server
+from poller.secret import Secret
+
+__all__ = ["PAGE", "CurrentUser", "Harbor", "Log", "PathNotFound", "Reach", "ReachKind"]
+
+_T = TypeVar("_T")
+_API = "/api/v2.0"
+_PAUSES_AFTER_401 = (2.0, 4.0)  # Harbor refuses a name for 1.5 s after anybody's failed login with it
+_WINDOWS = (timedelta(minutes=10), timedelta(days=1), timedelta(days=30))
+_MOST_BYTES = 64 * 2**20
+_VULNERABILITIES = (  # without this header, Harbor 2.4 and 2.5 do not show the results of Trivy
+    "application/vnd.security.vulnerability.report; version=1.1, "
+    "application/vnd.scanner.adapter.vuln.report.harbor+json; version=1.0"
+)
+
+
+class Harbor:
+    """One account's view of one Harbor.
+
+    `sleep` is called for the pauses after a 401; `timeout` (s) is that of connecting and of each silence.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        username: str,
+        password: Secret,
+        *,
+        ca_file: Path | None = None,
+        verify: bool = True,
+        proxy: str | None = None,
+        timeout: float = 30,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.requests_sent = 0
+        self._base = _base(url)
+        self._username = username
+        self._verify: bool | str = str(ca_file) if ca_file and verify else verify
+        self._proxies = _proxies(proxy)
+        self._timeout = timeout
+        self._sleep = sleep
+        self._run = uuid.uuid4().hex[:12]
+        self._session = _session(username, password)
+        # Proxies of the environment are for the world outside, not for this machine.
+        self._session.trust_env = not _is_loopback(self._base)
+        if not verify:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # one per request; `check` says it once
+
+    def close(self) -> None:
+        self._session.close()
+
+    # -- the audit log ------------------------------------------------------------------------------
+
+    def rows_from(
+        self, log: Log, first_id: int, *, since: datetime | None = None, operations: frozenset[str] = frozenset()
+    ) -> tuple[AuditRow, ...]:
+        """The first rows (up to PAGE) from an id on, by id. `since` is cut to the second: Harbor compares no finer.
+
+        A page that is not full is the last one. Without `operations`: all of them.
+        """
+        if log.table is Source.OLD_LOG:
+            first_id = min(first_id, OLD_LOG_LAST_ID)
+        filters = {"id": f"[{first_id}~]"}
+        if since is not None:
+            filters["op_time"] = between(since, None)
+        if operations:
+            filters["operation"] = "{" + " ".join(sorted(operations)) + "}"
+        return by_id(self._rows(log, filters, sort="id"))
+
+    def rows_between(self, log: Log, start: datetime, end: datetime | None, page: int = 1) -> tuple[AuditRow, ...]:
+        """A page (up to PAGE rows, 1 is the first) of a window of time, by time. A page that is not full is the last.
+
+        The window is widened to whole seconds, as Harbor compares no finer: rows just outside may be among them.
+        """
+        return self._rows(log, {"op_time": between(start, end)}, sort="op_time,id", page=page)
+
+    def newest_row(self, log: Log, now: datetime) -> AuditRow | None:
+        """The row with the highest id. Looked for in growing windows of time, as Harbor counts all that it matches."""
+        for start in (*(now - window for window in _WINDOWS), rows.EPOCH):
+            found = self._rows(log, {"op_time": between(start, None)}, sort="-id", page_size=1)
+            if found:
+                return found[0]
+        return None
+
+    def _rows(
+        self, log: Log, filters: dict[str, str], *, sort: str, page: int = 1, page_size: int = PAGE
+    ) -> tuple[AuditRow, ...]:
+        params = {"q": q(**filters), "sort": sort, "page": str(page), "page_size": str(page_size)}
+        return self._ask(lambda body: rows.audit_rows(body, log.table, log.project), log.path, params)
+
+    # -- what rows do not say -----------------------------------------------------------------------
+
+    def artifact(self, repository: str, reference: str, *, with_scan: bool = False) -> Artifact | None:
+        """An artifact by tag or digest, or None when it is not there."""
+        params = {"with_scan_overview": "true"} if with_scan else {}
+        path = f"{repository_path(repository)}/artifacts/{quote(reference, safe=':')}"
+        return self._ask_for(rows.artifact, path, params, {"X-Accept-Vulnerabilities": _VULNERABILITIES})
+
+    def artifacts_pushed(self, repository: str, start: datetime, end: datetime) -> tuple[Artifact, ...]:
+        """Up to 20 artifacts of a repository that were pushed in a window of time (whole seconds), newest first."""
+        params = {"q": q(push_time=between(start, end)), "sort": "-push_time", "page_size": "20"}
+        return self._ask(rows.artifacts, f"{repository_path(repository)}/artifacts", params)
+
+    def repository_created(self, repository: str) -> datetime | None:
+        return self._ask_for(rows.repository_created, repository_path(repository))
+
+    def project(self, name: str) -> Project | None:
+        """A project that the account may see, else None. Asked by list: that needs no right of its own."""
+        found = self._ask(rows.projects, "/projects", {"name": name, "page_size": str(PAGE)})
+        exact = next((each for each in found if each.name == name), None)
+        if exact is None and len(found) == PAGE:  # names that merely contain it fill the page
+            try:
+                return self._ask_for(rows.project, f"/projects/{segment(name)}", headers={"X-Is-Resource-Name": "true"})
+            except NotAllowed:
+                return None
+        return exact
+
+    def project_names(self) -> tuple[str, ...]:
+        """Every project that the account may see, public ones of strangers included."""
+        names: list[str] = []
+        found: tuple[Project, ...] | None = None
+        while found is None or len(found) == PAGE:
+            page = len(names) // PAGE + 1
+            found = self._ask(rows.projects, "/projects", {"page": str(page), "page_size": str(PAGE), "sort": "name"})
+            names += [each.name for each in found]
+        return tuple(names)
+
+    # -- Harbor and the account ---------------------------------------------------------------------
+
+    def reach(self, projects: tuple[str, ...] = ()) -> Reach:
+        """Which log is alive, and how much of it the account can see. `projects`: those configured; none: all."""
+        return detect(self, projects)
+
+    def may_read_whole_new_log(self) -> bool | None:
+        """None: this Harbor has no new log (before 2.13). The probe touches no table."""
+        try:
+            self._get("/auditlog-exts/events")
+        except NotAllowed:
+            return False
+        except PathNotFound:
+            return None
+        return True
+
+    def may_read(self, log: Log) -> bool:
+        """Whether a project's log is there for this account."""
+        try:
+            self._rows(log, {"op_time": between(NEVER, None)}, sort="-op_time", page_size=1)
+        except PathNotFound:
+            raise  # the log's generation is wrong, which says nothing about the project
+        except (NotAllowed, NotFound):
+            return False
+        return True
+
+    def server(self) -> Server:
+        answer = self._get("/systeminfo")
+        return decoded(lambda body: rows.server(body, answer.headers.get("Date")), answer)
+
+    def current_user(self) -> CurrentUser:
+        """Who we are. Also the cleanest check of the credentials: strangers get 401 here."""
+        answer = self._get("/users/current", also=412)
+        if answer.status == 412:  # Harbor's way of saying: a robot
+            return CurrentUser(self._username, is_sysadmin=False, is_robot=True)
+        return decoded(rows.current_user, answer)
+
+    def configuration(self) -> dict[str, object] | None:
+        """Harbor's settings, {key: value}; None when the account may not see them (robots never may)."""
+        try:
+            return self._ask(rows.configuration, "/configurations")
+        except NotAllowed:
+            return None
+
+    def ping(self) -> None:
+        """Whether Harbor's API answers at the configured url at all. Needs no account."""
+        answer = self._get("/ping")
+        if answer.body.strip().strip(b'"') != b"Pong":
+            raise WrongUrl(f"{answer.where}: something answers, but it is not Harbor: correct [harbor] url")
+
+    # -- asking -------------------------------------------------------------------------------------
+
+    def _ask(
+        self,
+        decode: Callable[[bytes], _T],
+        path: str,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> _T:
+        return decoded(decode, self._get(path, params, headers))
+
+    def _ask_for(
+        self,
+        decode: Callable[[bytes], _T],
+        path: str,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> _T | None:
+        try:
+            return self._ask(decode, path, params, headers)
+        except NotFound:
+            return None
+
+    def _get(
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        also: int = 200,
+    ) -> Answer:
+        """One question, asked again after a pause when it is answered 401. Any status but 200 and `also` raises."""
+        answer = self._exchange(path, params, headers)
+        for pause in _PAUSES_AFTER_401:
+            if answer.status != 401:
+                break
+            self._sleep(pause)
+            answer = self._exchange(path, params, headers)
+        if answer.status not in (200, also):
+            raise refusal(answer, self._username)
+        return answer
+
+    def _exchange(self, path: str, params: Mapping[str, str] | None, headers: Mapping[str, str] | None) -> Answer:
+        failure: PollerError | None = None
+        for is_retried in (self.requests_sent > 0, False):
+            try:
+                return self._send(path, params, headers)
+            except (OSError, urllib3.exceptions.HTTPError, UnicodeError) as error:
+                failure = self._failure(error, path)
+                # A kept connection may be closed by Harbor in the moment of our asking: that is no outage.
+                if not (is_retried and _was_closed(error)):
+                    break
+        assert failure is not None
+        raise failure  # outside of `except`: the foreign exception holds the request with its credentials
+
+    def _send(self, path: str, params: Mapping[str, str] | None, headers: Mapping[str, str] | None) -> Answer:
+        self.requests_sent += 1
+        request_id = f"{self._run}-{self.requests_sent}"
+        deadline = time.monotonic() + 2 * self._timeout
+        with self._session.get(
+            self._base + _API + path,
+            params=dict(params or {}),
+            headers={**(headers or {}), "X-Request-Id": request_id},
+            timeout=self._timeout,
+            allow_redirects=False,
+            stream=True,
+            verify=self._verify,  # per request: on the session, REQUESTS_CA_BUNDLE would win over ca_file
+            proxies=self._proxies,
+        ) as response:
+            body = _read(response, deadline)
+            return Answer(self._where(path), response.url, request_id, response.status_code, response.headers, body)
+
+    def _where(self, path: str) -> str:
+        return f"{self._base.partition('://')[2]}{_API}{path}"
+
+    def _failure(self, error: Exception, path: str) -> PollerError:
+        """Our word for an exception of the HTTP library: what happened, where, and the remedy where there is one."""
+        where, cause = self._where(path), _cause(error)
+        match error:
+            case requests.ConnectTimeout():
+                return HarborUnreachable(f"{where}: no connection within {self._timeout:g} s")
+            case requests.ReadTimeout() | urllib3.exceptions.ReadTimeoutError() | TimeoutError():
+                return HarborUnreachable(f"{where}: no whole answer within {self._timeout:g} s")
+            case requests.exceptions.SSLError() | urllib3.exceptions.SSLError():
+                return self._tls_failure(where, cause)
+            case requests.exceptions.ProxyError():
+                return HarborUnreachable(f"{where}: the proxy cannot be used: {cause}")
+            case requests.ConnectionError():
+                return HarborUnreachable(f"{where}: {cause}")
+            case ValueError():  # all of the library's words for a bad url are one
+                return WrongUrl(f"{where}: this url or proxy cannot be used: {cause}; correct [harbor] url or proxy")
+            case urllib3.exceptions.HTTPError():
+                return HarborGarbled(f"{where}: the answer was cut short: {cause}")
+            case requests.RequestException():
+                return HarborUnreachable(f"{where}: {cause}")
+        return UntrustedCertificate(f"{where}: the certificates of ca_file cannot be read: {cause}")
+
+    def _tls_failure(self, where: str, cause: str) -> PollerError:
+        found = re.search(r"certificate verify failed: (.*?)\.?(?: \(_ssl|$)", cause)
+        if found:
+            return UntrustedCertificate(
+                f"{where}: Harbor's certificate is not trusted: {found[1]}; {_remedy(found[1])}"
+            )
+        if "WRONG_VERSION_NUMBER" in cause or "RECORD_LAYER_FAILURE" in cause:
+            cause += "; if Harbor speaks plain HTTP there, the url begins with http://"
+        if "X509" in cause or "PEM" in cause:
+            return UntrustedCertificate(f"{where}: the certificates of ca_file cannot be read: {cause}")
+        return HarborUnreachable(f"{where}: TLS failed: {cause}")
+
+
+# -- requests ---------------------------------------------------------------------------------------
+
+
+def _session(username: str, password: Secret) -> requests.Session:
+    """Cookies are kept: with Harbor's session cookie a thousand requests leave one session in its Redis."""
+    session = requests.Session()
+    session.auth = HTTPBasicAuth(username.encode(), password.reveal().encode())  # as text, it would be Latin-1
+    session.headers.update({"User-Agent": "harbor-poller", "Accept": "application/json"})
+    return session
+
+
+def _base(url: str) -> str:
+    """The url without what people copy along: a trailing slash, the API's path, a user name."""
+    parts = _parts("url", url.strip().rstrip("/").removesuffix(_API))
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")
+
+
+def _parts(setting: str, url: str) -> SplitResult:
+    with suppress(ValueError):  # its text may hold a proxy's password
+        return urlsplit(url)
+    raise WrongUrl(f"[harbor] {setting} is not a url")
+
+
+def _proxies(proxy: str | None) -> dict[str, str] | None:
+    """For both schemes, so that it wins over whatever the environment says. None: what the environment says."""
+    if proxy and not _parts("proxy", proxy if "://" in proxy else f"//{proxy}").hostname:
+        raise WrongUrl("[harbor] proxy names no host")
+    return {"http": proxy, "https": proxy} if proxy else None
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _read(response: requests.Response, deadline: float) -> bytes:
+    """The whole body. A time-out counts silence only: the deadline ends what drips for ever."""
+    body = bytearray()
+    while chunk := response.raw.read1(65536, decode_content=True):
+        body += chunk
+        if time.monotonic() > deadline:
+            raise TimeoutError("the answer does not end")
+        if len(body) > _MOST_BYTES:
+            raise urllib3.exceptions.ProtocolError(f"more than {_MOST_BYTES} bytes")
+    return bytes(body)
+
+
+# -- what went wrong --------------------------------------------------------------------------------
+
+
+def _was_closed(error: Exception) -> bool:
+    return isinstance(error, requests.ConnectionError) and "Connection aborted" in str(error)
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost exception's text: the outer ones repeat urls and the library's internals."""
+    for inner in (getattr(error, "reason", None), *error.args, error.__cause__):
+        if isinstance(inner, BaseException):
+            return _cause(inner)
+    return one_line(str(error) or type(error).__name__)
+
+
+def _remedy(reason: str) -> str:
+    if "mismatch" in reason.lower() or "not valid for" in reason.lower():
+        return "use the name that the certificate is made out to in [harbor] url"
+    if "expired" in reason or "not yet valid" in reason:
+        return "renew it, or correct this machine's clock"
+    return "put the certificate of its issuer into a file and name that in [harbor] ca_file"
