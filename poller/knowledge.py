@@ -112,12 +112,16 @@ class Knowledge:
         fact = ProjectFact(name, is_public, at)
         self.projects[name] = self.changed_projects[name] = fact
 
-    def changes(self) -> Changes:
-        return Changes(
+    def take_changes(self) -> Changes:
+        """What was learnt since this was asked last."""
+        changes = Changes(
             tuple(self.changed_tags.values()),
             tuple(self.changed_repositories.values()),
             tuple(self.changed_projects.values()),
         )
+        for changed in (self.changed_tags, self.changed_repositories, self.changed_projects):
+            changed.clear()
+        return changes
 
     def _set_repository(self, fact: RepositoryFact) -> None:
         self.repositories[fact.name] = self.changed_repositories[fact.name] = fact

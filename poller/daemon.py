@@ -1,0 +1,182 @@
+"""The daemon: runs the jobs on schedule until it is told to stop. Time begins here; below, it is an argument."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from types import FrameType
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from poller import backoff, jobs, lease, sdnotify
+from poller.config import Config, Schedule
+from poller.errors import LeaseTaken, OperatorError, PollerError
+from poller.logs import Log
+from poller.survey import LONG_AGO
+from poller.telling import Teller, Told
+from state import Store
+
+DONE, TRY_AGAIN, MISTAKE, TAKEN = 0, 1, 2, 3
+"""Exit codes of every command."""
+
+_DELIVER_SECONDS = 1
+_PRUNE_HOURS = 6
+_STUCK = timedelta(minutes=15)
+_SLOW_FACTOR = 5
+"""After a poll that took long, Harbor is left alone for so many times as long."""
+
+_log = Log(__name__)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Turn:
+    """When a job may run again, after failures or slow answers."""
+
+    not_before: datetime = LONG_AGO
+    failures: int = 0
+    busy_since: datetime | None = None
+
+    def failed(self, now: datetime, *, first: float, most: float) -> float:
+        seconds = backoff.pause(self.failures, first=first, most=most)
+        self.failures += 1
+        self.not_before = now + timedelta(seconds=seconds)
+        return seconds
+
+    def succeeded(self, now: datetime, seconds: float) -> None:
+        self.failures = 0
+        self.not_before = now + timedelta(seconds=seconds * _SLOW_FACTOR if seconds > 1 else 0)
+
+
+class Daemon:
+    """Polls and delivers, each in its own thread, so that neither waits for the other's server."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        poller: jobs.AuditPoller,
+        teller: Teller,
+        owner: lease.Owner,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._poller = poller
+        self._teller = teller
+        self._owner = owner
+        self._clock = clock
+        self._stop = threading.Event()
+        self._exit_code = DONE
+        self._polling = Turn()
+        self._delivering = Turn()
+        self._scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(4)},
+            # APScheduler's own grace time of 1 s would drop runs silently while a worker is busy.
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+            timezone=UTC,
+        )
+
+    def run(self) -> int:
+        """Work until SIGTERM or SIGINT; what is in flight is finished first. Returns the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._schedule()
+        self._scheduler.start()
+        _log.info("daemon.started", harbor=self._config.harbor.url, chat_id=self._config.telegram.chat_id)
+        sdnotify.notify("READY=1\nSTATUS=started")
+        self._stop.wait()
+        sdnotify.notify("STOPPING=1")
+        self._poller.stop()
+        self._scheduler.shutdown(wait=True)
+        _log.info("daemon.stopped", exit_code=self._exit_code)
+        return self._exit_code
+
+    def _schedule(self) -> None:
+        now = self._clock()
+        schedule, add = self._config.schedule, self._scheduler.add_job
+        add(self._poll, poll_trigger(schedule, self._config.timezone), next_run_time=now, id="poll")
+        add(self._deliver, IntervalTrigger(seconds=_DELIVER_SECONDS), next_run_time=now, id="deliver")
+        add(self._renew_lease, IntervalTrigger(seconds=lease.RENEW_SECONDS), id="lease")
+        add(self._prune, IntervalTrigger(hours=_PRUNE_HOURS), next_run_time=now + timedelta(minutes=1), id="prune")
+        watchdog = sdnotify.watchdog_seconds()
+        add(self._report, IntervalTrigger(seconds=min(watchdog or 60, 60) / 2), id="report")
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        _log.info("daemon.stopping", signal=signal.Signals(number).name)
+        self._stop.set()
+
+    # -- the jobs, each behind the wrapper --
+
+    def _poll(self) -> None:
+        if self._clock() >= self._polling.not_before:
+            self._run_job("poll", self._polling, lambda: self._poller.poll(self._clock()))
+
+    def _deliver(self) -> None:
+        if self._clock() >= self._delivering.not_before:
+            self._run_job("deliver", self._delivering, self._deliver_what_may_go)
+
+    def _deliver_what_may_go(self) -> None:
+        while not self._stop.is_set() and isinstance(self._teller.deliver(), Told):
+            pass
+
+    def _renew_lease(self) -> None:
+        self._run_job("lease", Turn(), lambda: lease.renew(self._store, self._owner, self._clock()))
+
+    def _prune(self) -> None:
+        self._run_job("prune", Turn(), lambda: jobs.prune(self._store, self._config.state.keep, self._clock()))
+
+    def _run_job(self, name: str, turn: Turn, work: Callable[[], object]) -> None:
+        """The one wrapper: nothing that goes wrong in a job may end the daemon, but a lost lease must."""
+        turn.busy_since = self._clock()
+        started = time.monotonic()
+        try:
+            work()
+        except LeaseTaken as error:
+            self._give_up(TAKEN, error)
+        except OperatorError as error:
+            seconds = turn.failed(self._clock(), first=60, most=900)
+            _log.error(f"{name}.failed", error=error, retry_in=round(seconds))
+        except PollerError as error:
+            seconds = turn.failed(self._clock(), first=5, most=300)
+            _log.warning(f"{name}.failed", error=error, retry_in=round(seconds))
+        except Exception:
+            seconds = turn.failed(self._clock(), first=30, most=600)
+            _log.exception(f"{name}.broken", retry_in=round(seconds))
+        else:
+            turn.succeeded(self._clock(), time.monotonic() - started)
+        finally:
+            turn.busy_since = None
+
+    def _give_up(self, exit_code: int, error: PollerError) -> None:
+        _log.error("daemon.gives_up", error=error)
+        self._exit_code = exit_code
+        self._stop.set()
+
+    def _report(self) -> None:
+        """Tell systemd that we are alive, and in a line how things stand."""
+        now = self._clock()
+        if any(turn.busy_since and now - turn.busy_since > _STUCK for turn in (self._polling, self._delivering)):
+            return  # let the watchdog do its work
+        counts = self._store.counts()
+        trouble = " · Harbor does not answer" if self._polling.failures else ""
+        sdnotify.notify(f"WATCHDOG=1\nSTATUS={counts.sent + counts.folded} told, {counts.pending} waiting{trouble}")
+
+
+def poll_trigger(schedule: Schedule, zone: tzinfo) -> CronTrigger | IntervalTrigger:
+    jitter = schedule.jitter or None
+    if schedule.cron is None:
+        return IntervalTrigger(seconds=schedule.poll, jitter=jitter)
+    trigger = CronTrigger.from_crontab(schedule.cron, timezone=zone)
+    trigger.jitter = jitter
+    return trigger

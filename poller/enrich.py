@@ -1,0 +1,190 @@
+"""What a row does not say, found out: remembered if possible, looked up in Harbor if need be, else unknown.
+
+A look-up that fails never loses an event: its answer is "unknown". Rows are taken in the order of the log,
+because each one changes what is remembered for the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from poller.errors import BadRequest, NotAllowed, NotFound, Temporary
+from poller.events import EventType, Repository
+from poller.harbor import Harbor
+from poller.knowledge import LONG_AGO, Knowledge
+from poller.logs import Log
+from poller.normalize import Entry, Facts
+from poller.rows import Artifact
+
+_log = Log(__name__)
+_T = TypeVar("_T")
+
+PROJECT_FRESH = timedelta(minutes=10)
+"""How long a project's being public or private is believed; it is changed by hand, and rarely."""
+
+PUSHED_JUST_BEFORE = timedelta(milliseconds=250)
+"""An artifact's push_time lies 0-70 ms before the op_time of its row (seen on 2.8 and 2.12)."""
+
+MOST_FAILURES = 3
+_SILENT_ON_KNOWN_DIGESTS = ("2.11.1", "2.11.2", "2.12.0")
+
+
+class Enricher:
+    """Joins rows with facts, for one poll. After some failures in a row it stops asking Harbor."""
+
+    def __init__(self, harbor: Harbor, knowledge: Knowledge, registry: str, now: datetime, version: str | None) -> None:
+        self._harbor = harbor
+        self.knowledge = knowledge
+        self._registry = registry
+        self._now = now
+        self._may_trust_tags = not (version or "").removeprefix("v").startswith(_SILENT_ON_KNOWN_DIGESTS)
+        self._refused: set[str] = set()
+        self._failures = 0
+        self._gone: set[str] = set()
+
+    def facts(self, entry: Entry, *, is_wanted: bool = True) -> Facts:
+        """The facts that `entry` lacks. Unwanted entries cost no look-up, but are learnt from all the same."""
+        if entry.repository is None:
+            self._learn_project(entry)
+            return Facts(self._registry)
+        digest = self._digest(entry, is_wanted)
+        tag = self._tag_of_deletion(entry)
+        self._learn(entry, digest)
+        repository = Repository(entry.repository)
+        if is_wanted:
+            repository = Repository(entry.repository, self._is_public(entry), self._created_at(entry))
+        return Facts(self._registry, repository, tag, digest)
+
+    # -- digest and tag -------------------------------------------------------------------------
+
+    def _digest(self, entry: Entry, is_wanted: bool) -> str | None:
+        if entry.digest or not entry.tag or entry.type is EventType.TAG_DELETED:
+            return entry.digest
+        if entry.type is EventType.PULL_ARTIFACT:
+            return self._digest_pulled(entry, is_wanted)
+        return self._digest_pushed(entry) if is_wanted or entry.type is EventType.TAG_CREATED else None
+
+    def _digest_pulled(self, entry: Entry, is_wanted: bool) -> str | None:
+        assert entry.repository and entry.tag
+        known = self.knowledge.digest_of(entry.repository, entry.tag)
+        if (known and self._may_trust_tags) or not is_wanted:
+            return known
+        artifact = self._artifact(entry)
+        return artifact.digest if artifact and _had_tag(artifact, entry) else known
+
+    def _digest_pushed(self, entry: Entry) -> str | None:
+        """The artifact that the tag named right after this push: the tag may have moved on since."""
+        artifact = self._artifact(entry)
+        if artifact is None or _had_tag(artifact, entry):
+            return artifact.digest if artifact else None
+        assert entry.repository
+        repository, at = entry.repository, entry.row.op_time
+        candidates = self._ask(
+            "artifact", lambda: self._harbor.artifacts_pushed(repository, at - timedelta(seconds=1), at)
+        )
+        return _pushed_at(candidates or (), at)
+
+    def _artifact(self, entry: Entry) -> Artifact | None:
+        repository, tag, at = entry.repository, entry.tag, entry.row.op_time
+        assert repository and tag
+        artifact = self._ask("artifact", lambda: self._harbor.artifact(repository, tag))
+        for each in artifact.tags if artifact else ():
+            if artifact and each.push_time is not None and each.push_time <= at:
+                self.knowledge.tag_points_at(repository, each.name, artifact.digest, each.push_time)
+        return artifact
+
+    def _tag_of_deletion(self, entry: Entry) -> str | None:
+        if entry.type is not EventType.DELETE_ARTIFACT or entry.tag:
+            return None
+        assert entry.repository and entry.digest
+        return self.knowledge.newest_tag_of(entry.repository, entry.digest)
+
+    # -- what the row itself teaches ------------------------------------------------------------
+
+    def _learn(self, entry: Entry, digest: str | None) -> None:
+        assert entry.repository
+        repository, at, knowledge = entry.repository, entry.row.op_time, self.knowledge
+        match entry.type:
+            case EventType.PUSH_ARTIFACT | EventType.TAG_CREATED if entry.tag:
+                knowledge.tag_points_at(repository, entry.tag, digest, at)
+            case EventType.PULL_ARTIFACT if entry.tag and digest:
+                knowledge.tag_seen_at(repository, entry.tag, digest)
+            case EventType.TAG_DELETED if entry.tag:
+                knowledge.tag_points_at(repository, entry.tag, None, at)
+            case EventType.DELETE_ARTIFACT if digest:
+                knowledge.artifact_deleted(repository, digest, at)
+            case EventType.REPOSITORY_DELETED:
+                knowledge.repository_deleted(repository, at)
+
+    def _learn_project(self, entry: Entry) -> None:
+        if entry.type in (EventType.PROJECT_UPDATED, EventType.PROJECT_DELETED):
+            self.knowledge.project_checked(entry.subject, None, LONG_AGO)  # ask again
+
+    # -- the repository -------------------------------------------------------------------------
+
+    def _is_public(self, entry: Entry) -> bool | None:
+        name = entry.project
+        fresh = self.knowledge.is_public(name, not_before=self._now - PROJECT_FRESH)
+        if fresh is not None or name in self._gone:
+            return fresh if fresh is not None else self.knowledge.is_public(name)
+        project = self._ask("project", lambda: self._harbor.project(name))
+        if project is None or project.is_public is None:
+            self._gone.add(name)  # not asked again in this poll
+            return self.knowledge.is_public(name)
+        self.knowledge.project_checked(name, project.is_public, self._now)
+        return project.is_public
+
+    def _created_at(self, entry: Entry) -> datetime | None:
+        name = entry.repository
+        assert name
+        if entry.type is EventType.DELETE_ARTIFACT and self.knowledge.was_deleted_with_its_repository(
+            name, entry.row.op_time
+        ):
+            return None
+        known = self.knowledge.created_at(name)
+        if known is not None or name in self._gone:
+            return known
+        created = self._ask("repository", lambda: self._harbor.repository_created(name))
+        if created is None:
+            self._gone.add(name)
+            return None
+        self.knowledge.repository_created(name, created)
+        return created
+
+    # -- asking ---------------------------------------------------------------------------------
+
+    def _ask(self, right: str, question: Callable[[], _T | None]) -> _T | None:
+        if right in self._refused or self._failures >= MOST_FAILURES:
+            return None
+        try:
+            answer = question()
+        except NotAllowed as error:
+            self._refused.add(right)
+            _log.info("lookup.not_allowed", right=f"{right}:read", error=error)
+        except (NotFound, BadRequest):
+            return None
+        except Temporary as error:
+            self._failures += 1
+            _log.warning("lookup.failed", failures=self._failures, error=error)
+        else:
+            self._failures = 0
+            return answer
+        return None
+
+
+def _had_tag(artifact: Artifact, entry: Entry) -> bool:
+    """Whether the artifact had the tag already when the row was written."""
+    times = [tag.push_time for tag in artifact.tags if tag.name == entry.tag]
+    return not times or times[0] is None or times[0] <= entry.row.op_time
+
+
+def _pushed_at(artifacts: tuple[Artifact, ...], at: datetime) -> str | None:
+    """The artifact that was pushed just before `at`, if there is one."""
+    just_before = [
+        (artifact.push_time, artifact.digest)
+        for artifact in artifacts
+        if artifact.push_time is not None and at - PUSHED_JUST_BEFORE <= artifact.push_time <= at
+    ]
+    return max(just_before)[1] if just_before else None

@@ -1,0 +1,293 @@
+"""The story: what the product does, from Harbor's audit log to the message in the chat.
+
+Every entry point (`run`, `once`, `backfill`) calls these jobs. The two halves meet only in the state:
+`poll` writes events and what is to become of them; `deliver` tells what is due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from poller import normalize, reading
+from poller.config import Config
+from poller.enrich import Enricher
+from poller.errors import PollerError
+from poller.events import Event, EventType, Source
+from poller.harbor import Harbor, Log, Reach, ReachKind
+from poller.knowledge import Knowledge
+from poller.logs import Log as Logger
+from poller.normalize import Entry
+from poller.reading import PAGE, SeenRow
+from poller.rows import AuditRow
+from poller.survey import Survey, log_name, table_of
+from state import Coverage, Cursor, DeliveryState, Store, Telling
+
+DRAIN_OLD_LOG = timedelta(hours=1)
+"""In a rolling upgrade old cores go on writing the old log for a while."""
+
+EVERYTHING = "*"  # the ledger's name for "no log could be read"
+
+_log = Logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    rows: int = 0
+    new: int = 0
+
+    def __add__(self, other: Polled) -> Polled:
+        return Polled(self.rows + other.rows, self.new + other.new)
+
+
+class LogChanged(PollerError):
+    """The newest row that we knew is gone: the database was restored or purged, or a right was taken away."""
+
+
+class HistoryShown(PollerError):
+    """A log that seemed to be empty shows rows from before the first run."""
+
+
+# -- polling ----------------------------------------------------------------------------------------
+
+
+class AuditPoller:
+    """Records every audit-log entry that was not met before."""
+
+    def __init__(self, harbor: Harbor, store: Store, config: Config) -> None:
+        self._harbor = harbor
+        self._store = store
+        self._config = config
+        self.survey = Survey(harbor, store, config.harbor)
+        scans_wanted = False  # scan discovery reads the scanners' pulls
+        unneeded = normalize.unneeded_operations(config.events, scans_wanted)
+        self._operations = normalize.known_operations() - unneeded if unneeded else frozenset[str]()
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Finish the page that is being read, and no more: the next run goes on from there."""
+        self._is_stopping = True
+
+    def poll(self, now: datetime) -> Polled:
+        """Read what is new in every log that the account can see, and record it.
+
+        Raises Temporary when Harbor is away, OperatorError when a person must act; nothing is lost by it.
+        """
+        try:
+            return self._poll_or_resync(now)
+        except PollerError as error:
+            self.survey.doubt()
+            self._store.cover(Coverage(EVERYTHING, now, now, error=f"{type(error).__name__}: {error}"))
+            raise
+
+    def _poll_or_resync(self, now: datetime) -> Polled:
+        try:
+            return self._poll(self.survey.reach(now), now)
+        except LogChanged:
+            return self._poll(self.survey.detect(now), now, is_checked=True)
+
+    def _poll(self, reach: Reach, now: datetime, *, is_checked: bool = False) -> Polled:
+        cursors = self._store.cursors()
+        logs = [*_old_logs_to_drain(reach, cursors, now), *reach.logs]
+        total = Polled()
+        for log in logs:
+            cursor = cursors.get(log_name(log)) or self._first_cursor(log, cursors, now)
+            total += self._poll_log(log, cursor, reach, now, is_checked=is_checked)
+        return total
+
+    def _poll_log(self, log: Log, cursor: Cursor, reach: Reach, now: datetime, *, is_checked: bool) -> Polled:
+        try:
+            return self._record_pages(self._new_pages(log, cursor, reach, now), log, cursor, now)
+        except HistoryShown:
+            self._begin_now(log, now)
+            return Polled()
+        except LogChanged:
+            if not is_checked:
+                raise  # first make sure that we may still see this log
+            return self._resync(log, cursor, now)
+
+    def _new_pages(self, log: Log, cursor: Cursor, reach: Reach, now: datetime) -> Iterator[tuple[AuditRow, ...]]:
+        """Pages from the position on, oldest first. The first ones must hold the newest row that we knew."""
+        bound = reading.lower_bound(cursor, is_project=log.project is not None)
+        start = self._first_id(log, cursor, reach)
+        is_changed: bool | None = None
+        while True:
+            rows = self._harbor.rows_from(log, start, since=bound, operations=self._operations)
+            if is_changed is None:
+                is_changed = reading.is_changed(cursor, rows)
+            if is_changed:
+                raise LogChanged(f"{log_name(log)}: row {cursor.row_id} is gone")
+            if rows and not cursor.row_id and self._is_history(log, cursor, rows[0], now):
+                raise HistoryShown(log_name(log))
+            yield rows
+            if len(rows) < PAGE or self._is_stopping:
+                return
+            start = rows[-1].id + 1
+
+    def _first_id(self, log: Log, cursor: Cursor, reach: Reach) -> int:
+        recent = self._store.recent_rows(
+            log.table, above=cursor.floor_id, up_to=cursor.row_id, most=reading.MOST_GAP + reading.OVERLAP_ROWS
+        )
+        sees_every_row = reach.kind is ReachKind.SYSTEM and not self._operations
+        return reading.first_id(cursor, [SeenRow(*row) for row in recent], sees_every_row=sees_every_row)
+
+    def _record_pages(
+        self,
+        pages: Iterator[tuple[AuditRow, ...]],
+        log: Log,
+        cursor: Cursor,
+        now: datetime,
+        *,
+        since: datetime | None = None,
+    ) -> Polled:
+        """Record page by page; each is written together with the position behind it."""
+        total = Polled()
+        covered_from = cursor.polled_at
+        for rows in pages:
+            cursor = reading.advanced(cursor, rows)
+            is_last = len(rows) < PAGE
+            if is_last:
+                cursor = replace(cursor, polled_at=now)
+            new = self._record(rows, cursor, covered_from, now, since=since or covered_from)
+            total += Polled(len(rows), new)
+        if total.new:
+            _log.info("audit.polled", log=log_name(log), rows=total.rows, new=total.new, position=cursor.row_id)
+        return total
+
+    def _record(
+        self, rows: Sequence[AuditRow], cursor: Cursor, covered_from: datetime, now: datetime, *, since: datetime
+    ) -> int:
+        entries = self.unknown([row for row in rows if not _is_before_first_run(row, cursor)])
+        events, knowledge = self.events(entries, now)
+        tellings = [replace(self.decide(event), since=since) for event in events]
+        coverage = Coverage(cursor.log, covered_from, cursor.polled_at, rows=len(rows), new=len(tellings))
+        return self._store.record(tellings, now=now, cursor=cursor, coverage=coverage, learnt=knowledge.take_changes())
+
+    def unknown(self, rows: Sequence[AuditRow]) -> list[Entry]:
+        known = self._store.known_keys([row.key for row in rows]) if rows else frozenset()
+        fresh = {row.key: row for row in rows if row.key not in known}
+        return [normalize.read(row) for row in fresh.values()]
+
+    def events(
+        self, entries: Sequence[Entry], now: datetime, knowledge: Knowledge | None = None
+    ) -> tuple[list[Event], Knowledge]:
+        """Complete entries to events, in the order of the log, with what is remembered or can be looked up."""
+        registry, detected, _ = self._store.harbor()
+        if knowledge is None:
+            names = {entry.repository for entry in entries if entry.repository}
+            knowledge = self._store.knowledge(names) if names else Knowledge()
+        version = detected.get("version") if detected else None
+        enricher = Enricher(self._harbor, knowledge, registry, now, version)
+        events = [normalize.complete(e, enricher.facts(e, is_wanted=self._is_wanted(e))) for e in entries]
+        return events, knowledge
+
+    def _is_wanted(self, entry: Entry) -> bool:
+        """Whether look-ups for this entry are worth their price. Deletions need what pushes teach."""
+        wanted = self._config.events
+        is_needed = entry.type in wanted or (
+            entry.type is EventType.PUSH_ARTIFACT and EventType.DELETE_ARTIFACT in wanted
+        )
+        return is_needed and self._is_in_projects(entry.project)
+
+    def _is_in_projects(self, project: str) -> bool:
+        return not self._config.harbor.projects or project in self._config.harbor.projects
+
+    def decide(self, event: Event) -> Telling:
+        """What is to become of an event: told, or off, and by which setting."""
+        if event.type not in self._config.events:
+            return Telling(event, DeliveryState.OFF, f"events.{event.type} = false")
+        if event.repository and not self._is_in_projects(event.repository.namespace):
+            return Telling(event, DeliveryState.OFF, "harbor.projects does not name its project")
+        if event.type is EventType.PULL_ARTIFACT and normalize.is_scanner(event.operator):
+            return Telling(event, DeliveryState.OFF, "a scanner's own pull")
+        return Telling(event, DeliveryState.PENDING)
+
+    # -- positions --
+
+    def _first_cursor(self, log: Log, cursors: dict[str, Cursor], now: datetime) -> Cursor:
+        """Where to begin with a log that was never read.
+
+        A Harbor that was never polled: now, so that nothing old is told. A log that is new to a Harbor that we
+        know: its first row after an upgrade, otherwise (a new project, other rights) the newest row that was
+        known when we last looked which logs there are. Ids count up over all projects.
+        """
+        name = log_name(log)
+        polled = [cursor.polled_at for cursor in cursors.values()]
+        if polled and not any(table_of(cursor.log) is log.table for cursor in cursors.values()):
+            return Cursor(name, 0, None, 0, max(polled), now)
+        if polled:
+            _, detected, _ = self._store.harbor()
+            position = detected.get("known_position") if detected else None
+            if position is None:
+                position = max(c.floor_id for c in cursors.values() if table_of(c.log) is log.table)
+            return Cursor(name, position, None, position, max(polled), now)
+        return self._begin_now(log, now)
+
+    def _begin_now(self, log: Log, now: datetime) -> Cursor:
+        name = log_name(log)
+        newest = self._harbor.newest_row(log, now)
+        row_id = newest.id if newest else 0
+        cursor = Cursor(name, row_id, newest.op_time if newest else None, row_id, now, now)
+        self._store.save_cursor(cursor)
+        _log.info("audit.first_run", log=name, position=row_id)
+        return cursor
+
+    def _is_history(self, log: Log, cursor: Cursor, first: AuditRow, now: datetime) -> bool:
+        """Whether a log that was empty at the first run was only hidden from us, and shows its past now.
+
+        Before 2.13 the two look alike. Rows that span more time than has passed since cannot all be new.
+        """
+        if log.table is not Source.OLD_LOG:
+            return False
+        newest = self._harbor.newest_row(log, now)
+        return newest is not None and newest.op_time - first.op_time > now - cursor.created_at + timedelta(hours=1)
+
+    def _resync(self, log: Log, cursor: Cursor, now: datetime) -> Polled:
+        """Find the place again by time, after a restored or purged database."""
+        newest = self._harbor.newest_row(log, now)
+        start = (cursor.op_time or cursor.polled_at) - reading.OVERLAP
+        position = Cursor(cursor.log, 0, None, 0, cursor.polled_at, cursor.created_at)
+        is_rewound = newest is not None and newest.id < cursor.row_id
+        _log.warning("audit.ids_rewound" if is_rewound else "audit.rows_gone", log=cursor.log, known=cursor.row_id)
+        total = self._record_pages(self.pages_by_time(log, start), log, position, now)
+        if newest is not None:
+            found = self._store.cursors()[cursor.log]
+            place = found if found.row_id >= newest.id else replace(found, row_id=newest.id, op_time=newest.op_time)
+            self._store.save_cursor(replace(place, floor_id=place.row_id))
+        return total
+
+    def pages_by_time(self, log: Log, start: datetime, end: datetime | None = None) -> Iterator[tuple[AuditRow, ...]]:
+        page = 1
+        while True:
+            rows = self._harbor.rows_between(log, start, end, page)
+            yield rows
+            if len(rows) < PAGE:
+                return
+            page += 1
+
+
+def _old_logs_to_drain(reach: Reach, cursors: dict[str, Cursor], now: datetime) -> list[Log]:
+    """After an upgrade to 2.13 the last rows of the old log are only there; read them first."""
+    if reach.table is not Source.NEW_LOG:
+        return []
+    switched = min((c.created_at for c in cursors.values() if table_of(c.log) is Source.NEW_LOG), default=now)
+    if now - switched > DRAIN_OLD_LOG:
+        return []
+    old = [name for name in cursors if table_of(name) is Source.OLD_LOG]
+    return [Log(Source.OLD_LOG, name.partition("/")[2] or None) for name in old]
+
+
+def _is_before_first_run(row: AuditRow, cursor: Cursor) -> bool:
+    return 0 < row.id <= cursor.floor_id
+
+
+# -- housekeeping -----------------------------------------------------------------------------------
+
+
+def prune(store: Store, keep: timedelta, now: datetime) -> int:
+    """Forget what is told and old, as far as it cannot be met again."""
+    deleted = store.prune(before=now - keep)
+    if deleted:
+        _log.info("state.pruned", events=deleted)
+    return deleted

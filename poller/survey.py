@@ -1,0 +1,103 @@
+"""Which audit log is alive and what the account can see of it, remembered so that an idle poll is one request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from poller.config import HarborConfig
+from poller.errors import NotAllowed
+from poller.events import Source
+from poller.harbor import Harbor, Log, Reach, ReachKind
+from poller.logs import Log as Logger
+from state import Store
+
+DETECT_AGAIN = timedelta(minutes=10)
+"""An upgrade of Harbor moves the live audit log; the old one goes on answering, without new rows."""
+
+LOOK_FOR_PROJECTS = timedelta(minutes=1)
+"""Where projects are read one by one, a new project or right must be noticed soon."""
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+BLIND = (
+    "Harbor answers this account with an empty audit log, whatever happens. Grant the robot the system permission "
+    '"audit log: list", or "log: list" on its projects'
+)
+
+
+_log = Logger(__name__)
+
+
+class Survey:
+    """What was detected of the server, asked again from time to time and after every outage."""
+
+    def __init__(self, harbor: Harbor, store: Store, config: HarborConfig) -> None:
+        self._harbor = harbor
+        self._store = store
+        self._config = config
+
+    def reach(self, now: datetime) -> Reach:
+        """Which audit log is alive and what of it this account can see; asked again from time to time."""
+        _, detected, at = self._store.harbor()
+        if detected is None or at is None:
+            return self.detect(now)
+        reach = _reach_of(detected)
+        believed = DETECT_AGAIN if reach.kind is ReachKind.SYSTEM else LOOK_FOR_PROJECTS
+        return reach if timedelta(0) <= now - at < believed else self.detect(now)
+
+    def detect(self, now: datetime) -> Reach:
+        reach = self._harbor.reach(self._config.projects)
+        server = self._harbor.server()
+        registry = server.registry or self._config.url.partition("://")[2]
+        if reach.kind is ReachKind.BLIND:
+            self._refuse_blindness(reach)
+        self._store.save_harbor(registry, self._detected(reach), now)
+        return reach
+
+    def _detected(self, reach: Reach) -> dict[str, object]:
+        """What is kept of a detection, with the newest row that was known at the one before."""
+        _, before, _ = self._store.harbor()
+        rows = [cursor.row_id for cursor in self._store.cursors().values() if table_of(cursor.log) is reach.table]
+        return {
+            "kind": str(reach.kind),
+            "table": str(reach.table),
+            "projects": list(reach.projects),
+            "unreadable": list(reach.unreadable),
+            "version": reach.version,
+            "position": max(rows, default=None),
+            "known_position": before.get("position") if before else None,
+        }
+
+    def _refuse_blindness(self, reach: Reach) -> None:
+        """An empty answer is silence only where there cannot have been a row. Before 2.13 one cannot tell."""
+        has_seen_rows = any(cursor.row_id for cursor in self._store.cursors().values())
+        if reach.table is Source.NEW_LOG or has_seen_rows:
+            raise NotAllowed(BLIND)
+        _log.warning("audit.nothing_visible", remedy=BLIND)
+
+    def doubt(self) -> None:
+        """Look again before the next poll: something was wrong."""
+        registry, detected, at = self._store.harbor()
+        if detected is not None and at != LONG_AGO:
+            self._store.save_harbor(registry, detected, LONG_AGO)
+
+
+def log_name(log: Log) -> str:
+    """The name of a log in the state."""
+    return f"{log.table}/{log.project}" if log.project else str(log.table)
+
+
+def table_of(name: str) -> Source:
+    return Source(name.partition("/")[0])
+
+
+def _reach_of(detected: Mapping[str, Any]) -> Reach:
+    return Reach(
+        ReachKind(detected["kind"]),
+        Source(detected["table"]),
+        tuple(detected["projects"]),
+        detected["version"],
+        tuple(detected["unreadable"]),
+    )

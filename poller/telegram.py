@@ -1,0 +1,444 @@
+"""Sends messages through Telegram's Bot API, and says who must act when one is not accepted.
+
+The token is part of the URL, hence in the text of every exception of `requests` and in urllib3's debug log:
+those exceptions end inside `_post`, and a filter cleans that log.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TypeVar
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+import msgspec
+import requests
+from requests.auth import HTTPBasicAuth
+from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError, ReadTimeoutError
+
+from poller.errors import OperatorError, Temporary
+from poller.refusals import Meaning, Refusal, is_about_text, judge, seconds_named
+from poller.secret import Secret
+
+API_URL = "https://api.telegram.org"
+GENERAL_TOPIC = 1  # naming it is refused with "message thread not found"; who leaves it out writes there
+LONGEST_DESCRIPTION = 300
+
+_T = TypeVar("_T")
+
+
+# -- what becomes of a message ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Telegram accepted it in `chat_id`. The rest says which detours were needed, and why the first of them."""
+
+    message_id: int
+    chat_id: int | str
+    moved_to: int | None = None
+    topic_lost: bool = False
+    as_plain: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Nobody must act: try again, after so many seconds if Telegram named them. It may have been delivered."""
+
+    reason: str
+    after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRefused:
+    """The operator must act. It says nothing about the message, which is to be kept and tried again slowly."""
+
+    reason: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRefused:
+    """This message can never be sent, not even without markup."""
+
+    reason: str
+    description: str
+
+
+Outcome = Sent | Later | ChatRefused | MessageRefused
+
+
+# -- what `check` asks ------------------------------------------------------------------------------
+
+
+class TelegramUnavailable(Temporary):
+    """No usable answer from Telegram now. `reason` is the word that an `Outcome` would have."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class TelegramRefused(OperatorError):
+    """Telegram said no, and a person must mend it. `reason` is the word that an `Outcome` would have."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class Me(msgspec.Struct, frozen=True):
+    """The bot itself."""
+
+    id: int
+    username: str = ""
+
+
+class Permissions(msgspec.Struct, frozen=True):
+    """What ordinary members of a group may do."""
+
+    can_send_messages: bool = False
+
+
+class Chat(msgspec.Struct, frozen=True):
+    """A chat as the bot sees it. `type` is private, group, supergroup or channel."""
+
+    id: int
+    type: str
+    title: str = ""
+    username: str = ""
+    is_forum: bool = False
+    permissions: Permissions | None = None
+
+
+class Membership(msgspec.Struct, frozen=True):
+    """The bot's standing in a chat. `status` is creator, administrator, member, restricted, left or kicked."""
+
+    status: str
+    is_member: bool = False
+    can_send_messages: bool = False
+    can_post_messages: bool = False
+
+    def can_send(self, chat: Chat) -> bool:
+        """Whether the bot may write there."""
+        match self.status:
+            case "creator":
+                return True
+            case "administrator":
+                return chat.type != "channel" or self.can_post_messages
+            case "member":
+                return chat.type != "channel" and (chat.permissions is None or chat.permissions.can_send_messages)
+            case "restricted":
+                return self.is_member and self.can_send_messages
+        return False
+
+
+# -- nothing secret in the log ----------------------------------------------------------------------
+
+_TOKEN_IN_PATH = re.compile(r"/bot[^/\s]*/(?=(?:send|edit|get)[A-Z])")
+_PASSWORD_IN_URL = re.compile(r"://[^/\s]*@")
+_LOGGERS_THAT_PRINT_URLS = (
+    "urllib3.connection",
+    "urllib3.connectionpool",
+    "urllib3.poolmanager",
+    "urllib3.response",
+    "urllib3.util.retry",
+)
+
+
+class _Cleaner(logging.Filter):
+    """Takes bot tokens and passwords out of the URLs that a record prints."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = _clean(record.getMessage()), ()
+        if record.exc_info:
+            record.exc_text = _clean(logging.Formatter().formatException(record.exc_info))
+            record.exc_info = None
+        return True
+
+
+def _clean(text: str) -> str:
+    return _PASSWORD_IN_URL.sub("://***@", _TOKEN_IN_PATH.sub("/bot***/", text))
+
+
+def _clean_log() -> None:
+    cleaner = _Cleaner()
+    for name in _LOGGERS_THAT_PRINT_URLS:  # each: a logger's filter does not see the records of its children
+        logging.getLogger(name).addFilter(cleaner)
+
+
+_clean_log()  # on import: whoever can reach Telegram through us cannot forget it
+
+
+# -- Telegram's JSON --------------------------------------------------------------------------------
+
+
+class _Parameters(msgspec.Struct, frozen=True):
+    retry_after: float | None = None
+    migrate_to_chat_id: int | None = None
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    ok: bool
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    error_code: int = 0
+    description: str = ""
+    parameters: _Parameters = _Parameters()
+
+
+class _Message(msgspec.Struct, frozen=True):
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class _NoAnswer:
+    """Nothing from Telegram itself. With a `remedy` a person must act; without, the next attempt may succeed."""
+
+    reason: str
+    remedy: str = ""
+
+
+# -- the client -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What is sent where, and the detours that led here."""
+
+    chat_id: int | str
+    thread_id: int | None
+    text: str
+    plain: str
+    moved_to: int | None = None
+    topic_lost: bool = False
+    as_plain: bool = False
+    reason: str = ""
+
+
+class Telegram:
+    """One bot.
+
+    `timeout` is (connect, read) in seconds. In a flood Telegram may itself wait some 8 s before it delivers, and
+    whoever hangs up earlier sends the message twice: outside tests the second is 30 or more.
+    """
+
+    def __init__(
+        self,
+        token: Secret,
+        *,
+        api_url: str = API_URL,
+        proxy: str | None = None,
+        silent: bool = False,
+        timeout: tuple[float, float] = (10, 40),
+    ) -> None:
+        self._token = token
+        self._api_url = Secret(api_url.rstrip("/"))  # a reverse proxy's URL may hold a password
+        self._proxy = Secret(proxy or "")
+        self._silent = silent
+        self._timeout = timeout
+        self._session = requests.Session()
+        self._session.auth = _auth(api_url)
+
+    def send(self, chat_id: int | str, thread_id: int | None, text: str, plain: str) -> Outcome:
+        """Send one message: `text` is MarkdownV2, `plain` is the same without markup, for when Telegram refuses it."""
+        topic = None if thread_id == GENERAL_TOPIC else thread_id
+        return self._try(_Attempt(chat_id, topic, text, plain))
+
+    def me(self) -> Me:
+        """The bot that the token belongs to."""
+        return self._ask("getMe", {}, Me)
+
+    def chat(self, chat_id: int | str) -> Chat:
+        """The chat as the bot sees it."""
+        return self._ask("getChat", {"chat_id": chat_id}, Chat)
+
+    def membership(self, chat_id: int | str) -> Membership:
+        """The bot's own standing in a chat."""
+        return self._ask("getChatMember", {"chat_id": chat_id, "user_id": self.me().id}, Membership)
+
+    def _try(self, attempt: _Attempt) -> Outcome:
+        """Each of the three detours is taken at most once, so this ends."""
+        answer = self._call("sendMessage", self._fields(attempt), _Message)
+        match answer:
+            case _NoAnswer(reason, ""):
+                return Later(reason, None)
+            case _NoAnswer(reason, remedy):
+                return ChatRefused(reason, remedy)
+            case Refusal():
+                step = _next_step(attempt, answer)
+                return self._try(step) if isinstance(step, _Attempt) else step
+            case _Message():
+                return _sent(answer, attempt)
+
+    def _fields(self, attempt: _Attempt) -> dict[str, object]:
+        fields: dict[str, object] = {"chat_id": attempt.chat_id, "link_preview_options": {"is_disabled": True}}
+        fields |= {"text": attempt.plain} if attempt.as_plain else {"text": attempt.text, "parse_mode": "MarkdownV2"}
+        if attempt.thread_id is not None:
+            fields["message_thread_id"] = attempt.thread_id
+        if self._silent:
+            fields["disable_notification"] = True
+        return fields
+
+    def _ask(self, method: str, fields: Mapping[str, object], kind: type[_T]) -> _T:
+        answer = self._call(method, fields, kind)
+        match answer:
+            case _NoAnswer(reason, ""):
+                raise TelegramUnavailable(reason, f"{self._place} gives no usable answer")
+            case _NoAnswer(reason, remedy):
+                raise TelegramRefused(reason, remedy)
+            case Refusal(code, description):
+                verdict = judge(answer)
+                error = TelegramUnavailable if verdict.meaning is Meaning.WAIT else TelegramRefused
+                raise error(verdict.reason, f"{self._place} answers {code}: {description}")
+        return answer
+
+    def _call(self, method: str, fields: Mapping[str, object], kind: type[_T]) -> _T | Refusal | _NoAnswer:
+        response = self._post(method, fields)
+        if isinstance(response, _NoAnswer):
+            return response
+        if 300 <= response.status_code < 400:
+            target = _place(response.headers.get("Location", ""))
+            return _NoAnswer("telegram.redirected", f"{self._place} sends its callers on to {target}: correct api_url")
+        return self._read(response, kind)
+
+    def _read(self, response: requests.Response, kind: type[_T]) -> _T | Refusal | _NoAnswer:
+        try:
+            envelope = msgspec.json.decode(response.content, type=_Envelope)
+            if envelope.ok:
+                return msgspec.json.decode(envelope.result, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return self._read_page(response)
+        said = self._hide(envelope.description)[:LONGEST_DESCRIPTION]
+        parameters = envelope.parameters
+        after = parameters.retry_after or seconds_named(said) or _retry_after(response)
+        return Refusal(envelope.error_code or response.status_code, said, after, parameters.migrate_to_chat_id)
+
+    def _read_page(self, response: requests.Response) -> Refusal | _NoAnswer:
+        """Not the API's JSON. Telegram's own front servers answer so while they are overloaded; other statuses are
+        those of something else that stands at this URL, or in the way."""
+        status = response.status_code
+        if status >= 500 or status in (408, 429):
+            return Refusal(status, "a page instead of JSON", _retry_after(response))
+        if status >= 400:
+            remedy = f"{self._place} answers {status}, and not as Telegram's API does: correct api_url or the proxy"
+            return _NoAnswer("telegram.not_the_api", remedy)
+        return _NoAnswer("telegram.answer_garbled")
+
+    def _post(self, method: str, fields: Mapping[str, object]) -> requests.Response | _NoAnswer:
+        """The only place that knows the URL. No exception of `requests` gets out: its text holds the token."""
+        try:
+            return self._session.post(
+                f"{self._api_url.reveal()}/bot{quote(self._token.reveal(), safe=':')}/{method}",
+                json=fields,
+                timeout=self._timeout,
+                allow_redirects=False,
+                proxies=_proxies(self._api_url.reveal(), self._proxy.reveal()),
+            )
+        except (requests.RequestException, HTTPError, ValueError, TypeError, OSError) as error:
+            return self._explain(error)  # TypeError: what `requests` makes of a proxy without a host
+
+    def _explain(self, error: Exception) -> _NoAnswer:
+        said = str(error)
+        if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in said:
+            return _NoAnswer("telegram.untrusted_certificate", f"the certificate of {self._place} cannot be verified")
+        if "407 Proxy Authentication" in said or "authentication failed" in said:
+            return _NoAnswer("telegram.proxy_refused", f"{self._proxy_place} wants another user name or password")
+        if isinstance(error, ValueError | TypeError):
+            return _NoAnswer("telegram.wrong_url", "[telegram] api_url or proxy cannot be used as a URL")
+        return _NoAnswer("telegram.answer_lost" if _was_sent(error) else "telegram.unreachable")
+
+    @property
+    def _place(self) -> str:
+        return _place(self._api_url.reveal())
+
+    @property
+    def _proxy_place(self) -> str:
+        return f"the proxy {_place(self._proxy.reveal())}"
+
+    def _hide(self, text: str) -> str:
+        """Without the token: what stands before Telegram may quote the path in its answer."""
+        return re.sub(_in_any_quoting(self._token.reveal()), "***", text) if self._token else text
+
+
+def _next_step(attempt: _Attempt, refusal: Refusal) -> _Attempt | Outcome:
+    """Another attempt if there is a detour that was not taken yet; otherwise what is to be said of the message."""
+    verdict = judge(refusal)
+    reason = attempt.reason or verdict.reason
+    match verdict.meaning:
+        case Meaning.WAIT:
+            return Later(verdict.reason, refusal.retry_after)
+        case Meaning.MOVED if refusal.migrate_to is not None and attempt.moved_to is None:
+            return replace(attempt, chat_id=refusal.migrate_to, moved_to=refusal.migrate_to, reason=reason)
+        case Meaning.TOPIC if attempt.thread_id is not None:
+            return replace(attempt, thread_id=None, topic_lost=True, reason=reason)
+        case Meaning.TEXT | Meaning.UNKNOWN if not attempt.as_plain:
+            return replace(attempt, as_plain=True, reason=reason)
+    if verdict.meaning is Meaning.TEXT or (verdict.meaning is Meaning.UNKNOWN and is_about_text(refusal.description)):
+        return MessageRefused(verdict.reason, refusal.description)
+    return ChatRefused(verdict.reason, refusal.description)
+
+
+def _sent(message: _Message, attempt: _Attempt) -> Sent:
+    return Sent(
+        message_id=message.message_id,
+        chat_id=attempt.chat_id,
+        moved_to=attempt.moved_to,
+        topic_lost=attempt.topic_lost,
+        as_plain=attempt.as_plain,
+        reason=attempt.reason,
+    )
+
+
+def _was_sent(error: Exception) -> bool:
+    """Whether the request may have reached Telegram before the connection broke."""
+    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError):
+        return False
+    cause = error.args[0] if error.args else None
+    if isinstance(cause, MaxRetryError):
+        cause = cause.reason
+    lost = (requests.exceptions.ReadTimeout, requests.exceptions.ChunkedEncodingError)
+    return isinstance(error, lost) or isinstance(cause, ReadTimeoutError | ProtocolError)
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    named = response.headers.get("Retry-After", "")
+    return float(named) if named.isdecimal() else None
+
+
+def _place(url: str) -> str:
+    """Scheme, host and port: what may be shown of a URL."""
+    parts = _split(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts else "the configured URL"
+
+
+def _split(url: str) -> SplitResult | None:
+    with suppress(ValueError):
+        return urlsplit(url)
+    return None
+
+
+def _proxies(api_url: str, proxy: str) -> dict[str, str] | None:
+    """For each request, since a session's own would yield to those of the environment. None: the environment's.
+
+    A server on this machine is never behind the environment's proxy; empty names mean no proxy.
+    """
+    parts = _split(api_url)
+    is_here = parts is not None and parts.hostname in ("localhost", "127.0.0.1", "::1")
+    return {"http": proxy, "https": proxy} if proxy or is_here else None
+
+
+def _in_any_quoting(token: str) -> str:
+    """A pattern: servers differ in what they quote of a URL."""
+    return "".join(c if c.isalnum() else f"(?:{re.escape(c)}|(?i:%{ord(c):02x}))" for c in token)
+
+
+def _auth(api_url: str) -> HTTPBasicAuth | Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    """What the URL of a reverse proxy names; never nothing, for then `requests` would look into ~/.netrc."""
+    parts = _split(api_url)
+    if parts is None or not parts.username:
+        return lambda request: request
+    return HTTPBasicAuth(unquote(parts.username), unquote(parts.password or ""))

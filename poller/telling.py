@@ -1,0 +1,157 @@
+"""Telling the chat what is due: one message at a time, in order, at the chat's pace.
+
+At least once: a message counts as told after Telegram accepted it, so a crash in between repeats at most one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import formatters
+from poller import backoff, pacing, plan
+from poller.config import Config
+from poller.logs import Log
+from poller.telegram import ChatRefused, Later, MessageRefused, Sent, Telegram
+from state import RouteState, Store
+
+ROUTE = "telegram"
+MOST_DUE = 5000
+
+_log = Log(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One message was dealt with: so many events are now sent, folded or refused."""
+
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing can be told for so many seconds; None: nothing is due."""
+
+    seconds: float | None
+    reason: str = ""
+
+
+class Teller:
+    """Tells the chat what is due, in order, at its pace."""
+
+    def __init__(self, telegram: Telegram, store: Store, config: Config, clock: Callable[[], datetime]) -> None:
+        self._telegram = telegram
+        self._clock = clock
+        self._store = store
+        self._chat = config.telegram
+        self._delivery = config.delivery
+        self._style = formatters.Style(config.language, config.timezone, config.escape_chars)
+
+    def deliver(self) -> Told | Wait:
+        """Send at most one message; the next one, if it may go now."""
+        now = self._clock()
+        route = self._store.route(str(self._chat.chat_id), self._chat.message_thread_id)
+        if route.blocked_until is not None and route.blocked_until > now:
+            return self._wait_for(route, now)
+        if not self._store.due(most=1):
+            return Wait(None)
+        chat_id = route.moved_to or self._chat.chat_id
+        history = self._store.accepted_times(str(chat_id), since=now - timedelta(minutes=2))
+        limits = pacing.limits_for(chat_id)
+        pause = pacing.wait(history, now, limits)
+        if pause > 0:
+            return Wait(pause, "pace")
+        parcel = plan.next_parcel(
+            self._store.due(most=MOST_DUE),
+            now=now,
+            room=pacing.room(history, now, self._delivery.max_delay, limits),
+            catch_up_after=timedelta(seconds=self._delivery.catch_up_after),
+        )
+        assert parcel is not None
+        return self._send(parcel, route, now)
+
+    def text(self, parcel: plan.Parcel) -> str:
+        if parcel.occasion is None:
+            return formatters.message(parcel.events[0], self._style)
+        return formatters.digest(parcel.events, self._style, parcel.occasion)
+
+    def texts(self) -> Iterator[str]:
+        """What would be sent now, without sending or marking it."""
+        now = self._clock()
+        due = self._store.due(most=MOST_DUE)
+        limits = pacing.limits_for(self._chat.chat_id)
+        while parcel := plan.next_parcel(
+            due,
+            now=now,
+            room=pacing.room((), now, self._delivery.max_delay, limits),
+            catch_up_after=timedelta(seconds=self._delivery.catch_up_after),
+        ):
+            yield self.text(parcel)
+            due = tuple(item for item in due if item.id not in parcel.ids)
+
+    def _send(self, parcel: plan.Parcel, route: RouteState, now: datetime) -> Told | Wait:
+        chat_id = route.moved_to or self._chat.chat_id
+        thread_id = None if route.topic_lost else self._chat.message_thread_id
+        text = self.text(parcel)
+        outcome = self._telegram.send(chat_id, thread_id, text, formatters.plain(text))
+        match outcome:
+            case Sent():
+                return self._sent(parcel, outcome, chat_id, route)
+            case MessageRefused(reason, description):
+                _log.error("message.refused", reason=reason, description=description, events=len(parcel.items))
+                self._store.refused(parcel.ids, f"{reason}: {description}", now)
+                return Told(len(parcel.items))
+            case Later(reason, after):
+                return self._hold(parcel, route, reason, "", after or self._pause(route, most=300), now)
+            case ChatRefused(reason, description):
+                return self._hold(parcel, route, reason, description, self._pause(route, most=1800, first=30), now)
+
+    def _sent(self, parcel: plan.Parcel, outcome: Sent, chat_id: int | str, route: RouteState) -> Told:
+        accepted_at = self._clock()  # the pace counts from the answer on, however long Telegram took
+        told_in = str(outcome.moved_to or chat_id)
+        self._store.told(
+            parcel.ids, chat_id=told_in, message_id=outcome.message_id, now=accepted_at, reason=outcome.reason
+        )
+        fresh = replace(
+            route,
+            moved_to=outcome.moved_to or route.moved_to,
+            topic_lost=route.topic_lost or outcome.topic_lost,
+            blocked_until=None,
+            reason="",
+            failures=0,
+        )
+        if fresh != route:
+            self._store.save_route(fresh)
+        _report(outcome, parcel)
+        return Told(len(parcel.items))
+
+    def _hold(
+        self, parcel: plan.Parcel, route: RouteState, reason: str, description: str, seconds: float, now: datetime
+    ) -> Wait:
+        """Keep everything and stop talking to this chat for a while."""
+        say = _log.error if description else _log.warning
+        say("message.kept", reason=reason, description=description, retry_in=round(seconds))
+        self._store.attempted(parcel.ids, reason)
+        until = now + timedelta(seconds=seconds)
+        text = f"{reason}: {description}" if description else reason
+        self._store.save_route(replace(route, blocked_until=until, reason=text, failures=route.failures + 1))
+        return Wait(seconds, reason)
+
+    def _pause(self, route: RouteState, *, most: float, first: float = 2) -> float:
+        return backoff.pause(route.failures, first=first, most=most)
+
+    def _wait_for(self, route: RouteState, now: datetime) -> Wait:
+        assert route.blocked_until is not None
+        is_due = bool(self._store.due(most=1))
+        return Wait((route.blocked_until - now).total_seconds() if is_due else None, route.reason)
+
+
+def _report(outcome: Sent, parcel: plan.Parcel) -> None:
+    _log.info("message.sent", message_id=outcome.message_id, events=len(parcel.items), first=parcel.events[0].key)
+    if outcome.moved_to is not None:
+        _log.warning("chat.moved", chat_id=outcome.moved_to, remedy="put this id into [telegram] chat_id")
+    if outcome.topic_lost:
+        _log.warning("topic.lost", remedy="messages go to the chat itself; correct [telegram] message_thread_id")
+    if outcome.as_plain:
+        _log.error("message.sent_plain", reason=outcome.reason, first=parcel.events[0].key)
