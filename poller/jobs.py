@@ -10,16 +10,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from poller import normalize, reading
+from poller import normalize, reading, scans
 from poller.config import Config
 from poller.enrich import Enricher
 from poller.errors import PollerError
-from poller.events import Event, EventType, Source
+from poller.events import SCAN_TYPES, Event, EventType, Source
 from poller.harbor import Harbor, Log, Reach, ReachKind
 from poller.knowledge import Knowledge
 from poller.logs import Log as Logger
 from poller.normalize import Entry
 from poller.reading import PAGE, SeenRow
+from poller.results import ResultReader
 from poller.rows import AuditRow
 from poller.survey import Survey, log_name, table_of
 from state import Coverage, Cursor, DeliveryState, Store, Telling
@@ -60,22 +61,23 @@ class AuditPoller:
         self._store = store
         self._config = config
         self.survey = Survey(harbor, store, config.harbor)
-        scans_wanted = False  # scan discovery reads the scanners' pulls
-        unneeded = normalize.unneeded_operations(config.events, scans_wanted)
+        unneeded = normalize.unneeded_operations(config.events, scans_wanted=bool(config.events & SCAN_TYPES))
         self._operations = normalize.known_operations() - unneeded if unneeded else frozenset[str]()
         self._is_stopping = False
+        self._results = ResultReader(harbor, store, self.survey, self.decide)
 
     def stop(self) -> None:
         """Finish the page that is being read, and no more: the next run goes on from there."""
         self._is_stopping = True
 
     def poll(self, now: datetime) -> Polled:
-        """Read what is new in every log that the account can see, and record it.
+        """Read what is new in every log that the account can see, and the results of scans that have ended.
 
         Raises Temporary when Harbor is away, OperatorError when a person must act; nothing is lost by it.
         """
         try:
-            return self._poll_or_resync(now)
+            polled = self._poll_or_resync(now)
+            return polled + Polled(0, self._results.read(now))
         except PollerError as error:
             self.survey.doubt()
             self._store.cover(Coverage(EVERYTHING, now, now, error=f"{type(error).__name__}: {error}"))
@@ -162,7 +164,14 @@ class AuditPoller:
         events, knowledge = self.events(entries, now)
         tellings = [replace(self.decide(event), since=since) for event in events]
         coverage = Coverage(cursor.log, covered_from, cursor.polled_at, rows=len(rows), new=len(tellings))
-        return self._store.record(tellings, now=now, cursor=cursor, coverage=coverage, learnt=knowledge.take_changes())
+        return self._store.record(
+            tellings,
+            now=now,
+            cursor=cursor,
+            coverage=coverage,
+            learnt=knowledge.take_changes(),
+            scans=scans.noticed(entries, has_end_rows=self.survey.has_robot_rows()),
+        )
 
     def unknown(self, rows: Sequence[AuditRow]) -> list[Entry]:
         known = self._store.known_keys([row.key for row in rows]) if rows else frozenset()
@@ -199,7 +208,7 @@ class AuditPoller:
             return Telling(event, DeliveryState.OFF, f"events.{event.type} = false")
         if event.repository and not self._is_in_projects(event.repository.namespace):
             return Telling(event, DeliveryState.OFF, "harbor.projects does not name its project")
-        if event.type is EventType.PULL_ARTIFACT and normalize.is_scanner(event.operator):
+        if _is_scanners_pull(event):
             return Telling(event, DeliveryState.OFF, "a scanner's own pull")
         return Telling(event, DeliveryState.PENDING)
 
@@ -265,6 +274,12 @@ class AuditPoller:
             if len(rows) < PAGE:
                 return
             page += 1
+
+
+def _is_scanners_pull(event: Event) -> bool:
+    if event.type is not EventType.PULL_ARTIFACT or event.repository is None:
+        return False
+    return scans.is_scanner(event.operator, event.repository.namespace, event.occurred_at)
 
 
 def _old_logs_to_drain(reach: Reach, cursors: dict[str, Cursor], now: datetime) -> list[Log]:

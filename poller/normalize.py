@@ -13,8 +13,6 @@ from poller.events import Event, EventType, Repository, Source
 from poller.rows import AuditRow
 
 _DIGEST = re.compile(r"(?:@|:)((?:sha256|sha512):[0-9a-fA-F]{32,128})$")
-_UUID1 = r"[0-9a-f]{8}-[0-9a-f]{4}-1[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
-_SCANNER = re.compile(rf"\+.+-{_UUID1}$|^robot\${_UUID1}$")
 
 _TYPES: dict[tuple[str, str], EventType] = {
     ("create", "artifact"): EventType.PUSH_ARTIFACT,
@@ -120,16 +118,7 @@ def split_resource(resource: str) -> tuple[str, str | None, str | None]:
     return repository, tag, None
 
 
-def is_scanner(name: str) -> bool:
-    """Whether a user name is that of a scanner's throw-away robot.
-
-    Its certain part is the version-1 UUID at the end; prefix and scanner name differ from site to site
-    (and there was no prefix before Harbor 2.8).
-    """
-    return _SCANNER.search(name) is not None
-
-
-def unneeded_operations(wanted: frozenset[EventType], scans_wanted: bool) -> frozenset[str]:
+def unneeded_operations(wanted: frozenset[EventType], *, scans_wanted: bool) -> frozenset[str]:
     """Operations whose rows nobody wants. Only pulls are worth leaving out: they are most of a busy log."""
     return frozenset() if EventType.PULL_ARTIFACT in wanted or scans_wanted else frozenset({"pull"})
 

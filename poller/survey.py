@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from poller import scans
 from poller.config import HarborConfig
 from poller.errors import NotAllowed
 from poller.events import Source
@@ -76,6 +77,14 @@ class Survey:
         if reach.table is Source.NEW_LOG or has_seen_rows:
             raise NotAllowed(BLIND)
         _log.warning("audit.nothing_visible", remedy=BLIND)
+
+    def version(self) -> str | None:
+        _, detected, _ = self._store.harbor()
+        return detected.get("version") if detected else None
+
+    def has_robot_rows(self) -> bool:
+        """Whether the end of a scan can be seen in the log."""
+        return scans.has_robot_rows(self.version())
 
     def doubt(self) -> None:
         """Look again before the next poll: something was wrong."""

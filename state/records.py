@@ -43,14 +43,13 @@ class Cursor:
     """How far one audit log has been read.
 
     `row_id`/`op_time`: the newest row seen; with its time it is the witness that the log is still the same.
-    Rows up to `floor_id`, or before `since`, are from before the first run and are never told.
+    Rows up to `floor_id` are from before the first run and are never told.
     """
 
     log: str
     row_id: int
     op_time: datetime | None
     floor_id: int
-    since: datetime | None
     polled_at: datetime
     created_at: datetime
 
@@ -129,3 +128,28 @@ class Lease:
     owner: str
     acquired_at: datetime
     expires_at: datetime
+
+
+class Outcome(StrEnum):
+    """What became of a scan that was noticed."""
+
+    RUNNING = "running"
+    TOLD = "told"
+    GONE = "gone"  # the artifact was deleted before its result was read
+    OVERWRITTEN = "overwritten"  # a later scan of the same artifact replaced the result
+    GIVEN_UP = "given up"
+
+
+@dataclass(frozen=True, slots=True)
+class NoticedScan:
+    """A scan that was noticed. Its identity is the robot's name: every scan has its own robot."""
+
+    robot: str
+    repository: str | None = None
+    digest: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    asked_by: str | None = None
+    looks: int = 0
+    look_at: datetime | None = None
+    outcome: Outcome = Outcome.RUNNING

@@ -34,7 +34,7 @@ class UtcTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 -- SQLAlchemy's signature
         return value.astimezone(UTC) if value is not None else None
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 -- SQLAlchemy's signature
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 -- SQLAlchemy's signature
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -126,7 +126,6 @@ cursors = Table(
     Column("row_id", BigInteger, nullable=False),
     Column("op_time", UtcTime),
     Column("floor_id", BigInteger, nullable=False),
-    Column("since", UtcTime),
     Column("polled_at", UtcTime, nullable=False),
     Column("created_at", UtcTime, nullable=False),
 )
@@ -173,6 +172,22 @@ known_projects = Table(
     Column("name", String(300), primary_key=True),
     Column("is_public", Boolean),
     Column("checked_at", UtcTime, nullable=False),
+)
+
+scans = Table(
+    "scans",
+    metadata,
+    _harbor(primary_key=True),
+    Column("robot", String(300), primary_key=True),  # every scan has its own
+    Column("repository", Text),
+    Column("digest", String(160)),
+    Column("started_at", UtcTime),
+    Column("ended_at", UtcTime),
+    Column("asked_by", Text),
+    Column("looks", Integer, nullable=False, server_default="0"),
+    Column("look_at", UtcTime),
+    Column("outcome", String(20), nullable=False),
+    Index("ix_scans_look_at", "harbor_id", "outcome", "look_at"),
 )
 
 routes = Table(

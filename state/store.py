@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, and_, delete, func, or_, select, update
+from sqlalchemy import Connection, Engine, Row, Select, and_, case, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from poller.events import Event, EventType, Repository, Scan, Source
@@ -24,6 +24,8 @@ from state.records import (
     Due,
     Lease,
     Mode,
+    NoticedScan,
+    Outcome,
     RouteState,
     Seen,
     Telling,
@@ -31,6 +33,7 @@ from state.records import (
 
 LEASE = "poller"
 _PRUNED_AT_ONCE = 5000
+_SCAN_KEPT = frozenset({"harbor_id", "robot", "looks", "outcome", "look_at"})
 
 
 class Store:
@@ -71,21 +74,21 @@ class Store:
         with self._reading() as connection:
             return frozenset(connection.scalars(query))
 
-    def recent_ids(self, source: Source, *, seen_since: datetime, up_to: int, most: int) -> tuple[int, ...]:
-        """Ids of the rows first seen since then, ascending, the newest `most` of them."""
+    def recent_rows(self, source: Source, *, above: int, up_to: int, most: int) -> tuple[tuple[int, datetime], ...]:
+        """Ids of the newest known rows and when each was first seen, ascending by id."""
         query = (
-            select(t.events.c.source_id)
+            select(t.events.c.source_id, t.events.c.seen_at)
             .where(
                 t.events.c.harbor_id == self._harbor_id,
                 t.events.c.source == source,
+                t.events.c.source_id > above,
                 t.events.c.source_id <= up_to,
-                t.events.c.seen_at >= seen_since,
             )
             .order_by(t.events.c.source_id.desc())
             .limit(most)
         )
         with self._reading() as connection:
-            return tuple(reversed(connection.scalars(query).all()))
+            return tuple((row.source_id, row.seen_at) for row in reversed(connection.execute(query).all()))
 
     def record(
         self,
@@ -95,6 +98,7 @@ class Store:
         cursor: Cursor | None = None,
         coverage: Coverage | None = None,
         learnt: Changes | None = None,
+        scans: Sequence[NoticedScan] = (),
     ) -> int:
         """Write events, what is to become of them, how far we read and what was learnt: in one transaction.
 
@@ -104,6 +108,8 @@ class Store:
             new = sum(self._record_one(connection, telling, now) for telling in tellings)
             if learnt is not None:
                 self._learn(connection, learnt)
+            for scan in scans:
+                self._notice(connection, scan)
             if cursor is not None:
                 self._save_cursor(connection, cursor)
             if coverage is not None:
@@ -167,6 +173,49 @@ class Store:
         with self._writing() as connection:
             connection.execute(update(t.harbors).where(t.harbors.c.id == self._harbor_id).values(values))
 
+    # -- scans --------------------------------------------------------------------------------
+
+    def scans_due(self, now: datetime, *, most: int) -> tuple[NoticedScan, ...]:
+        """Scans whose result should be looked at, those that have waited longest first."""
+        query = (
+            select(t.scans)
+            .where(
+                t.scans.c.harbor_id == self._harbor_id,
+                t.scans.c.outcome == Outcome.RUNNING,
+                t.scans.c.repository.is_not(None),
+                t.scans.c.look_at <= now,
+            )
+            .order_by(t.scans.c.look_at)
+            .limit(most)
+        )
+        with self._reading() as connection:
+            return tuple(_scan(row) for row in connection.execute(query))
+
+    def finish_look(self, scan: NoticedScan, tellings: Sequence[Telling], now: datetime) -> int:
+        """Write what a look at a scan's result brought, together with the event that it told."""
+        values = {"outcome": scan.outcome, "looks": scan.looks, "look_at": scan.look_at}
+        mine = and_(t.scans.c.harbor_id == self._harbor_id, t.scans.c.robot == scan.robot)
+        with self._writing() as connection:
+            connection.execute(update(t.scans).where(mine).values(values))
+            return sum(self._record_one(connection, telling, now) for telling in tellings)
+
+    def pusher_of(self, repository: str, digest: str, *, since: datetime, until: datetime) -> str | None:
+        """Who pushed this artifact last in that time."""
+        query = (
+            select(t.events.c.operator)
+            .where(
+                t.events.c.harbor_id == self._harbor_id,
+                t.events.c.type == EventType.PUSH_ARTIFACT,
+                t.events.c.repository == repository,
+                t.events.c.digest == digest,
+                t.events.c.occurred_at.between(since, until),
+            )
+            .order_by(t.events.c.occurred_at.desc())
+            .limit(1)
+        )
+        with self._reading() as connection:
+            return connection.scalar(query)
+
     # -- deliveries: the outbox -----------------------------------------------------------------
 
     def due(self, *, most: int) -> tuple[Due, ...]:
@@ -211,6 +260,12 @@ class Store:
     def refused(self, ids: Sequence[int], reason: str, now: datetime) -> None:
         with self._writing() as connection:
             self._finish(connection, ids, state=t.REFUSED, reason=reason, finished_at=now)
+
+    def set_mode(self, old: Mode, new: Mode) -> None:
+        """Tell what is pending in another way."""
+        pending = (t.deliveries.c.route == self._route, t.deliveries.c.state == t.PENDING, t.deliveries.c.mode == old)
+        with self._writing() as connection:
+            connection.execute(update(t.deliveries).where(*pending).values(mode=new))
 
     def accepted_times(self, chat_id: str, *, since: datetime) -> tuple[datetime, ...]:
         """When Telegram accepted messages for this chat, ascending: what the pace is computed from."""
@@ -328,6 +383,8 @@ class Store:
                 connection.execute(delete(t.events).where(t.events.c.id.in_(part)))
             ledger = and_(t.polls.c.harbor_id == self._harbor_id, t.polls.c.covered_to < before)
             connection.execute(delete(t.polls).where(ledger))
+            done = and_(t.scans.c.harbor_id == self._harbor_id, t.scans.c.outcome != Outcome.RUNNING)
+            connection.execute(delete(t.scans).where(done, t.scans.c.look_at < before))
             return len(ids)
 
     # -- inside ---------------------------------------------------------------------------------
@@ -385,6 +442,19 @@ class Store:
         for project in learnt.projects:
             values = {"harbor_id": self._harbor_id, **asdict(project)}
             self._upsert(connection, t.known_projects, ["harbor_id", "name"], values)
+
+    def _notice(self, connection: Connection, scan: NoticedScan) -> None:
+        """Join what one more row tells of a scan with what is known; a scan that is done with stays as it is."""
+        values = {"harbor_id": self._harbor_id, **asdict(scan)}
+        statement = self._insert(t.scans).values(values)
+        new = statement.excluded
+        joined: dict[str, Any] = {name: func.coalesce(new[name], t.scans.c[name]) for name in values if name not in _SCAN_KEPT}
+        ended = t.scans.c.ended_at.is_not(None)
+        joined["look_at"] = case((ended, t.scans.c.look_at), else_=func.coalesce(new.look_at, t.scans.c.look_at))
+        is_open = t.scans.c.outcome == Outcome.RUNNING
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=["harbor_id", "robot"], set_=joined, where=is_open)
+        )
 
     def _forget_creation(self, connection: Connection, repository: str, deleted_at: datetime) -> None:
         """Artifacts deleted with their repository have no creation date in the webhook, and rows come in any order."""
@@ -480,6 +550,11 @@ def _event(row: Row[Any]) -> Event:
         subject=row.subject,
         scan=Scan(row.scan_overview, row.scan_type) if row.scan_overview is not None else None,
     )
+
+
+def _scan(row: Row[Any]) -> NoticedScan:
+    values = _without(row, "harbor_id")
+    return NoticedScan(**values | {"outcome": Outcome(row.outcome)})
 
 
 def _coverage(row: Row[Any]) -> Coverage:

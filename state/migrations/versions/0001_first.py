@@ -43,7 +43,6 @@ def upgrade() -> None:
     sa.Column('row_id', sa.BigInteger(), nullable=False),
     sa.Column('op_time', state.schema.UtcTime(timezone=True), nullable=True),
     sa.Column('floor_id', sa.BigInteger(), nullable=False),
-    sa.Column('since', state.schema.UtcTime(timezone=True), nullable=True),
     sa.Column('polled_at', state.schema.UtcTime(timezone=True), nullable=False),
     sa.Column('created_at', state.schema.UtcTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['harbor_id'], ['harbors.id'], name=op.f('fk_cursors_harbor_id')),
@@ -113,6 +112,21 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_polls'))
     )
     op.create_index('ix_polls_log', 'polls', ['harbor_id', 'log', 'covered_from'], unique=False)
+    op.create_table('scans',
+    sa.Column('harbor_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('robot', sa.String(length=300), nullable=False),
+    sa.Column('repository', sa.Text(), nullable=True),
+    sa.Column('digest', sa.String(length=160), nullable=True),
+    sa.Column('started_at', state.schema.UtcTime(timezone=True), nullable=True),
+    sa.Column('ended_at', state.schema.UtcTime(timezone=True), nullable=True),
+    sa.Column('asked_by', sa.Text(), nullable=True),
+    sa.Column('looks', sa.Integer(), server_default='0', nullable=False),
+    sa.Column('look_at', state.schema.UtcTime(timezone=True), nullable=True),
+    sa.Column('outcome', sa.String(length=20), nullable=False),
+    sa.ForeignKeyConstraint(['harbor_id'], ['harbors.id'], name=op.f('fk_scans_harbor_id')),
+    sa.PrimaryKeyConstraint('harbor_id', 'robot', name=op.f('pk_scans'))
+    )
+    op.create_index('ix_scans_look_at', 'scans', ['harbor_id', 'outcome', 'look_at'], unique=False)
     op.create_table('deliveries',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('event_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),

@@ -1,0 +1,81 @@
+"""Reading the results of scans that the audit log told of: one artifact request for each that has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from poller import scans
+from poller.errors import NotAllowed, PollerError
+from poller.events import Event
+from poller.harbor import Harbor
+from poller.logs import Log
+from poller.scans import ScanFacts
+from poller.survey import Survey
+from state import NoticedScan, Outcome, Store, Telling
+
+MOST_AT_ONCE = 50
+"""So many results are read after one poll; the others wait for the next."""
+
+SCAN_ON_PUSH = timedelta(minutes=1)
+"""A scan that starts so soon after a push, and that nobody asked for by hand, was asked for by the push."""
+
+NOT_ALLOWED_AGAIN = timedelta(minutes=10)
+
+_log = Log(__name__)
+
+
+class ResultReader:
+    """Looks at artifacts whose scan has ended (2.12+) or may have ended, and records the outcome."""
+
+    def __init__(self, harbor: Harbor, store: Store, survey: Survey, decide: Callable[[Event], Telling]) -> None:
+        self._harbor = harbor
+        self._store = store
+        self._survey = survey
+        self._decide = decide
+
+    def read(self, now: datetime) -> int:
+        """Look at what is due. A failure leaves the scan due; returns how many outcomes were new."""
+        new = 0
+        for scan in self._store.scans_due(now, most=MOST_AT_ONCE):
+            try:
+                new += self._look(scan, now)
+            except NotAllowed as error:
+                _log.warning("scan.not_allowed", error=error, remedy="grant artifact: read on the project")
+                self._store.finish_look(replace(scan, look_at=now + NOT_ALLOWED_AGAIN), (), now)
+            except PollerError as error:
+                _log.warning("scan.look_failed", error=error)
+                break
+        return new
+
+    def _look(self, scan: NoticedScan, now: datetime) -> int:
+        assert scan.repository
+        assert scan.digest
+        artifact = self._harbor.artifact(scan.repository, scan.digest, with_scan=True)
+        verdict = scans.judge(scan, artifact, now)
+        looked = replace(scan, looks=scan.looks + 1, outcome=verdict.outcome, look_at=scans.next_look(scan, now))
+        if verdict.type is None or artifact is None:
+            if verdict.outcome is not Outcome.RUNNING:
+                _log.info("scan.not_told", outcome=verdict.outcome, repository=scan.repository, digest=scan.digest)
+            return self._store.finish_look(looked, (), now)
+        event = scans.event(scan, verdict, artifact, self._facts(scan))
+        return self._store.finish_look(looked, (replace(self._decide(event), since=now),), now)
+
+    def _facts(self, scan: NoticedScan) -> ScanFacts:
+        assert scan.repository
+        assert scan.digest
+        registry, _, _ = self._store.harbor()
+        pushed_by = None
+        if scan.started_at is not None:
+            since = scan.started_at - SCAN_ON_PUSH
+            pushed_by = self._store.pusher_of(scan.repository, scan.digest, since=since, until=scan.started_at)
+        return ScanFacts(registry, self._is_public(scan.repository), self._survey.version(), pushed_by)
+
+    def _is_public(self, repository: str) -> bool | None:
+        name = repository.partition("/")[0]
+        known = self._store.knowledge({repository}).is_public(name)
+        if known is not None:
+            return known
+        project = self._harbor.project(name)
+        return project.is_public if project else None

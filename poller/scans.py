@@ -1,0 +1,199 @@
+"""Scans, found through the audit log: a scanner's throw-away robot pulls what it scans, and is deleted at the end.
+
+Pure: what rows tell of scans, when to look at the result, and the event that Harbor's webhook would have been.
+Before Harbor 2.12 robots leave no rows; there the running scan is looked at again until it has ended.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from poller.events import Event, EventType, Repository, Scan, Source
+from poller.normalize import Entry
+from poller.rows import Artifact, parse_time
+from state import NoticedScan, Outcome
+
+_UUID1 = r"[0-9a-f]{8}-[0-9a-f]{4}-1[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
+_ROBOT = re.compile(rf"^(?:(?P<project>[^+]+)\+.+-|robot\$)(?P<uuid>{_UUID1})$")
+_GREGORIAN = datetime(1582, 10, 15, tzinfo=UTC)  # where the clock of a version-1 UUID begins
+
+ROBOT_LIVES = timedelta(hours=24)
+"""A scanner's robot is made for one scan; a name whose UUID is older belongs to a person's robot."""
+CLOCKS_DIFFER = timedelta(minutes=10)
+
+FIRST_LOOK = timedelta(seconds=5)
+LONGEST_PAUSE = timedelta(minutes=5)
+WITHOUT_END = timedelta(minutes=30)
+"""On 2.12+ the robot's deletion tells the end; a scan of which that is not seen is looked at after so long."""
+GIVE_UP = timedelta(hours=24)
+SAME_END = timedelta(seconds=10)
+"""The robot is deleted within a second of the scan's end."""
+
+_TYPES = {
+    "Success": EventType.SCANNING_COMPLETED,
+    "Stopped": EventType.SCANNING_STOPPED,
+    "Error": EventType.SCANNING_FAILED,
+}
+_NEVER = datetime(2, 1, 1, tzinfo=UTC)  # Harbor's "no time" is the year 1
+AUTO, JOBSERVICE = "auto", "harbor-jobservice"
+
+
+def is_scanner(name: str, project: str, at: datetime) -> bool:
+    """Whether a user name is that of a scanner's robot at work in a project.
+
+    Prefix and scanner name differ from site to site (before 2.8 there was no prefix). Certain are the project,
+    and the version-1 UUID at the end, which holds the moment of its making.
+    """
+    match = _ROBOT.match(name)
+    if match is None:
+        return False
+    own_project = match["project"]
+    if own_project is not None and not own_project.endswith(project):
+        return False
+    made_at: datetime = _GREGORIAN + timedelta(microseconds=UUID(match["uuid"]).time // 10)
+    return -CLOCKS_DIFFER <= at - made_at <= ROBOT_LIVES
+
+
+def looks_like_scanner(robot: str, at: datetime) -> bool:
+    """The same of a robot's own row, which names no other project than the robot's."""
+    match = _ROBOT.match(robot)
+    return match is not None and is_scanner(robot, match["project"] or "", at)
+
+
+def has_robot_rows(version: str | None) -> bool:
+    """Whether this Harbor logs the deletion of robots: since 2.12."""
+    match = re.match(r"v?(\d+)\.(\d+)", version or "")
+    return match is not None and (int(match[1]), int(match[2])) >= (2, 12)
+
+
+def noticed(entries: Iterable[Entry], *, has_end_rows: bool) -> list[NoticedScan]:
+    """What these rows tell of scans, in their order."""
+    return [scan for entry in entries if (scan := _noticed(entry, has_end_rows)) is not None]
+
+
+def _noticed(entry: Entry, has_end_rows: bool) -> NoticedScan | None:
+    row, at = entry.row, entry.row.op_time
+    match entry.type:
+        case EventType.PULL_ARTIFACT if entry.digest and is_scanner(row.username, entry.project, at):
+            look_at = at + (WITHOUT_END if has_end_rows else FIRST_LOOK)
+            return NoticedScan(row.username, entry.repository, entry.digest, started_at=at, look_at=look_at)
+        case EventType.ROBOT_CREATED if looks_like_scanner(entry.subject, at):
+            return NoticedScan(entry.subject, asked_by=row.username or None)
+        case EventType.ROBOT_DELETED if looks_like_scanner(entry.subject, at):
+            return NoticedScan(entry.subject, ended_at=at, look_at=at)
+    return None
+
+
+def next_look(scan: NoticedScan, now: datetime) -> datetime:
+    """When to look again at a scan that has not ended yet: after 5 s, 10 s, … up to 5 min."""
+    return now + min(FIRST_LOOK * 2 ** min(scan.looks, 10), LONGEST_PAUSE)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a look at the artifact says of a scan. `scan` only where it is told."""
+
+    outcome: Outcome
+    type: EventType | None = None
+    ended_at: datetime | None = None
+    overview: Mapping[str, Mapping[str, Any]] | None = None
+
+
+def judge(scan: NoticedScan, artifact: Artifact | None, now: datetime) -> Verdict:
+    """Whether the artifact's overview is the result of this scan."""
+    if artifact is None:
+        return Verdict(Outcome.GONE)
+    for mime, report in (artifact.scan_overview or {}).items():
+        kind, ended = _TYPES.get(str(report.get("scan_status"))), parse_time(report.get("end_time"))
+        if kind is None or ended is None or ended < _NEVER:
+            continue  # running, or an Error with zero times: a swept task, no failure
+        if scan.ended_at is not None and ended > scan.ended_at + SAME_END:
+            return Verdict(Outcome.OVERWRITTEN)
+        if scan.started_at is None or ended + timedelta(seconds=1) >= scan.started_at:
+            return Verdict(Outcome.TOLD, kind, ended, {mime: webhook_report(report)})
+    is_lost = scan.started_at is not None and now - scan.started_at > GIVE_UP
+    return Verdict(Outcome.GIVEN_UP if is_lost else Outcome.RUNNING)
+
+
+def webhook_report(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The API leaves empty fields out; the webhook keeps them, and cuts zeros off its times."""
+    answer: dict[str, Any] = {
+        "report_id": report.get("report_id", ""),
+        "scan_status": report.get("scan_status", ""),
+        "severity": report.get("severity", ""),
+        "duration": report.get("duration", 0),
+        "summary": report.get("summary"),
+        "start_time": _webhook_time(report.get("start_time")),
+        "end_time": _webhook_time(report.get("end_time")),
+        "complete_percent": report.get("complete_percent", 0),
+    }
+    if report.get("scanner"):
+        answer["scanner"] = report["scanner"]
+    return answer
+
+
+def event(scan: NoticedScan, verdict: Verdict, artifact: Artifact, facts: ScanFacts) -> Event:
+    """The event of the webhook, with the overview also where the webhook lacks it."""
+    assert verdict.type is not None
+    assert verdict.ended_at is not None
+    assert verdict.overview is not None
+    assert scan.repository is not None
+    return Event(
+        type=verdict.type,
+        occurred_at=verdict.ended_at,
+        operator=_operator(scan, facts),
+        source=Source.SCAN,
+        source_id=0,
+        registry=facts.registry,
+        repository=Repository(scan.repository, facts.is_public),
+        tag=_newest_tag(artifact, scan.started_at),
+        digest=scan.digest,
+        scan=Scan(verdict.overview, "vulnerability" if facts.is_since_2_11 else None),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ScanFacts:
+    """What the overview does not say. `pushed_by`: who pushed the artifact just before, for scans on push."""
+
+    registry: str
+    is_public: bool | None
+    version: str | None
+    pushed_by: str | None
+
+    def _is_since(self, minor: int) -> bool:
+        match = re.match(r"v?(\d+)\.(\d+)", self.version or "")
+        return match is None or (int(match[1]), int(match[2])) >= (2, minor)
+
+    @property
+    def is_since_2_11(self) -> bool:
+        return self._is_since(11)
+
+    @property
+    def is_since_2_9(self) -> bool:
+        return self._is_since(9)
+
+
+def _operator(scan: NoticedScan, facts: ScanFacts) -> str:
+    if not facts.is_since_2_9:
+        return AUTO
+    return scan.asked_by or facts.pushed_by or JOBSERVICE
+
+
+def _newest_tag(artifact: Artifact, at: datetime | None) -> str | None:
+    """The tag that was pushed last before the scan began; an index's children have none."""
+    tags = [tag for tag in artifact.tags if at is None or tag.push_time is None or tag.push_time <= at]
+    return max(tags, key=lambda tag: tag.push_time or _NEVER).name if tags else None
+
+
+def _webhook_time(said: object) -> str:
+    """RFC 3339 without a fraction that is zero."""
+    text = str(said or "0001-01-01T00:00:00Z")
+    head, dot, fraction = text.removesuffix("Z").partition(".")
+    fraction = fraction.rstrip("0")
+    return f"{head}{dot if fraction else ''}{fraction}Z"
