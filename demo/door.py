@@ -1,0 +1,115 @@
+"""A loopback HTTP server whose door can be closed and opened again, for stand-ins of what lives far away."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as it arrived; `path` with its query, `headers` with lower-case names."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What goes over the wire; status 0 drops the connection instead."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Door:
+    """The listening socket on a port that stays the same; port 0: any that is free."""
+
+    def __init__(self, answer: Callable[[Call], Reply], port: int = 0) -> None:
+        self._answer = answer
+        self._server: _Server | None = None
+        self.port = port
+
+    def open(self) -> None:
+        if self._server is not None:
+            return
+        self._server = _Server(("127.0.0.1", self.port), self._answer)
+        self.port = self._server.server_address[1]
+        # A short poll, for closing waits for it.
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        """Refuse connections from now on, and end those that are kept alive."""
+        if self._server is None:
+            return
+        self._server.shutdown()
+        self._server.server_close()
+        self._server.hang_up()
+        self._server = None
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False  # a kept-alive connection would hold it up
+
+    def __init__(self, address: tuple[str, int], answer: Callable[[Call], Reply]) -> None:
+        self.answer = answer
+        self._connections: set[socket.socket] = set()
+        super().__init__(address, _Handler)
+
+    def hang_up(self) -> None:
+        for connection in tuple(self._connections):
+            _cut(connection)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """No traceback for callers that hang up: tests and demo provoke them."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: in two, the second waits 40 ms for the first one's acknowledgement
+    server: _Server
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        reply = self.server.answer(Call(self.path, headers, body))
+        if reply.status == 0:
+            self.close_connection = True
+            _cut(self.connection)
+        else:
+            self._write(reply)
+
+    do_GET = do_POST
+
+    def _write(self, reply: Reply) -> None:
+        self.send_response(reply.status)
+        headers = {"Content-Type": reply.content_type, "Content-Length": str(len(reply.body)), **reply.headers}
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(reply.body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Silent, for paths may hold secrets."""
+
+
+def _cut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
