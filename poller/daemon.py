@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -80,6 +81,7 @@ class Daemon:
         self._exit_code = DONE
         self._polling = Turn()
         self._delivering = Turn()
+        logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a poll that takes long is no news
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(4)},
             # APScheduler's own grace time of 1 s would drop runs silently while a worker is busy.
@@ -150,7 +152,7 @@ class Daemon:
         except PollerError as error:
             seconds = turn.failed(self._clock(), first=5, most=300)
             _log.warning(f"{name}.failed", error=error, retry_in=round(seconds))
-        except Exception:
+        except Exception:  # noqa: BLE001 -- the one place where a bug must not end the daemon; it is logged in full
             seconds = turn.failed(self._clock(), first=30, most=600)
             _log.exception(f"{name}.broken", retry_in=round(seconds))
         else:
@@ -164,7 +166,10 @@ class Daemon:
         self._stop.set()
 
     def _report(self) -> None:
-        """Tell systemd that we are alive, and in a line how things stand."""
+        self._run_job("report", Turn(), self._tell_systemd)
+
+    def _tell_systemd(self) -> None:
+        """That we are alive, and in a line how things stand."""
         now = self._clock()
         if any(turn.busy_since and now - turn.busy_since > _STUCK for turn in (self._polling, self._delivering)):
             return  # let the watchdog do its work

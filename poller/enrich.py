@@ -67,7 +67,8 @@ class Enricher:
         return self._digest_pushed(entry) if is_wanted or entry.type is EventType.TAG_CREATED else None
 
     def _digest_pulled(self, entry: Entry, is_wanted: bool) -> str | None:
-        assert entry.repository and entry.tag
+        assert entry.repository
+        assert entry.tag
         known = self.knowledge.digest_of(entry.repository, entry.tag)
         if (known and self._may_trust_tags) or not is_wanted:
             return known
@@ -88,7 +89,8 @@ class Enricher:
 
     def _artifact(self, entry: Entry) -> Artifact | None:
         repository, tag, at = entry.repository, entry.tag, entry.row.op_time
-        assert repository and tag
+        assert repository
+        assert tag
         artifact = self._ask("artifact", lambda: self._harbor.artifact(repository, tag))
         for each in artifact.tags if artifact else ():
             if artifact and each.push_time is not None and each.push_time <= at:
@@ -98,7 +100,8 @@ class Enricher:
     def _tag_of_deletion(self, entry: Entry) -> str | None:
         if entry.type is not EventType.DELETE_ARTIFACT or entry.tag:
             return None
-        assert entry.repository and entry.digest
+        assert entry.repository
+        assert entry.digest
         return self.knowledge.newest_tag_of(entry.repository, entry.digest)
 
     # -- what the row itself teaches ------------------------------------------------------------

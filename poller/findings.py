@@ -9,8 +9,11 @@ from typing import Any, Literal
 
 from poller.errors import PollerError, Temporary
 
-FINE, WARNING, WRONG = "✓", "!", "✗"
 Mark = Literal["✓", "!", "✗"]
+
+FINE: Mark = "✓"
+WARNING: Mark = "!"
+WRONG: Mark = "✗"
 
 _WORDS = {FINE: "fine", WARNING: "warning", WRONG: "wrong"}
 _REMEDY = re.compile(r"(?:; |: |, and )((?:correct|put|use|renew|name|create|upgrade|grant)\b[^:]*)$")
@@ -62,7 +65,7 @@ def wrong(area: str, text: str, remedy: str = "") -> Finding:
 
 
 def failure(area: str, error: PollerError, remedy: str = "") -> Finding:
-    """An error as a finding. The remedy at the end of its text moves into its own line, unless there is a better one."""
+    """An error as a finding. The remedy that its text ends with gets its own line, unless there is a better one."""
     said = str(error)
     found = _REMEDY.search(said)
     text = said[: found.start()] if found else said

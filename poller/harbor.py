@@ -21,7 +21,8 @@ import requests
 import urllib3
 from requests.auth import HTTPBasicAuth
 
-from poller import rows
+from poller import activity, rows
+from poller.activity import RepositoryFacts
 from poller.answers import Answer, PathNotFound, decoded, one_line, refusal
 from poller.errors import (
     HarborGarbled,
@@ -211,6 +212,27 @@ class Harbor:
         answer = self._get("/ping")
         if answer.body.strip().strip(b'"') != b"Pong":
             raise WrongUrl(f"{answer.where}: something answers, but it is not Harbor: correct [harbor] url")
+
+    # -- for `check`: does the log keep up with the registry? -----------------------------------------
+
+    def rows_since(
+        self, log: Log, start: datetime, *, most: int = 1, operation: str = "", resource_type: str = ""
+    ) -> tuple[AuditRow, ...]:
+        """The newest rows (by id, up to `most`) from a moment on; of one operation or resource type, if named."""
+        kind = {"operation": operation, "resource_type": resource_type}
+        filters = {"op_time": between(start, None)} | {key: value for key, value in kind.items() if value}
+        return self._rows(log, filters, sort="-id", page_size=most)
+
+    def repositories(self, *, sort: str, most: int, project: str | None = None) -> tuple[RepositoryFacts, ...]:
+        """Up to `most` repositories that the account may list: of one project, or of all."""
+        path = f"/projects/{segment(project)}/repositories" if project else "/repositories"
+        return self._ask(activity.repositories, path, {"sort": sort, "page": "1", "page_size": str(most)})
+
+    def newest_time(self, repository: str, field: activity.Moment, since: datetime) -> datetime | None:
+        """When an artifact of the repository was last pushed or pulled, if since then."""
+        # Unfiltered, PostgreSQL puts what was never pulled before everything else.
+        params = {"q": q(**{field: between(since, None)}), "sort": f"-{field}", "page_size": "1"}
+        return self._ask(activity.newest(field), f"{repository_path(repository)}/artifacts", params)
 
     # -- asking -------------------------------------------------------------------------------------
 

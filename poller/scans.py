@@ -91,7 +91,8 @@ def _noticed(entry: Entry, has_end_rows: bool) -> NoticedScan | None:
 
 def next_look(scan: NoticedScan, now: datetime) -> datetime:
     """When to look again at a scan that has not ended yet: after 5 s, 10 s, … up to 5 min."""
-    return now + min(FIRST_LOOK * 2 ** min(scan.looks, 10), LONGEST_PAUSE)
+    pause: timedelta = FIRST_LOOK * (1 << min(scan.looks, 10))
+    return min(now + pause, now + LONGEST_PAUSE)
 
 
 @dataclass(frozen=True, slots=True)

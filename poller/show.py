@@ -18,7 +18,7 @@ from poller.backfill import Found
 from poller.config import Config
 from poller.events import ANONYMOUS, WEBHOOK_TYPES
 from poller.jobs import EVERYTHING
-from state import Coverage, Seen, Store
+from state import Coverage, DeliveryRecord, DeliveryState, Seen, Store
 
 LEDGER_SPAN = timedelta(days=7)
 
@@ -48,7 +48,7 @@ def events(seen: Sequence[Seen], zone: tzinfo) -> None:
     for each in seen:
         event = each.event
         what = event.subject or (event.repository.full_name if event.repository else "")
-        told = ", ".join(f"{d.state} {d.reason}".strip() for d in each.deliveries)
+        told = ", ".join(_outcome(d) for d in each.deliveries)
         name = f"{what}:{event.tag}" if event.tag else what
         row = (_local(event.occurred_at, zone), str(event.type), name, event.operator or ANONYMOUS, told)
         table.add_row(*map(escape, row))
@@ -150,6 +150,11 @@ def _gaps(ledger: Sequence[Coverage], longest: timedelta) -> list[dict[str, Any]
         for line in lines
         if line.polls == 1 and line.covered_to - line.covered_from > longest
     ]
+
+
+def _outcome(delivery: DeliveryRecord) -> str:
+    is_plain = delivery.state in (DeliveryState.SENT, DeliveryState.OFF)
+    return str(delivery.state) if is_plain else f"{delivery.state} {delivery.reason}".strip()
 
 
 def _line(value: Any) -> str:

@@ -20,6 +20,9 @@ DETECT_AGAIN = timedelta(minutes=10)
 LOOK_FOR_PROJECTS = timedelta(minutes=1)
 """Where projects are read one by one, a new project or right must be noticed soon."""
 
+PROBE = timedelta(seconds=5)
+"""Each project costs a request to ask again, so the more there are, the rarer."""
+
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 BLIND = (
@@ -45,7 +48,7 @@ class Survey:
         if detected is None or at is None:
             return self.detect(now)
         reach = _reach_of(detected)
-        believed = DETECT_AGAIN if reach.kind is ReachKind.SYSTEM else LOOK_FOR_PROJECTS
+        believed = DETECT_AGAIN if reach.kind is ReachKind.SYSTEM else LOOK_FOR_PROJECTS + PROBE * len(reach.projects)
         return reach if timedelta(0) <= now - at < believed else self.detect(now)
 
     def detect(self, now: datetime) -> Reach:

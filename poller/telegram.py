@@ -400,8 +400,12 @@ def _was_sent(error: Exception) -> bool:
     cause = error.args[0] if error.args else None
     if isinstance(cause, MaxRetryError):
         cause = cause.reason
-    lost = (requests.exceptions.ReadTimeout, requests.exceptions.ChunkedEncodingError)
-    return isinstance(error, lost) or isinstance(cause, ReadTimeoutError | ProtocolError)
+    in_the_answer = (
+        requests.exceptions.ReadTimeout,
+        requests.exceptions.ChunkedEncodingError,
+        requests.exceptions.ContentDecodingError,
+    )
+    return isinstance(error, in_the_answer) or isinstance(cause, ReadTimeoutError | ProtocolError)
 
 
 def _retry_after(response: requests.Response) -> float | None:
@@ -412,7 +416,9 @@ def _retry_after(response: requests.Response) -> float | None:
 def _place(url: str) -> str:
     """Scheme, host and port: what may be shown of a URL."""
     parts = _split(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts else "the configured URL"
+    return (
+        f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts and parts.netloc else "an address without a host"
+    )
 
 
 def _split(url: str) -> SplitResult | None:

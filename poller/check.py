@@ -1,0 +1,118 @@
+"""`check`: find what would keep events from being told, and say who can mend it and how.
+
+Each probe is on its own: what one finds wrong hides nothing of the others. Nothing is changed, except that the
+state database is created or brought up to date, and with `--send` a message is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
+from urllib.parse import urlsplit
+
+import formatters
+from poller import check_harbor, check_telegram
+from poller.config import Config
+from poller.findings import Finding, Report, fine, guarded, warning
+from poller.harbor import Harbor
+from poller.telegram import Telegram
+from state import RouteState, Store
+
+__all__ = ["Finding", "Report", "check"]
+
+CONFIGURATION, DATABASE, TELEGRAM = "configuration", "database", "Telegram"
+
+OpenStore = Callable[[], AbstractContextManager[Store]]
+
+
+def check(
+    config: Config, harbor: Harbor, telegram: Telegram, open_store: OpenStore, *, is_sending: bool, now: datetime
+) -> Report:
+    """Everything that can be found out now. `is_sending`: send a test message to the chat as well."""
+    style = formatters.Style(config.language, config.timezone, config.escape_chars)
+    test_message = formatters.test_message(style) if is_sending else None
+    return Report(
+        (
+            *_configuration(config, now),
+            *check_harbor.probe(harbor, config, now),
+            *check_telegram.probe(telegram, config.telegram, test_message),
+            *guarded(DATABASE, lambda: _database(open_store, config, now)),
+        )
+    )
+
+
+def _configuration(config: Config, now: datetime) -> Iterator[Finding]:
+    local = now.astimezone(config.timezone)
+    yield fine(CONFIGURATION, f"{config.path} can be read; times are told in {_zone(config)}, now {local:%H:%M}")
+    for text in config.warnings:
+        what, _, remedy = text.partition("; ")
+        yield warning(CONFIGURATION, what, remedy)
+    if config.missing_escapes:
+        lacking = " ".join(config.missing_escapes)
+        yield warning(
+            CONFIGURATION,
+            f"[markdown] escape_chars lacks {lacking} which Telegram wants escaped; it is escaped all the same",
+            "nothing has to be done; add them so that the list says what happens",
+        )
+
+
+def _zone(config: Config) -> str:
+    return str(config.timezone)
+
+
+# -- the database -----------------------------------------------------------------------------------
+
+
+def _database(open_store: OpenStore, config: Config, now: datetime) -> Iterator[Finding]:
+    with open_store() as store:
+        counts = store.counts()
+        events = counts.pending + counts.sent + counts.folded + counts.refused + counts.off
+        yield fine(DATABASE, f"{_place(config)} can be written; it holds {_number(events, 'event')}")
+        yield _lease(store, now)
+        route = store.route(str(config.telegram.chat_id), config.telegram.message_thread_id)
+        yield from _route(route, counts.pending, now)
+
+
+def _place(config: Config) -> str:
+    """Where the state is, without a password."""
+    url = config.state.url.reveal()
+    scheme, _, path = url.partition(":///")
+    if scheme.startswith("sqlite"):
+        return path
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _lease(store: Store, now: datetime) -> Finding:
+    lease = store.lease()
+    if lease is None or lease.expires_at <= now:
+        return fine(DATABASE, "no poller is at work on it at this moment")
+    since = lease.acquired_at.isoformat(timespec="seconds")
+    return fine(DATABASE, f"a poller is at work on it since {since}: {lease.owner}")
+
+
+def _route(route: RouteState, pending: int, now: datetime) -> Iterator[Finding]:
+    """What was learnt of the chat while telling."""
+    if route.moved_to is not None:
+        yield warning(
+            TELEGRAM,
+            f"the group {route.chat_id} was upgraded to a supergroup; messages go to its new number {route.moved_to}",
+            f'put chat_id = "{route.moved_to}" into [telegram]',
+        )
+    if route.topic_lost:
+        yield warning(
+            TELEGRAM,
+            f"the topic {route.thread_id} was gone or closed when last written to; messages go to the chat itself",
+            "correct [telegram] message_thread_id",
+        )
+    if route.blocked_until is not None and route.blocked_until > now:
+        until = route.blocked_until.isoformat(timespec="seconds")
+        yield warning(
+            TELEGRAM,
+            f"the last message was not accepted ({route.reason}); {_number(pending, 'event')} wait until {until}",
+        )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

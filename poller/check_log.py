@@ -1,0 +1,267 @@
+"""What `check` finds out about Harbor's audit log itself: is it written, and are pulls?
+
+Only a system administrator may read the switches, and one of them nobody. So it is concluded: what the registry says
+of itself (pushes, pulls, finished scans) must have a row in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from poller import scans
+from poller.activity import Moment, RepositoryFacts
+from poller.config import Config
+from poller.errors import NotAllowed, NotFound
+from poller.events import SCAN_TYPES, EventType
+from poller.findings import Finding, fine, guarded, has_wrong, warning, wrong
+from poller.harbor import CurrentUser, Harbor, Log, Reach, ReachKind
+
+LOG = "audit log"
+
+MOST_REPOSITORIES = 5
+SETTLED = timedelta(seconds=60)
+"""A row that is not there so long after the deed will not come: the usual delay is some milliseconds."""
+
+SLACK = timedelta(seconds=5)
+"""How far a row's time may lie before the time that the artifact remembers."""
+
+SHORTEST_PURGE = timedelta(hours=1)
+"""Harbor never purges rows that are younger."""
+
+LOOK_BACK = timedelta(days=30)
+COUNTED_WITHIN = timedelta(seconds=30)
+PUSHES_MOVE_REPOSITORIES = (2, 15, 2)  # since then update_time tells no pulls any more
+
+_SWITCHED = {
+    "create_artifact": EventType.PUSH_ARTIFACT,
+    "pull_artifact": EventType.PULL_ARTIFACT,
+    "delete_artifact": EventType.DELETE_ARTIFACT,
+    "create_tag": EventType.TAG_CREATED,
+    "delete_tag": EventType.TAG_DELETED,
+    "delete_repository": EventType.REPOSITORY_DELETED,
+    "create_project": EventType.PROJECT_CREATED,
+    "update_project": EventType.PROJECT_UPDATED,
+    "delete_project": EventType.PROJECT_DELETED,
+    "create_robot": EventType.ROBOT_CREATED,
+    "delete_robot": EventType.ROBOT_DELETED,
+    "create_user": EventType.USER_CREATED,
+    "update_user": EventType.USER_UPDATED,
+    "delete_user": EventType.USER_DELETED,
+    "create_member": EventType.MEMBER_CREATED,
+    "update_member": EventType.MEMBER_UPDATED,
+    "delete_member": EventType.MEMBER_DELETED,
+    "login_user": EventType.LOGIN,
+    "logout_user": EventType.LOGOUT,
+    "update_configuration": EventType.CONFIGURATION_CHANGED,
+}
+_DATABASE_OFF = (
+    'an administrator has to switch off "Skip Audit Log Database" in Harbor (Administration, Configuration, System'
+    " Settings; skip_audit_log_database)"
+)
+_PULLS_OFF = (
+    "an administrator has to remove pull_artifact from the disabled audit log events (Administration, Configuration;"
+    " disabled_audit_log_event_types, 2.13 and newer), and PULL_AUDIT_LOG_DISABLE from the environment of Harbor's core"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Something that happened in the registry, hence must be in the log. `what` is a clause about it."""
+
+    what: str
+    at: datetime
+    log: Log
+
+
+def probe(
+    harbor: Harbor, config: Config, user: CurrentUser, reach: Reach, version: tuple[int, ...] | None, now: datetime
+) -> list[Finding]:
+    """`now` is Harbor's clock."""
+    found = guarded(LOG, lambda: _settings(harbor, config)) if user.is_sysadmin else []
+    if reach.kind is ReachKind.BLIND or has_wrong(found):
+        return found
+    repositories = _repositories(harbor, reach)
+    found += guarded(LOG, lambda: _is_written(harbor, reach, repositories, now))
+    is_standing = has_wrong(found)
+    if (
+        not is_standing
+        and config.events & {EventType.PULL_ARTIFACT, *SCAN_TYPES}
+        and not _names(found, "pull_artifact")
+    ):
+        found += guarded(LOG, lambda: _are_pulls_written(harbor, reach, repositories, version, now))
+    return found
+
+
+def _names(findings: Iterable[Finding], word: str) -> bool:
+    return any(word in finding.text for finding in findings)
+
+
+# -- the switches, for those who may read them ------------------------------------------------------
+
+
+def _settings(harbor: Harbor, config: Config) -> Iterator[Finding]:
+    settings = harbor.configuration()
+    if settings is None:
+        return
+    if str(settings.get("skip_audit_log_database", "")).lower() == "true":
+        yield wrong(LOG, "Harbor writes no audit log into its database: nothing can be told", _DATABASE_OFF)
+    disabled = _disabled(settings)
+    wanted = [name for name in disabled if _SWITCHED.get(name) in config.events]
+    if "pull_artifact" in disabled and "pull_artifact" not in wanted and config.events & SCAN_TYPES:
+        wanted.append("pull_artifact")
+    if wanted:
+        yield warning(
+            LOG,
+            f"Harbor does not log {', '.join(wanted)} (disabled_audit_log_event_types): it cannot be told",
+            "an administrator has to log them again in Harbor (Administration, Configuration), or set them to false in"
+            " [events]",
+        )
+
+
+def _disabled(settings: Mapping[str, object]) -> list[str]:
+    said = str(settings.get("disabled_audit_log_event_types") or "")
+    return sorted({name.strip().lower() for name in said.split(",")} - {""})
+
+
+# -- what the registry says of itself ---------------------------------------------------------------
+
+
+def _repositories(harbor: Harbor, reach: Reach) -> list[RepositoryFacts]:
+    """Those that moved last and those that are the newest, as far as the account may list them and read their log."""
+    found: dict[str, RepositoryFacts] = {}
+    for sort in ("-update_time", "-creation_time"):
+        for each in _list(harbor, sort):
+            if reach.kind is ReachKind.SYSTEM or each.project in reach.projects:
+                found.setdefault(each.name, each)
+    return list(found.values())
+
+
+def _list(harbor: Harbor, sort: str) -> tuple[RepositoryFacts, ...]:
+    try:
+        return harbor.repositories(sort=sort, most=MOST_REPOSITORIES)
+    except (NotAllowed, NotFound):
+        return ()
+
+
+def _log_of(reach: Reach, project: str) -> Log:
+    return Log(reach.table, None if reach.kind is ReachKind.SYSTEM else project)
+
+
+def _time(harbor: Harbor, repository: str, field: Moment, since: datetime) -> datetime | None:
+    try:
+        return harbor.newest_time(repository, field, since)
+    except (NotAllowed, NotFound):
+        return None
+
+
+def _pushes(harbor: Harbor, reach: Reach, repositories: Iterable[RepositoryFacts], now: datetime) -> Iterator[Evidence]:
+    for each in repositories:
+        pushed = _time(harbor, each.name, "push_time", now - LOOK_BACK)
+        times = [time for time in (pushed, each.created_at) if time is not None]
+        if times:
+            yield Evidence(f"{each.name} was pushed to", max(times), _log_of(reach, each.project))
+
+
+def _pulls(
+    harbor: Harbor,
+    reach: Reach,
+    repositories: Iterable[RepositoryFacts],
+    version: tuple[int, ...] | None,
+    now: datetime,
+) -> Iterator[Evidence]:
+    for each in repositories:
+        log = _log_of(reach, each.project)
+        pulled = _time(harbor, each.name, "pull_time", now - LOOK_BACK)
+        if pulled is not None:
+            yield Evidence(f"{each.name} was pulled", pulled, log)
+        elif counted := _counted(each, version):
+            yield Evidence(f"a pull of {each.name} was counted", counted, log)
+    for log in reach.logs[:MOST_REPOSITORIES]:
+        yield from _scans(harbor, log, now)
+
+
+def _counted(repository: RepositoryFacts, version: tuple[int, ...] | None) -> datetime | None:
+    """When a pull was counted, as far as only pulls move the repository's time."""
+    created, updated = repository.created_at, repository.updated_at
+    if not repository.pull_count or version is None or version >= PUSHES_MOVE_REPOSITORIES:
+        return None
+    if created is None or updated is None or updated - created < timedelta(minutes=1):
+        return None
+    return updated - COUNTED_WITHIN
+
+
+def _scans(harbor: Harbor, log: Log, now: datetime) -> Iterator[Evidence]:
+    """A scanner's robot is deleted after its scan (2.12+), and pulled what it scanned after it was made."""
+    for row in harbor.rows_since(log, now - LOOK_BACK, most=20, operation="delete", resource_type="robot"):
+        if scans.looks_like_scanner(row.resource, row.op_time):
+            yield Evidence("a scan began", _made_at(row.resource), log)
+            return
+
+
+def _made_at(robot: str) -> datetime:
+    """When a scanner's robot was made: its name ends in a version-1 UUID, which holds the time in 100 ns."""
+    return datetime(1582, 10, 15, tzinfo=UTC) + timedelta(microseconds=UUID(robot[-36:]).time // 10)
+
+
+# -- conclusions ------------------------------------------------------------------------------------
+
+
+def _is_written(harbor: Harbor, reach: Reach, repositories: list[RepositoryFacts], now: datetime) -> Iterator[Finding]:
+    push = _latest(_pushes(harbor, reach, repositories, now))
+    if push is not None and not harbor.rows_since(push.log, push.at - SLACK) and now - push.at > SETTLED:
+        newest = harbor.newest_row(push.log, now)
+        last = f"its newest row is of {_said(newest.op_time)}" if newest else "it has no row"
+        text = f"the log stands still while the registry moves: {push.what} at {_said(push.at)}, but {last}"
+        if newest is not None or now - push.at < SHORTEST_PURGE:
+            yield wrong(LOG, text, _DATABASE_OFF)
+        else:
+            yield warning(LOG, f"{text}; it may have been purged", _DATABASE_OFF)
+        return
+    rows = [row for log in reach.logs[:MOST_REPOSITORIES] if (row := harbor.newest_row(log, now)) is not None]
+    if rows:
+        yield fine(LOG, f"the log is written; its newest row is of {_said(max(row.op_time for row in rows))}")
+    else:
+        yield fine(LOG, "the log has no row yet, and the registry shows nothing that would have to be in it")
+
+
+def _are_pulls_written(
+    harbor: Harbor, reach: Reach, repositories: list[RepositoryFacts], version: tuple[int, ...] | None, now: datetime
+) -> Iterator[Finding]:
+    evidence = (each for each in _pulls(harbor, reach, repositories, version, now) if now - each.at > SETTLED)
+    pull = _latest(evidence)
+    if pull is not None and _is_missing(harbor, pull, now):
+        purged = "" if now - pull.at < SHORTEST_PURGE else ", unless its row was purged"
+        yield warning(
+            LOG,
+            f"pulls seem not to be logged: {pull.what} at {_said(pull.at)}, and the log has no pull since{purged};"
+            " PULL_ARTIFACT cannot be told",
+            _PULLS_OFF,
+        )
+        return
+    rows = [
+        row
+        for log in reach.logs[:MOST_REPOSITORIES]
+        for row in harbor.rows_since(log, now - LOOK_BACK, operation="pull")
+    ]
+    if rows:
+        yield fine(LOG, f"pulls are logged, the last one at {_said(max(row.op_time for row in rows))}")
+    else:
+        yield fine(LOG, "nothing was pulled lately that could prove whether pulls are logged")
+
+
+def _is_missing(harbor: Harbor, pull: Evidence, now: datetime) -> bool:
+    """Whether the log has no row of a pull, although it was not purged altogether."""
+    if harbor.rows_since(pull.log, pull.at - SLACK, operation="pull"):
+        return False
+    return now - pull.at < SHORTEST_PURGE or harbor.newest_row(pull.log, now) is not None
+
+
+def _latest(evidence: Iterable[Evidence]) -> Evidence | None:
+    return max(evidence, key=lambda each: each.at, default=None)
+
+
+def _said(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
