@@ -38,16 +38,25 @@ class ResultReader:
     def read(self, now: datetime) -> int:
         """Look at what is due. A failure leaves the scan due; returns how many outcomes were new."""
         new = 0
+        refused: set[str] = set()
         for scan in self._store.scans_due(now, most=MOST_AT_ONCE):
+            project = (scan.repository or "").partition("/")[0]
             try:
-                new += self._look(scan, now)
+                if project in refused:
+                    self._put_off(scan, now)
+                else:
+                    new += self._look(scan, now)
             except NotAllowed as error:
-                _log.warning("scan.not_allowed", error=error, remedy="grant artifact: read on the project")
-                self._store.finish_look(replace(scan, look_at=now + NOT_ALLOWED_AGAIN), (), now)
+                _log.warning("scan.not_allowed", error=error, remedy=f"grant artifact: read on the project {project}")
+                refused.add(project)
+                self._put_off(scan, now)
             except PollerError as error:
                 _log.warning("scan.look_failed", error=error)
                 break
         return new
+
+    def _put_off(self, scan: NoticedScan, now: datetime) -> None:
+        self._store.finish_look(replace(scan, look_at=now + NOT_ALLOWED_AGAIN), (), now)
 
     def _look(self, scan: NoticedScan, now: datetime) -> int:
         assert scan.repository
