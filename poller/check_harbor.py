@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from poller import check_log, normalize
+from poller import check_log, check_lookups
 from poller.config import Config
 from poller.errors import (
     HarborUnreachable,
@@ -22,9 +22,9 @@ from poller.errors import (
     WrongCredentials,
 )
 from poller.events import EventType, Source
-from poller.findings import Finding, failure, fine, guarded, warning, wrong
+from poller.findings import Finding, failure, fine, guarded, listed, warning, wrong
 from poller.harbor import CurrentUser, Harbor, Log, Reach, ReachKind
-from poller.rows import EPOCH, Server
+from poller.rows import Server
 
 HARBOR, RIGHTS, CLOCK = "Harbor", "rights", "clock"
 
@@ -32,8 +32,6 @@ CLOCK_WARNING = timedelta(seconds=30)
 CLOCK_WRONG = timedelta(minutes=5)
 OLDEST = (2, 4)
 SILENT_ON_KNOWN_DIGESTS = ((2, 11, 1), (2, 11, 2), (2, 12, 0))
-MOST_PROJECTS = 3  # that look-ups are tried in
-RECENT = timedelta(days=7)
 
 Version = tuple[int, ...]
 
@@ -81,22 +79,25 @@ def probe(harbor: Harbor, config: Config, now: datetime) -> list[Finding]:
         return [_wrong_credentials(harbor, config)]
     except PollerError as error:
         return [failure(HARBOR, error, _way_to_harbor(error, config))]
-    found: list[Finding] = []
-    server = Server(None, None, None, is_authenticated=True)
-    try:
-        server = harbor.server()
-        found += _clock(server, now + timedelta(seconds=time.monotonic() - started))
-    except PollerError as error:
-        found.append(failure(HARBOR, error))
+    server, of_clock = _ask_server(harbor, now, started)
     account = Account(user, server)
-    found[:0] = [*_account(account, config), *_version(account, config)]
+    found = [*_account(account, config), *_version(account, config), *of_clock]
     reach, of_reach = _find_reach(harbor, account, config)
     found += of_reach
     if reach is not None:
-        found += guarded(RIGHTS, lambda: _lookups(harbor, account, config, reach, server.clock or now))
-        found += check_log.probe(harbor, config, user, reach, account.version, server.clock or now)
-    found.append(_unseen())
-    return found
+        clock = server.clock or now
+        found += guarded(RIGHTS, lambda: check_lookups.probe(harbor, config, user, reach, clock))
+        found += check_log.probe(harbor, config, user, reach, account.version, clock)
+    return [*found, _unseen()]
+
+
+def _ask_server(harbor: Harbor, now: datetime, started: float) -> tuple[Server, list[Finding]]:
+    """`now` is this machine's time at `started` (monotonic, s): what was asked since may have taken long."""
+    try:
+        server = harbor.server()
+    except PollerError as error:
+        return Server(None, None, None, is_authenticated=True), [failure(HARBOR, error)]
+    return server, [*_clock(server, now + timedelta(seconds=time.monotonic() - started))]
 
 
 # -- the way there ----------------------------------------------------------------------------------
@@ -245,7 +246,7 @@ def _reach(reach: Reach, account: Account, config: Config) -> Iterator[Finding]:
     if reach.kind is ReachKind.SYSTEM:
         yield fine(RIGHTS, f"{name} reads the whole audit log (/api/v2.0{Log(reach.table).path})")
     elif reach.kind is ReachKind.PROJECTS:
-        projects = _listed(reach.projects)
+        projects = listed(reach.projects)
         yield fine(
             RIGHTS, f"{name} reads the audit log of {projects}, and of no other project; one request each a poll"
         )
@@ -318,111 +319,6 @@ def _unknown_project(name: str, known: tuple[str, ...], reach: Reach, account: A
     return wrong(RIGHTS, text, f"{remedy}, or {_grant(account.user, reach.table is Source.NEW_LOG)}")
 
 
-# -- what rows do not say ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    """Something to try look-ups on. It was there a while ago; whether it still is does not matter for the rights."""
-
-    repository: str
-    reference: str = "latest"
-
-    @property
-    def project(self) -> str:
-        return self.repository.partition("/")[0]
-
-
-def _lookups(harbor: Harbor, account: Account, config: Config, reach: Reach, now: datetime) -> Iterator[Finding]:
-    if reach.kind is ReachKind.BLIND:
-        return
-    samples = _samples(harbor, config, reach, now)
-    if not samples:
-        yield fine(RIGHTS, "there is no repository yet to try look-ups on")
-        return
-    lacking: dict[str, list[str]] = {}
-    for sample in samples:
-        for right in _lacking(harbor, sample, reach):
-            lacking.setdefault(right, []).append(sample.project)
-    if lacking:
-        yield _missing_rights(lacking, account, reach)
-    else:
-        yield fine(
-            RIGHTS, f"look-ups of projects, repositories and artifacts work (tried in {_listed(_names(samples))})"
-        )
-
-
-def _names(samples: list[_Sample]) -> tuple[str, ...]:
-    return tuple(sample.project for sample in samples)
-
-
-def _samples(harbor: Harbor, config: Config, reach: Reach, now: datetime) -> list[_Sample]:
-    """One repository each of some projects; private ones first, for everybody may look into public ones."""
-    by_project: dict[str, _Sample] = {}
-    for sample in (*_logged(harbor, reach, now), *_listed_repositories(harbor)):
-        if not config.harbor.projects or sample.project in config.harbor.projects:
-            by_project.setdefault(sample.project, sample)
-    candidates = list(by_project.values())[: 3 * MOST_PROJECTS]
-    projects = {sample.project: harbor.project(sample.project) for sample in candidates}
-    there = [sample for sample in candidates if projects[sample.project] is not None]
-    there.sort(key=lambda sample: bool((project := projects[sample.project]) and project.is_public))
-    return (there or candidates[:1])[:MOST_PROJECTS]
-
-
-def _listed_repositories(harbor: Harbor) -> list[_Sample]:
-    try:
-        return [_Sample(each.name) for each in harbor.repositories(sort="-creation_time", most=50)]
-    except (NotAllowed, NotFound):
-        return []
-
-
-def _logged(harbor: Harbor, reach: Reach, now: datetime) -> Iterator[_Sample]:
-    for log in reach.logs[:MOST_PROJECTS]:
-        for row in harbor.rows_since(log, now - RECENT, most=50, resource_type="artifact"):
-            entry = normalize.read(row)
-            if entry.repository and row.operation != "delete":
-                yield _Sample(entry.repository, entry.tag or entry.digest or "latest")
-
-
-def _lacking(harbor: Harbor, sample: _Sample, reach: Reach) -> Iterator[str]:
-    """The rights that the account lacks there, in the words of Harbor's API."""
-    if harbor.project(sample.project) is None:
-        yield "project: read"
-    try:
-        harbor.repository_created(sample.repository)
-    except NotAllowed:
-        yield "repository: read"
-    try:
-        harbor.artifact(sample.repository, sample.reference)
-    except NotAllowed:
-        yield "artifact: read"
-    if reach.table is Source.OLD_LOG:
-        try:
-            harbor.artifacts_pushed(sample.repository, EPOCH, EPOCH)
-        except NotAllowed:
-            yield "artifact: list"
-
-
-def _missing_rights(lacking: dict[str, list[str]], account: Account, reach: Reach) -> Finding:
-    losses = {
-        "project: read": "whether a repository is public or private",
-        "repository: read": "the repository's creation date",
-        "artifact: read": "scan results",
-        "artifact: list": "the digest of a tag that moved on",
-    }
-    if reach.table is Source.OLD_LOG:
-        losses["artifact: read"] = "the digest behind a tag, the tag of a deletion, and scan results"
-    where = _listed(tuple(dict.fromkeys(name for names in lacking.values() for name in names)))
-    remedy = f"grant {account.user.name} on its projects: {', '.join(_as_in_the_form(right) for right in lacking)}"
-    if not account.user.is_robot:
-        remedy = f"make {account.user.name} a member of the projects"
-    return warning(RIGHTS, f"events of {where} will lack {'; '.join(losses[right] for right in lacking)}", remedy)
-
-
-def _as_in_the_form(right: str) -> str:
-    return f'"{right.title()}" ({right})'
-
-
 # -- what nobody can see ----------------------------------------------------------------------------
 
 
@@ -432,8 +328,3 @@ def _unseen() -> Finding:
         "what Harbor never logs cannot be told: images removed by garbage collection, looks without a pull (HEAD),"
         " quotas, replication and retention runs (see the README)",
     )
-
-
-def _listed(names: tuple[str, ...], most: int = 10) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -14,10 +14,11 @@ from uuid import UUID
 from poller import scans
 from poller.activity import Moment, RepositoryFacts
 from poller.config import Config
-from poller.errors import NotAllowed, NotFound
+from poller.errors import NotAllowed, NotFound, PollerError
 from poller.events import SCAN_TYPES, EventType
-from poller.findings import Finding, fine, guarded, has_wrong, warning, wrong
+from poller.findings import Finding, failure, fine, guarded, has_wrong, warning, wrong
 from poller.harbor import CurrentUser, Harbor, Log, Reach, ReachKind
+from poller.rows import AuditRow
 
 LOG = "audit log"
 
@@ -31,6 +32,7 @@ SLACK = timedelta(seconds=5)
 SHORTEST_PURGE = timedelta(hours=1)
 """Harbor never purges rows that are younger."""
 
+MAY_BE_QUIET = timedelta(minutes=10)
 LOOK_BACK = timedelta(days=30)
 COUNTED_WITHIN = timedelta(seconds=30)
 PUSHES_MOVE_REPOSITORIES = (2, 15, 2)  # since then update_time tells no pulls any more
@@ -69,7 +71,7 @@ _PULLS_OFF = (
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Something that happened in the registry, hence must be in the log. `what` is a clause about it."""
+    """Something that happened in the registry, hence must be in the log. `what` is a clause without the time."""
 
     what: str
     at: datetime
@@ -83,20 +85,15 @@ def probe(
     found = guarded(LOG, lambda: _settings(harbor, config)) if user.is_sysadmin else []
     if reach.kind is ReachKind.BLIND or has_wrong(found):
         return found
-    repositories = _repositories(harbor, reach)
+    try:
+        repositories = _repositories(harbor, reach)
+    except PollerError as error:
+        return [*found, failure(LOG, error)]
     found += guarded(LOG, lambda: _is_written(harbor, reach, repositories, now))
-    is_standing = has_wrong(found)
-    if (
-        not is_standing
-        and config.events & {EventType.PULL_ARTIFACT, *SCAN_TYPES}
-        and not _names(found, "pull_artifact")
-    ):
+    is_known = has_wrong(found) or any("pull_artifact" in finding.text for finding in found)
+    if config.events & {EventType.PULL_ARTIFACT, *SCAN_TYPES} and not is_known:
         found += guarded(LOG, lambda: _are_pulls_written(harbor, reach, repositories, version, now))
     return found
-
-
-def _names(findings: Iterable[Finding], word: str) -> bool:
-    return any(word in finding.text for finding in findings)
 
 
 # -- the switches, for those who may read them ------------------------------------------------------
@@ -162,7 +159,7 @@ def _pushes(harbor: Harbor, reach: Reach, repositories: Iterable[RepositoryFacts
         pushed = _time(harbor, each.name, "push_time", now - LOOK_BACK)
         times = [time for time in (pushed, each.created_at) if time is not None]
         if times:
-            yield Evidence(f"{each.name} was pushed to", max(times), _log_of(reach, each.project))
+            yield Evidence(f"{each.name} was pushed to at", max(times), _log_of(reach, each.project))
 
 
 def _pulls(
@@ -176,14 +173,14 @@ def _pulls(
         log = _log_of(reach, each.project)
         pulled = _time(harbor, each.name, "pull_time", now - LOOK_BACK)
         if pulled is not None:
-            yield Evidence(f"{each.name} was pulled", pulled, log)
-        elif counted := _counted(each, version):
-            yield Evidence(f"a pull of {each.name} was counted", counted, log)
+            yield Evidence(f"{each.name} was pulled at", pulled, log)
+        elif counted := _counted_at(each, version) or _counted_since(harbor, each, log, now):
+            yield Evidence(f"{each.name} was pulled (Harbor counts it), later than", counted, log)
     for log in reach.logs[:MOST_REPOSITORIES]:
         yield from _scans(harbor, log, now)
 
 
-def _counted(repository: RepositoryFacts, version: tuple[int, ...] | None) -> datetime | None:
+def _counted_at(repository: RepositoryFacts, version: tuple[int, ...] | None) -> datetime | None:
     """When a pull was counted, as far as only pulls move the repository's time."""
     created, updated = repository.created_at, repository.updated_at
     if not repository.pull_count or version is None or version >= PUSHES_MOVE_REPOSITORIES:
@@ -193,11 +190,19 @@ def _counted(repository: RepositoryFacts, version: tuple[int, ...] | None) -> da
     return updated - COUNTED_WITHIN
 
 
+def _counted_since(harbor: Harbor, repository: RepositoryFacts, log: Log, now: datetime) -> datetime | None:
+    """The repository's beginning, if it was pulled since and the log still has the rows of that time."""
+    created = repository.created_at
+    if not repository.pull_count or created is None or created < now - LOOK_BACK:
+        return None
+    return created if harbor.rows_between(log, created - SLACK, created + SETTLED) else None
+
+
 def _scans(harbor: Harbor, log: Log, now: datetime) -> Iterator[Evidence]:
     """A scanner's robot is deleted after its scan (2.12+), and pulled what it scanned after it was made."""
     for row in harbor.rows_since(log, now - LOOK_BACK, most=20, operation="delete", resource_type="robot"):
         if scans.looks_like_scanner(row.resource, row.op_time):
-            yield Evidence("a scan began", _made_at(row.resource), log)
+            yield Evidence("a scan began at", _made_at(row.resource), log)
             return
 
 
@@ -214,17 +219,31 @@ def _is_written(harbor: Harbor, reach: Reach, repositories: list[RepositoryFacts
     if push is not None and not harbor.rows_since(push.log, push.at - SLACK) and now - push.at > SETTLED:
         newest = harbor.newest_row(push.log, now)
         last = f"its newest row is of {_said(newest.op_time)}" if newest else "it has no row"
-        text = f"the log stands still while the registry moves: {push.what} at {_said(push.at)}, but {last}"
+        text = f"the log stands still while the registry moves: {push.what} {_said(push.at)}, but {last}"
         if newest is not None or now - push.at < SHORTEST_PURGE:
             yield wrong(LOG, text, _DATABASE_OFF)
         else:
             yield warning(LOG, f"{text}; it may have been purged", _DATABASE_OFF)
         return
     rows = [row for log in reach.logs[:MOST_REPOSITORIES] if (row := harbor.newest_row(log, now)) is not None]
-    if rows:
-        yield fine(LOG, f"the log is written; its newest row is of {_said(max(row.op_time for row in rows))}")
-    else:
-        yield fine(LOG, "the log has no row yet, and the registry shows nothing that would have to be in it")
+    yield _newest(rows, now, is_compared=push is not None)
+
+
+def _newest(rows: Iterable[AuditRow], now: datetime, *, is_compared: bool) -> Finding:
+    newest = max(rows, key=lambda row: row.op_time, default=None)
+    if newest is None:
+        return fine(LOG, "the log has no row yet, and the registry shows nothing that would have to be in it")
+    at = _said(newest.op_time)
+    if is_compared:
+        return fine(LOG, f"the log keeps up with the registry; its newest row is of {at}")
+    if newest.resource_type == "configuration" and now - newest.op_time > MAY_BE_QUIET:
+        return warning(
+            LOG,
+            f"the newest row, of {at}, is a change of Harbor's configuration: if it switched the audit database off,"
+            " nothing more will come",
+            _DATABASE_OFF,
+        )
+    return fine(LOG, f"the newest row is of {at}; there is no push to compare it with, or no right to see it")
 
 
 def _are_pulls_written(
@@ -236,7 +255,7 @@ def _are_pulls_written(
         purged = "" if now - pull.at < SHORTEST_PURGE else ", unless its row was purged"
         yield warning(
             LOG,
-            f"pulls seem not to be logged: {pull.what} at {_said(pull.at)}, and the log has no pull since{purged};"
+            f"pulls seem not to be logged: {pull.what} {_said(pull.at)}, and the log has no pull since{purged};"
             " PULL_ARTIFACT cannot be told",
             _PULLS_OFF,
         )

@@ -84,3 +84,9 @@ def guarded(area: str, probe: Callable[[], Iterable[Finding]]) -> list[Finding]:
 
 def has_wrong(findings: Iterable[Finding]) -> bool:
     return any(finding.mark == WRONG for finding in findings)
+
+
+def listed(names: tuple[str, ...], most: int = 10) -> str:
+    """The names in one line."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

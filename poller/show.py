@@ -17,6 +17,7 @@ from rich.table import Table
 from poller.backfill import Found
 from poller.config import Config
 from poller.events import ANONYMOUS, WEBHOOK_TYPES
+from poller.findings import Report
 from poller.jobs import EVERYTHING
 from state import Coverage, DeliveryRecord, DeliveryState, Seen, Store
 
@@ -78,7 +79,7 @@ def status(store: Store, config: Config, now: datetime, *, as_json: bool) -> Non
     _console().print(table)
 
 
-def report(result: Any, *, as_json: bool) -> None:
+def report(result: Report, *, as_json: bool) -> None:
     """The findings of `check`."""
     if as_json:
         click.echo(json.dumps(result.to_json(), ensure_ascii=False))
@@ -86,7 +87,8 @@ def report(result: Any, *, as_json: bool) -> None:
     console = _console()
     for finding in result.findings:
         colour = {"✓": "green", "!": "yellow", "✗": "red"}[finding.mark]
-        console.print(f"[{colour}]{finding.mark}[/{colour}] {escape(finding.text)}", highlight=False)
+        line = escape(f"{finding.area}: {finding.text}")
+        console.print(f"[{colour}]{finding.mark}[/{colour}] {line}", highlight=False)
         if finding.remedy:
             console.print(f"    → {escape(finding.remedy)}", highlight=False)
 
