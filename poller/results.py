@@ -10,7 +10,9 @@ from poller import scans
 from poller.errors import NotAllowed, PollerError
 from poller.events import Event
 from poller.harbor import Harbor
+from poller.knowledge import LONG_AGO, Changes, TagFact
 from poller.logs import Log
+from poller.rows import Artifact
 from poller.scans import ScanFacts
 from poller.survey import Survey
 from state import NoticedScan, Outcome, Store, Telling
@@ -69,7 +71,8 @@ class ResultReader:
                 _log.info("scan.not_told", outcome=verdict.outcome, repository=scan.repository, digest=scan.digest)
             return self._store.finish_look(looked, (), now)
         event = scans.event(scan, verdict, artifact, self._facts(scan))
-        return self._store.finish_look(looked, (replace(self._decide(event), since=now),), now)
+        tellings = (replace(self._decide(event), since=now),)
+        return self._store.finish_look(looked, tellings, now, _tags_of(scan.repository, artifact))
 
     def _facts(self, scan: NoticedScan) -> ScanFacts:
         assert scan.repository
@@ -88,3 +91,9 @@ class ResultReader:
             return known
         project = self._harbor.project(name)
         return project.is_public if project else None
+
+
+def _tags_of(repository: str, artifact: Artifact) -> Changes:
+    """The look taught the artifact's tags too; a later deletion names only the digest."""
+    facts = (TagFact(repository, tag.name, artifact.digest, tag.push_time or LONG_AGO) for tag in artifact.tags)
+    return Changes(tags=tuple(facts))

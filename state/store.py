@@ -191,12 +191,16 @@ class Store:
         with self._reading() as connection:
             return tuple(_scan(row) for row in connection.execute(query))
 
-    def finish_look(self, scan: NoticedScan, tellings: Sequence[Telling], now: datetime) -> int:
+    def finish_look(
+        self, scan: NoticedScan, tellings: Sequence[Telling], now: datetime, learnt: Changes | None = None
+    ) -> int:
         """Write what a look at a scan's result brought, together with the event that it told."""
         values = {"outcome": scan.outcome, "looks": scan.looks, "look_at": scan.look_at}
         mine = and_(t.scans.c.harbor_id == self._harbor_id, t.scans.c.robot == scan.robot)
         with self._writing() as connection:
             connection.execute(update(t.scans).where(mine).values(values))
+            if learnt is not None:
+                self._learn(connection, learnt)
             return sum(self._record_one(connection, telling, now) for telling in tellings)
 
     def pusher_of(self, repository: str, digest: str, *, since: datetime, until: datetime) -> str | None:
@@ -448,7 +452,9 @@ class Store:
         values = {"harbor_id": self._harbor_id, **asdict(scan)}
         statement = self._insert(t.scans).values(values)
         new = statement.excluded
-        joined: dict[str, Any] = {name: func.coalesce(new[name], t.scans.c[name]) for name in values if name not in _SCAN_KEPT}
+        joined: dict[str, Any] = {
+            name: func.coalesce(new[name], t.scans.c[name]) for name in values if name not in _SCAN_KEPT
+        }
         ended = t.scans.c.ended_at.is_not(None)
         joined["look_at"] = case((ended, t.scans.c.look_at), else_=func.coalesce(new.look_at, t.scans.c.look_at))
         is_open = t.scans.c.outcome == Outcome.RUNNING

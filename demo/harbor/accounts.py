@@ -1,0 +1,95 @@
+"""Who may ask, and what each may see: the table of rights that was seen on running Harbors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from demo.harbor.generation import Generation
+
+
+class Role(Enum):
+    """Accounts by what they may do. Those of a project need `Account.project`."""
+
+    ADMIN = "system administrator"
+    SYSTEM_ROBOT_AUDIT = "system robot with audit-log:list only"
+    SYSTEM_ROBOT_ALL_PROJECTS = "system robot with log:list and reading in all projects"
+    SYSTEM_ROBOT_FULL = "system robot with both"
+    SYSTEM_ROBOT_NOTHING = "system robot with rights that are of no use here"
+    PROJECT_ROBOT = "robot of a project, with log:list"
+    PROJECT_ROBOT_NOLOG = "robot of a project, without log:list"
+    PROJECT_ADMIN = "administrator of a project"
+    MAINTAINER = "maintainer of a project"
+    GUEST = "guest of a project"
+    NO_MEMBER = "user without a project"
+
+
+_SYSTEM_READERS = {Role.ADMIN, Role.SYSTEM_ROBOT_AUDIT, Role.SYSTEM_ROBOT_FULL}
+_ALL_PROJECTS_READERS = {Role.ADMIN, Role.SYSTEM_ROBOT_ALL_PROJECTS, Role.SYSTEM_ROBOT_FULL}
+_SYSTEM_ROBOTS = {
+    Role.SYSTEM_ROBOT_AUDIT,
+    Role.SYSTEM_ROBOT_ALL_PROJECTS,
+    Role.SYSTEM_ROBOT_FULL,
+    Role.SYSTEM_ROBOT_NOTHING,
+}
+_PROJECT_ROBOTS = {Role.PROJECT_ROBOT, Role.PROJECT_ROBOT_NOLOG}
+_ROLE_IDS = {Role.PROJECT_ADMIN: 1, Role.GUEST: 3, Role.MAINTAINER: 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`project`: where the roles of a project hold."""
+
+    name: str
+    password: str
+    role: Role
+    project: str = "team"
+
+    @property
+    def is_robot(self) -> bool:
+        return self.role in _SYSTEM_ROBOTS | _PROJECT_ROBOTS
+
+    @property
+    def sees_all_projects(self) -> bool:
+        """In the list of projects, which needs no right to read any of them."""
+        return self.role is Role.ADMIN or self.role in _SYSTEM_ROBOTS
+
+    @property
+    def lists_whole_log(self) -> bool:
+        return self.role in _SYSTEM_READERS
+
+    @property
+    def lists_own_rows(self) -> bool:
+        """Whether the whole log shows the rows of own projects: only users get that, robots get an empty list."""
+        return self.role in _ROLE_IDS
+
+    def is_member(self, project: str) -> bool:
+        return project == self.project and (self.role in _PROJECT_ROBOTS or self.role in _ROLE_IDS)
+
+    def role_id(self, project: str) -> int | None:
+        """Harbor's number of the role in a project, as answers about projects show it."""
+        if self.role is Role.ADMIN:
+            return 1
+        return _ROLE_IDS.get(self.role) if project == self.project else None
+
+    def lists_log(self, project: str, generation: Generation) -> bool:
+        if self.role in _ALL_PROJECTS_READERS:
+            return True
+        if generation.log_needs_project_admin and self.role in (Role.MAINTAINER, Role.GUEST):
+            return False
+        return self.is_member(project) and self.role is not Role.PROJECT_ROBOT_NOLOG
+
+    def reads_artifacts(self, project: str) -> bool:
+        """Of a private project; those of a public one are open to everybody."""
+        return self.role in _ALL_PROJECTS_READERS or self.is_member(project)
+
+    def reads_project(self, project: str) -> bool:
+        """`project:read`, which robots have only if they were given it."""
+        if self.role in (Role.ADMIN, Role.SYSTEM_ROBOT_FULL):
+            return True
+        return self.is_member(project) and not self.is_robot
+
+
+ADMIN = Account("admin", "Harbor12345", Role.ADMIN)
+POLLER = Account("robot$poller", "demo-secret", Role.SYSTEM_ROBOT_FULL)
+"""The robot that is recommended: it lists the audit log, and reads projects, repositories and artifacts."""
