@@ -186,6 +186,8 @@ def _deliver_all(teller: Teller, at_most: timedelta, on_told: Callable[[int], ob
             on_told(step.events)
         elif step.seconds is None:
             return DONE
+        elif step.needs_operator:
+            return _say(f"Telegram refuses ({step.reason}); everything is kept until that is mended", MISTAKE)
         elif time.monotonic() + step.seconds > end:
             return _say(f"not everything could be told now ({step.reason}); the next run goes on", TRY_AGAIN)
         else:

@@ -35,6 +35,7 @@ class Wait:
 
     seconds: float | None
     reason: str = ""
+    needs_operator: bool = False
 
 
 class Teller:
@@ -99,9 +100,7 @@ class Teller:
             case Sent():
                 return self._sent(parcel, outcome, chat_id, route)
             case MessageRefused(reason, description):
-                _log.error("message.refused", reason=reason, description=description, events=len(parcel.items))
-                self._store.refused(parcel.ids, f"{reason}: {description}", now)
-                return Told(len(parcel.items))
+                return self._refused(parcel, reason, description, now)
             case Later(reason, after):
                 return self._hold(parcel, route, reason, "", after or self._pause(route, most=300), now)
             case ChatRefused(reason, description):
@@ -118,6 +117,7 @@ class Teller:
             moved_to=outcome.moved_to or route.moved_to,
             topic_lost=route.topic_lost or outcome.topic_lost,
             blocked_until=None,
+            needs_operator=False,
             reason="",
             failures=0,
         )
@@ -125,6 +125,15 @@ class Teller:
             self._store.save_route(fresh)
         _report(outcome, parcel)
         return Told(len(parcel.items))
+
+    def _refused(self, parcel: plan.Parcel, reason: str, description: str, now: datetime) -> Told:
+        """This text will never be taken. What was folded into it may still be told singly."""
+        _log.error("message.refused", reason=reason, description=description, events=len(parcel.items))
+        if parcel.occasion is not None:
+            self._store.tell_singly(parcel.ids)
+            return Told(0)
+        self._store.refused(parcel.ids, f"{reason}: {description}", now)
+        return Told(1)
 
     def _hold(
         self, parcel: plan.Parcel, route: RouteState, reason: str, description: str, seconds: float, now: datetime
@@ -134,9 +143,15 @@ class Teller:
         say("message.kept", reason=reason, description=description, retry_in=round(seconds))
         self._store.attempted(parcel.ids, reason)
         until = now + timedelta(seconds=seconds)
-        text = f"{reason}: {description}" if description else reason
-        self._store.save_route(replace(route, blocked_until=until, reason=text, failures=route.failures + 1))
-        return Wait(seconds, reason)
+        held = replace(
+            route,
+            blocked_until=until,
+            needs_operator=bool(description),
+            reason=f"{reason}: {description}" if description else reason,
+            failures=route.failures + 1,
+        )
+        self._store.save_route(held)
+        return Wait(seconds, held.reason, held.needs_operator)
 
     def _pause(self, route: RouteState, *, most: float, first: float = 2) -> float:
         return backoff.pause(route.failures, first=first, most=most)
@@ -144,7 +159,8 @@ class Teller:
     def _wait_for(self, route: RouteState, now: datetime) -> Wait:
         assert route.blocked_until is not None
         is_due = bool(self._store.due(most=1))
-        return Wait((route.blocked_until - now).total_seconds() if is_due else None, route.reason)
+        seconds = (route.blocked_until - now).total_seconds() if is_due else None
+        return Wait(seconds, route.reason, route.needs_operator)
 
 
 def _report(outcome: Sent, parcel: plan.Parcel) -> None:

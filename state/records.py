@@ -89,6 +89,7 @@ class RouteState:
     moved_to: int | None = None
     topic_lost: bool = False
     blocked_until: datetime | None = None
+    needs_operator: bool = False
     reason: str = ""
     failures: int = 0
 

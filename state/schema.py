@@ -199,6 +199,7 @@ routes = Table(
     Column("moved_to", BigInteger),
     Column("topic_lost", Boolean, nullable=False, server_default=text("false")),
     Column("blocked_until", UtcTime),
+    Column("needs_operator", Boolean, nullable=False, server_default=text("false")),
     Column("reason", Text, nullable=False, server_default=""),
     Column("failures", Integer, nullable=False, server_default="0"),
 )

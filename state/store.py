@@ -265,6 +265,11 @@ class Store:
         with self._writing() as connection:
             self._finish(connection, ids, state=t.REFUSED, reason=reason, finished_at=now)
 
+    def tell_singly(self, ids: Sequence[int]) -> None:
+        """Telegram would not take these as one message."""
+        with self._writing() as connection:
+            self._finish(connection, ids, mode=Mode.SINGLE)
+
     def set_mode(self, old: Mode, new: Mode) -> None:
         """Tell what is pending in another way."""
         pending = (t.deliveries.c.route == self._route, t.deliveries.c.state == t.PENDING, t.deliveries.c.mode == old)

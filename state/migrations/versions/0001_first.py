@@ -33,6 +33,7 @@ def upgrade() -> None:
     sa.Column('moved_to', sa.BigInteger(), nullable=True),
     sa.Column('topic_lost', sa.Boolean(), server_default=sa.text('(false)'), nullable=False),
     sa.Column('blocked_until', state.schema.UtcTime(timezone=True), nullable=True),
+    sa.Column('needs_operator', sa.Boolean(), server_default=sa.text('(false)'), nullable=False),
     sa.Column('reason', sa.Text(), server_default='', nullable=False),
     sa.Column('failures', sa.Integer(), server_default='0', nullable=False),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_routes'))
