@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt run bench
+.PHONY: help demo test lint check fmt run bench
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -25,11 +25,12 @@ demo: $(VENV)/dev.stamp   ## a registry day on the embedded stand-ins, told in t
 test: $(VENV)/dev.stamp   ## the tests
 	$(BIN)/python -m pytest
 
-check: $(VENV)/dev.stamp  ## what CI runs: format, lint, types, tests
+lint: $(VENV)/dev.stamp   ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+
+check: lint test          ## what CI runs: format, lint, types, tests
 
 fmt: $(VENV)/dev.stamp    ## put the code into its format
 	$(BIN)/ruff format .

@@ -60,6 +60,8 @@ WEBHOOK_TYPES = frozenset(
 
 SCAN_TYPES = frozenset({EventType.SCANNING_COMPLETED, EventType.SCANNING_STOPPED, EventType.SCANNING_FAILED})
 
+PROJECT_TYPES = frozenset({EventType.PROJECT_CREATED, EventType.PROJECT_UPDATED, EventType.PROJECT_DELETED})
+
 
 class Source(StrEnum):
     """Where an event was found. The two audit tables number their rows independently, so ids collide."""

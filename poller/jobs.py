@@ -14,7 +14,7 @@ from poller import normalize, reading, scans
 from poller.config import Config
 from poller.enrich import Enricher
 from poller.errors import PollerError
-from poller.events import SCAN_TYPES, Event, EventType, Source
+from poller.events import PROJECT_TYPES, SCAN_TYPES, Event, EventType, Source
 from poller.harbor import Harbor, Log, Reach, ReachKind
 from poller.knowledge import Knowledge
 from poller.logs import Log as Logger
@@ -206,7 +206,8 @@ class AuditPoller:
         """What is to become of an event: told, or off, and by which setting."""
         if event.type not in self._config.events:
             return Telling(event, DeliveryState.OFF, f"events.{event.type} = false")
-        if event.repository and not self._is_in_projects(event.repository.namespace):
+        project = event.repository.namespace if event.repository else event.subject
+        if (event.repository or event.type in PROJECT_TYPES) and not self._is_in_projects(project):
             return Telling(event, DeliveryState.OFF, "harbor.projects does not name its project")
         if _is_scanners_pull(event):
             return Telling(event, DeliveryState.OFF, "a scanner's own pull")

@@ -343,14 +343,19 @@ class Store:
 
     def take_lease(self, owner: str, now: datetime, keep: timedelta, *, instead_of: str | None = None) -> Lease | None:
         """Take the lease when it is free, run out, ours, or `instead_of`'s. Returns who has it otherwise."""
+        values = {"name": LEASE, "owner": owner, "acquired_at": now, "expires_at": now + keep}
+        statement = self._insert(t.leases).values(values)
+        since = case((t.leases.c.owner == owner, t.leases.c.acquired_at), else_=now)
+        may_take = or_(t.leases.c.owner.in_([owner, instead_of or owner]), t.leases.c.expires_at <= now)
         with self._writing() as connection:
-            current = self._lease(connection, locking=True)
-            if current and current.owner not in (owner, instead_of) and current.expires_at > now:
-                return current
-            acquired = current.acquired_at if current and current.owner == owner else now
-            values = {"name": LEASE, "owner": owner, "acquired_at": acquired, "expires_at": now + keep}
-            self._upsert(connection, t.leases, ["name"], values)
-            return None
+            taken = connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["name"],
+                    set_={"owner": owner, "acquired_at": since, "expires_at": now + keep},
+                    where=may_take,
+                ).returning(t.leases.c.owner)
+            ).one_or_none()
+            return None if taken is not None else self._lease(connection)
 
     def release_lease(self, owner: str) -> None:
         with self._writing() as connection:
@@ -392,8 +397,11 @@ class Store:
                 connection.execute(delete(t.events).where(t.events.c.id.in_(part)))
             ledger = and_(t.polls.c.harbor_id == self._harbor_id, t.polls.c.covered_to < before)
             connection.execute(delete(t.polls).where(ledger))
-            done = and_(t.scans.c.harbor_id == self._harbor_id, t.scans.c.outcome != Outcome.RUNNING)
-            connection.execute(delete(t.scans).where(done, t.scans.c.look_at < before))
+            mine = t.scans.c.harbor_id == self._harbor_id
+            done = or_(t.scans.c.outcome != Outcome.RUNNING, t.scans.c.repository.is_(None))
+            connection.execute(delete(t.scans).where(mine, done, t.scans.c.look_at < before))
+            pointless = and_(t.known_tags.c.harbor_id == self._harbor_id, t.known_tags.c.digest.is_(None))
+            connection.execute(delete(t.known_tags).where(pointless, t.known_tags.c.at < before))
             return len(ids)
 
     # -- inside ---------------------------------------------------------------------------------
@@ -520,9 +528,9 @@ class Store:
                 answer[row.event_id] = (*answer.get(row.event_id, ()), record)
         return answer
 
-    def _lease(self, connection: Connection, *, locking: bool = False) -> Lease | None:
+    def _lease(self, connection: Connection) -> Lease | None:
         query = select(t.leases.c.owner, t.leases.c.acquired_at, t.leases.c.expires_at).where(t.leases.c.name == LEASE)
-        row = connection.execute(query.with_for_update() if locking else query).one_or_none()
+        row = connection.execute(query).one_or_none()
         return Lease(*row) if row is not None else None
 
 
