@@ -1,6 +1,7 @@
 """A Harbor that runs on loopback, for the demo, the tests and the benchmarks."""
 
 from demo.harbor.accounts import ADMIN, POLLER, Account, Role
+from demo.harbor.clock import Clock
 from demo.harbor.generation import Generation, Table
 from demo.harbor.replay import RECORDED_ACCOUNTS, Replay
 from demo.harbor.standin import ALWAYS, Fault, HarborStandIn, Request
@@ -12,6 +13,7 @@ __all__ = [
     "POLLER",
     "RECORDED_ACCOUNTS",
     "Account",
+    "Clock",
     "Fault",
     "Generation",
     "HarborStandIn",

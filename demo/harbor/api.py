@@ -39,11 +39,11 @@ T = TypeVar("T")
 
 _LATER = timedelta(seconds=1)
 _EVENT_TYPES = (
-    "create_artifact delete_artifact pull_artifact create_project delete_project delete_repository login_user "
-    "logout_user create_user delete_user update_user create_robot delete_robot update_configuration "
-    "create_member update_member delete_member update_project"
-).split()
-_COMPONENTS = "core database jobservice portal redis registry registryctl trivy".split()
+    *("create_artifact", "delete_artifact", "pull_artifact", "create_project", "delete_project", "delete_repository"),
+    *("login_user", "logout_user", "create_user", "delete_user", "update_user", "create_robot", "delete_robot"),
+    *("update_configuration", "create_member", "delete_member", "update_member", "update_project"),
+)
+_COMPONENTS = ("core", "database", "jobservice", "portal", "redis", "registry", "registryctl", "trivy")
 _LOG_LIST = {"resource": "log", "action": "list"}
 
 
@@ -188,7 +188,9 @@ class Api:
         for pattern, answer in self._routes:
             match = pattern.fullmatch(asked.path)
             if match and not (asked.path.partition("auditlog-exts")[1] and not self.source.generation.has_new_log):
-                part = {key: value if key == "repository" else unquote(value) for key, value in match.groupdict().items()}
+                part = {
+                    key: value if key == "repository" else unquote(value) for key, value in match.groupdict().items()
+                }
                 return answer(Asked(asked.path, asked.params, asked.account, asked.is_name, part))
         raise _not_found(f"path {asked.path} was not found")
 

@@ -206,7 +206,7 @@ class Listing:
         found = [item for item in items if all(matches(value(item)) for value, matches in tests)]
         known = [key for key in self.sort if key.lstrip("-") in columns]
         for key in reversed(known or default_sort):
-            found.sort(key=columns[key.lstrip("-")].value, reverse=key.startswith("-"))  # type: ignore[arg-type]  # one column: one type
+            found.sort(key=columns[key.lstrip("-")].value, reverse=key.startswith("-"))
         return self._page(found), len(found)
 
     def _page(self, found: list[T]) -> list[T]:
@@ -232,9 +232,7 @@ def _integer(params: Mapping[str, str], key: str, default: int) -> int:
     try:
         return int(text)
     except ValueError:
-        raise Unprocessable(
-            f'validation failure list:\n{key} in query must be of type int64: "{text}"'
-        ) from None
+        raise Unprocessable(f'validation failure list:\n{key} in query must be of type int64: "{text}"') from None
 
 
 def links(path: str, params: Mapping[str, str], asked: Listing, total: int) -> str:

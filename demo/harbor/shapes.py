@@ -84,7 +84,7 @@ def artifact_json(
         "size": artifact.size,
         "type": "IMAGE",
         **artifact.recorded,
-        "tags": [_tag(tag, artifact, repository) for tag in artifact.newest_tags] or None,
+        "tags": [_tag(tag, artifact, repository, generation) for tag in artifact.newest_tags] or None,
     }
     if generation is Generation.V2_8:
         del answer["artifact_type"], answer["repository_name"]
@@ -92,8 +92,8 @@ def artifact_json(
     return answer | ({"scan_overview": overview} if overview else {})
 
 
-def _tag(tag: Tag, artifact: Artifact, repository: Repository) -> dict[str, Any]:
-    return {
+def _tag(tag: Tag, artifact: Artifact, repository: Repository, generation: Generation) -> dict[str, Any]:
+    answer: dict[str, Any] = {
         "artifact_id": artifact.id,
         "id": tag.id,
         "immutable": False,
@@ -102,6 +102,7 @@ def _tag(tag: Tag, artifact: Artifact, repository: Repository) -> dict[str, Any]
         "push_time": api_time(tag.push_time),
         "repository_id": repository.id,
     }
+    return answer | ({"signed": False} if generation is Generation.V2_8 else {})
 
 
 def _reference(digest: str, platform: str, index: Artifact) -> dict[str, Any]:

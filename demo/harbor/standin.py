@@ -175,20 +175,21 @@ class HarborStandIn:
             time.sleep(broken.seconds)
         reply = self._right_reply(call)
         if broken is not None:
-            reply = _FAULTS.get(broken.fault, lambda right: right)(reply)
+            reply = _FAULTS[broken.fault](reply)
         self._write_down(call, reply)
         return reply
 
     def _write_down(self, call: Call, reply: Reply) -> None:
         url, user = urlsplit(call.path), _credentials(call)[0]
-        method = str(getattr(call, "method", "GET"))
         with self._lock:
-            self._requests.append(Request(method, url.path, url.query, user, reply.status))
+            self._requests.append(Request(_method(call), url.path, url.query, user, reply.status))
 
     def _right_reply(self, call: Call) -> Reply:
         account = self._authenticated(*_credentials(call))
         is_name = call.headers.get("x-is-resource-name", "").lower() == "true"
-        if ";" in urlsplit(call.path).query:
+        if _method(call) != "GET":
+            answer = failure(405, "METHOD_NOT_ALLOWED", f"method {_method(call)} is not allowed, but [GET] are")
+        elif ";" in urlsplit(call.path).query:
             answer = failure(400, "BAD_REQUEST", "invalid semicolon separator in query")
         else:
             with self.source.lock:
@@ -208,6 +209,11 @@ class HarborStandIn:
             if not is_right:
                 self._locked_until[name] = now + LOCKED
         return account if is_right else None
+
+
+def _method(call: Call) -> str:
+    """The door lets in GET and POST, and only the latter say how long their body is."""
+    return "POST" if "content-length" in call.headers else "GET"
 
 
 def _credentials(call: Call) -> tuple[str, str]:
@@ -260,6 +266,8 @@ def _redirected(_: Reply) -> Reply:
 
 
 _FAULTS: dict[Fault, Callable[[Reply], Reply]] = {
+    Fault.REFUSED: lambda _: Reply(0),  # a connection that was there already
+    Fault.SLOW: lambda right: right,
     Fault.DROPPED: lambda _: Reply(0),
     Fault.BAD_GATEWAY: _proxy_page(502, "Bad Gateway"),
     Fault.UNAVAILABLE: _proxy_page(503, "Service Temporarily Unavailable"),

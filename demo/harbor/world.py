@@ -7,12 +7,10 @@ import itertools
 import random
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any
 from uuid import UUID, uuid4
 
 from demo.harbor.generation import Generation, Table
@@ -23,6 +21,7 @@ from demo.harbor.webhooks import Webhook, artifact_webhook, scan_webhook
 JOBSERVICE = "harbor-jobservice"
 ARTIFACT_BEFORE_ROW = timedelta(milliseconds=14)
 TAG_BEFORE_ROW = timedelta(milliseconds=4)
+FASTEST_MOVE = timedelta(milliseconds=20)
 _GREGORIAN = datetime(1582, 10, 15, tzinfo=UTC)  # where the clock of a version-1 UUID begins
 
 
@@ -80,7 +79,6 @@ class World:
         self.log_pulls = True
         self.audit_database = True
         self.webhooks: list[Webhook] = []
-        self.settings: dict[str, object] = {}
         self.lock = threading.RLock()
         self._clock = clock
         self._logs = {table: Log() for table in Table}
@@ -88,7 +86,7 @@ class World:
         self._ids = itertools.count(1)
         self._contents = itertools.count(1)
         self._holding = False
-        self._random = random.Random(1)  # noqa: S311  # no secret, only a MAC address
+        self._random = random.Random(1)  # for scanners' robots; the same names at every run
         self._registry.projects["library"] = Project(1, "library", is_public=True, created_at=clock())
         self._project_ids = itertools.count(2)
 
@@ -97,6 +95,14 @@ class World:
     @property
     def version(self) -> str:
         return self.generation.value
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What differs from a fresh configuration. Before 2.13 pulls are switched off outside of it."""
+        settings: dict[str, object] = {"skip_audit_log_database": not self.audit_database}
+        if self.generation.has_new_log:
+            settings["disabled_audit_log_event_types"] = "" if self.log_pulls else "pull_artifact"
+        return settings
 
     def now(self) -> datetime:
         return self._clock()
@@ -198,7 +204,7 @@ class World:
         subject: str | None = None,
     ) -> None:
         with self.lock:
-            now = self.now()
+            now = self._time_of_push(name, tag)
             repository = self._repository(name, now)
             artifact = repository.artifacts.get(digest)
             if artifact is None:
@@ -212,6 +218,13 @@ class World:
             repository.updated_at = now
             self._log_artifact("create", repository, digest, tag, operator, now)
             self._send("PUSH_ARTIFACT", repository, digest, tag, operator, now)
+
+    def _time_of_push(self, repository: str, tag: str | None) -> datetime:
+        """Now; but no tag moves faster than a client can push, or nobody could tell which artifact had it when."""
+        holder = self._registry.find(repository, tag) if tag else None
+        if holder is None or tag is None:
+            return self.now()
+        return max(self.now(), holder.tags[tag].push_time + TAG_BEFORE_ROW + FASTEST_MOVE)
 
     def _repository(self, name: str, now: datetime) -> Repository:
         project = self._project(name)
@@ -476,15 +489,6 @@ class World:
             for log in self._logs.values():
                 log.held.clear()
 
-    @contextmanager
-    def unlogged(self) -> Iterator[None]:
-        """What is done within leaves no rows, as if they were lost; the webhooks are sent."""
-        before, self.audit_database = self.audit_database, False
-        try:
-            yield
-        finally:
-            self.audit_database = before
-
     # -- the two traces -----------------------------------------------------------------------------------
 
     @property
@@ -565,7 +569,3 @@ class World:
         if artifact is None:
             raise LookupError(f"{repository} has no {reference}")
         return artifact
-
-    def describe(self) -> dict[str, Any]:
-        """What `/systeminfo` and `/configurations` need to know."""
-        return {"registry_url": self.registry_url, "external_url": self.external_url, "version": self.version}

@@ -1,0 +1,833 @@
+"""The stand-in of Harbor against what running Harbors answered, and the faults and accidents that it can provoke."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from demo.harbor import (
+    ADMIN,
+    ALWAYS,
+    POLLER,
+    RECORDED_ACCOUNTS,
+    Account,
+    Clock,
+    Fault,
+    Generation,
+    HarborStandIn,
+    Outcome,
+    Replay,
+    Role,
+    Table,
+    World,
+)
+
+RECORDINGS = Path(__file__).parent / "recordings"
+HARBORS = ("harbor-2.16-dev", "harbor-2.12.4", "harbor-2.8.6")
+API = "/api/v2.0"
+NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+SCAN = "application/vnd.security.vulnerability.report; version=1.1"
+
+ACCOUNTS = {
+    "admin": "admin",
+    "no-member": "nobody",
+    "project-admin": "padmin",
+    "project-guest": "guest",
+    "project-maintainer": "maint",
+    "project-robot-log": "robot$team+pollerlog",
+    "project-robot-nolog": "robot$team+pollernolog",
+    "system-robot-all-projects": "robot$sysall",
+    "system-robot-audit": "robot$sysaudit",
+    "system-robot-noaudit": "robot$sysno",
+}
+PASSWORDS = {account.name: account.password for account in RECORDED_ACCOUNTS}
+
+
+def credentials(recorded_as: str) -> tuple[str, str] | None:
+    """Those of the account that a recorded answer was given to."""
+    if recorded_as == "anonymous":
+        return None
+    if recorded_as == "wrong-password":
+        return "robot$sysall", "wrong"  # a robot's: a user's name would be locked for everybody else
+    name = ACCOUNTS.get(recorded_as, "unknown")
+    return name, PASSWORDS.get(name, "wrong")
+
+
+def get(harbor: HarborStandIn, path: str, account: Account | None = ADMIN, /, **params: str | int) -> requests.Response:
+    auth = (account.name, account.password) if account else None
+    return requests.get(harbor.url + API + path, params=params, auth=auth, timeout=10)
+
+
+# -- a recorded day -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=HARBORS)
+def recorded(request: pytest.FixtureRequest) -> Iterator[HarborStandIn]:
+    with HarborStandIn.from_recording(RECORDINGS / request.param, as_it_was=False) as harbor:
+        yield harbor
+
+
+def recorded_answers(harbor: HarborStandIn, *names: str, prefixes: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
+    for answer in harbor.replay.recording.answers:
+        is_named = answer["name"] in names or answer["name"].startswith(prefixes or ("\0",))
+        if is_named and not is_locked_out(answer):
+            yield answer
+
+
+def is_locked_out(answer: dict[str, Any]) -> bool:
+    """Some answers to the administrator were given while somebody had just mistyped the password of that name."""
+    return bool(answer["as"] == "admin" and answer["status"] == 401)
+
+
+def ask_again(harbor: HarborStandIn, answer: dict[str, Any]) -> requests.Response:
+    request = answer["request"]
+    auth = credentials(answer["as"])
+    return requests.get(harbor.url + request["path"], headers=request["headers"], auth=auth, timeout=10)
+
+
+def body_of(response: requests.Response) -> Any:
+    is_json = response.headers["Content-Type"].startswith("application/json")
+    return response.json() if is_json else response.text
+
+
+def test_answers_about_the_log_are_the_recorded_ones(recorded: HarborStandIn) -> None:
+    """Rows, errors, counts, links and content types, for every account that asked."""
+    answers = [
+        *recorded_answers(recorded, prefixes=("audit", "project-logs", "project-auditlog-exts")),
+        *recorded_answers(recorded, "unknown-path", "artifact-missing", "repository-missing", "ping"),
+        *recorded_answers(recorded, "project-missing", "project-id-missing", "permissions"),
+    ]
+    assert len(answers) > 60
+    for answer in answers:
+        response = ask_again(recorded, answer)
+        about = (answer["name"], answer["as"])
+        assert (about, response.status_code) == (about, answer["status"])
+        assert (about, body_of(response)) == (about, answer["body"])
+        for header in ("Content-Type", "X-Total-Count", "Link"):
+            assert (about, response.headers.get(header)) == (about, answer["headers"].get(header))
+        assert response.headers["Set-Cookie"].startswith("sid=")
+
+
+def test_every_account_is_let_in_or_refused_as_recorded(recorded: HarborStandIn) -> None:
+    names = ("projects", "repositories", "artifact-scan-overview", "current-user", "systeminfo", "permissions")
+    served = (*names, "all-repositories", "artifact-nested", "artifact-nested-single-encoded", "artifact-index")
+    asked = 0
+    for answer in recorded_answers(recorded, *served, "configurations", "scanners", "health", "project", "artifacts"):
+        response = ask_again(recorded, answer)
+        assert (answer["name"], answer["as"], response.status_code) == (answer["name"], answer["as"], answer["status"])
+        if response.status_code >= 400:
+            assert response.json() == answer["body"]
+        asked += 1
+    assert asked > 70
+
+
+def test_systeminfo_tells_each_account_what_it_was_told(recorded: HarborStandIn) -> None:
+    """A wrong password is no error here: it only makes the answer shorter."""
+    for answer in recorded_answers(recorded, "systeminfo"):
+        said = ask_again(recorded, answer).json()
+        assert said | {"current_time": 0} == answer["body"] | {"current_time": 0}
+        assert said.keys() == answer["body"].keys()
+
+
+def test_projects_and_current_user_are_the_recorded_ones(recorded: HarborStandIn) -> None:
+    for answer in recorded_answers(recorded, "projects"):
+        assert [less(each, "repo_count") for each in ask_again(recorded, answer).json()] == [
+            less(each, "repo_count") for each in answer["body"]
+        ]
+    for answer in recorded_answers(recorded, "current-user"):
+        if answer["status"] == 200:
+            varying = ("creation_time", "update_time", "user_id")
+            assert less(ask_again(recorded, answer).json(), *varying) == less(answer["body"], *varying)
+
+
+def less(body: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key not in keys}
+
+
+def test_artifacts_at_the_days_end_are_the_recorded_ones(recorded: HarborStandIn) -> None:
+    """Digests, tags, times, scan results: whole answers, but for the ids that Harbor gives."""
+    names = ("artifact-scan-overview", "artifact-clean", "artifact-failed-scan", "artifact-nested")
+    compared = 0
+    for answer in recorded_answers(recorded, *names, "artifact-nested-single-encoded", "artifacts"):
+        if answer["status"] == 200:
+            said, wanted = ask_again(recorded, answer).json(), answer["body"]
+            assert said == wanted
+            compared += 1
+    assert compared > 8
+
+
+def test_repositories_at_the_days_end_are_the_recorded_ones(recorded: HarborStandIn) -> None:
+    for answer in recorded_answers(recorded, "repositories"):
+        if answer["status"] == 200:
+            said, known = ask_again(recorded, answer).json(), recorded.replay.recording.repositories
+            times = [each["update_time"] for each in said]
+            assert times == [each["update_time"] for each in answer["body"]]  # of equal times any may come first
+            assert all(each == known[each["name"]]["repository"] for each in said)
+
+
+# -- the replay of a day --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=HARBORS)
+def folder(request: pytest.FixtureRequest) -> Path:
+    return RECORDINGS / str(request.param)
+
+
+def test_the_end_of_the_log_can_be_moved(folder: Path) -> None:
+    with HarborStandIn.from_recording(folder) as harbor:
+        table = f"/{harbor.replay.generation.live_table}"
+        harbor.replay.show(5)
+        assert [row["id"] for row in get(harbor, table, sort="id").json()] == [1, 2, 3, 4, 5]
+        harbor.replay.show_until(harbor.replay.recording.rows[6].op_time)
+        assert harbor.replay.shown == 7
+        harbor.replay.show_all()
+        assert get(harbor, table).headers["X-Total-Count"] == str(len(harbor.replay))
+
+
+def webhooks_of(replay: Replay, kind: str) -> list[dict[str, Any]]:
+    return [webhook for webhook in replay.webhooks if webhook["type"] == kind]
+
+
+def test_a_moved_tag_is_looked_up_as_it_was_after_each_push(folder: Path) -> None:
+    """The day's first pushes: twice the same content after other content, all by one tag."""
+    with HarborStandIn.from_recording(folder) as harbor:
+        found = [get(harbor, "/projects/team/repositories/app/artifacts/v1.0.0").json() for _ in range(3)]
+        assert [each["digest"][7:15] for each in found] == ["8dfc1b9f", "50bdffa8", "50bdffa8"]
+        assert get(harbor, "/projects/team/repositories/app/artifacts/v1.0.0").status_code == 404  # as of now
+
+
+def test_accounts_look_up_each_for_themselves(folder: Path) -> None:
+    path = "/projects/team/repositories/app/artifacts/v1.0.0"
+    with HarborStandIn.from_recording(folder) as harbor:
+        assert get(harbor, path).json()["digest"] == get(harbor, path, POLLER).json()["digest"]
+
+
+def test_a_look_up_as_of_now_knows_what_is_gone(folder: Path) -> None:
+    with HarborStandIn.from_recording(folder, as_it_was=False) as harbor:
+        assert get(harbor, "/projects/team/repositories/app/artifacts/latest").status_code == 404
+        assert get(harbor, "/projects/team/repositories/copied").status_code == 404
+
+
+def test_each_push_and_pull_by_tag_finds_the_digest_of_its_webhook(folder: Path) -> None:
+    """Row by row, as a poller would ask that is never late."""
+    replay = Replay(folder)
+    told = {
+        (webhook["type"], webhook["occur_at"], resource["resource_url"].partition("/")[2], resource["digest"])
+        for kind in ("PUSH_ARTIFACT", "PULL_ARTIFACT")
+        for webhook in webhooks_of(replay, kind)
+        for resource in webhook["event_data"]["resources"]
+    }
+    asked = 0
+    with HarborStandIn(replay, RECORDED_ACCOUNTS) as harbor:
+        for position, row in enumerate(replay.recording.rows):
+            replay.show(position + 1)
+            project, _, rest = row.resource.partition("/")
+            name, _, tag = rest.rpartition(":")
+            if row.resource_type == "artifact" and "sha256:" not in row.resource and project != "library":
+                repository = name.replace("/", "%252F")
+                found = get(harbor, f"/projects/{project}/repositories/{repository}/artifacts/{tag}").json()
+                kind = "PUSH_ARTIFACT" if row.operation == "create" else "PULL_ARTIFACT"
+                assert (kind, int(row.op_time.timestamp()), row.resource, found["digest"]) in told
+                (pushed,) = (each["push_time"] for each in found["tags"] if each["name"] == tag)
+                assert datetime.fromisoformat(pushed) <= row.op_time
+                asked += 1
+    assert asked > 25
+
+
+def test_all_scans_of_an_artifact_can_be_told_one_after_the_other(folder: Path) -> None:
+    """Three scans of one image: each look-up finds the next result, then the last one for ever."""
+    with HarborStandIn.from_recording(folder) as harbor:
+        (digest,) = {
+            resource["digest"]
+            for webhook in webhooks_of(harbor.replay, "PUSH_ARTIFACT")
+            if webhook["event_data"]["repository"]["repo_full_name"] == "team/worst"
+            for resource in webhook["event_data"]["resources"]
+        }
+        path = f"/projects/team/repositories/worst/artifacts/{digest}"
+        said = [get(harbor, path, with_scan_overview="true").json()["scan_overview"][SCAN] for _ in range(4)]
+        ends = [each["end_time"] for each in said]
+        assert ends[0] < ends[1] < ends[2] == ends[3]
+        recorded = [
+            resource["scan_overview"][SCAN]["report_id"]
+            for webhook in webhooks_of(harbor.replay, "SCANNING_COMPLETED")
+            for resource in webhook["event_data"]["resources"]
+            if resource["digest"] == digest and "scan_overview" in resource
+        ]
+        assert set(recorded) <= {each["report_id"] for each in said}
+
+
+def test_a_scan_runs_until_its_end_is_shown(folder: Path) -> None:
+    replay = Replay(folder, as_it_was=False)
+    scan = replay.recording.scans[0]
+    with HarborStandIn(replay) as harbor:
+        project, _, name = scan.repository.partition("/")
+        path = f"/projects/{project}/repositories/{name}/artifacts/{scan.digest}"
+        replay.show(scan.started + 1)
+        assert overview(harbor, path)["scan_status"] == "Running"
+        assert overview(harbor, path)["end_time"] == "0001-01-01T00:00:00.000Z"
+        replay.show_until(scan.ended_at)
+        assert overview(harbor, path)["scan_status"] == "Success"
+
+
+def overview(harbor: HarborStandIn, path: str) -> dict[str, Any]:
+    said: dict[str, Any] = get(harbor, path, with_scan_overview="true").json()["scan_overview"][SCAN]
+    return said
+
+
+def test_pushes_of_a_past_second_are_listed_as_they_were(folder: Path) -> None:
+    """The artifact of the first push is listed for its second, though its tag moved on."""
+    with HarborStandIn.from_recording(folder) as harbor:
+        push = next(row for row in harbor.replay.recording.rows if row.resource == "team/app:v1.0.0")
+        window = f"push_time=[{push.op_time:%Y-%m-%dT%H:%M:%S}~{push.op_time:%Y-%m-%dT%H:%M:%S}.999Z]"
+        found = get(harbor, "/projects/team/repositories/app/artifacts", q=window, sort="-push_time").json()
+        assert "8dfc1b9f" in [each["digest"][7:15] for each in found]
+
+
+# -- a world that is acted upon -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(NOON)
+
+
+def world_of(generation: Generation, clock: Clock) -> World:
+    world = World(generation, clock=clock)
+    world.create_project("team")
+    return world
+
+
+@pytest.fixture(params=list(Generation), ids=lambda generation: generation.name)
+def world(request: pytest.FixtureRequest, clock: Clock) -> World:
+    return world_of(request.param, clock)
+
+
+def last_rows(world: World, count: int) -> list[tuple[str, str, str, str]]:
+    rows = world.rows(world.generation.live_table)[-count:]
+    return [(row.operation, row.resource_type, row.resource, row.username) for row in rows]
+
+
+def kinds(world: World) -> list[str]:
+    return [webhook["type"] for webhook in world.webhooks]
+
+
+def test_a_push_leaves_a_row_and_the_webhook_of_the_same_second(world: World) -> None:
+    digest = world.push("team/group/app", "v1", "ann")
+    assert last_rows(world, 1) == [("create", "artifact", "team/group/app:v1", "ann")]
+    (webhook,) = world.webhooks
+    assert webhook == {
+        "type": "PUSH_ARTIFACT",
+        "occur_at": int(NOON.timestamp()),
+        "operator": "ann",
+        "event_data": {
+            "resources": [
+                {"digest": digest, "tag": "v1", "resource_url": "harbor.example.com/team/group/app:v1"},
+            ],
+            "repository": {
+                "date_created": int(NOON.timestamp()) - 1,
+                "name": "group/app",
+                "namespace": "team",
+                "repo_full_name": "team/group/app",
+                "repo_type": "private",
+            },
+        },
+    }
+
+
+def test_an_artifact_is_pushed_a_few_milliseconds_before_its_row(world: World) -> None:
+    world.push("team/app", "v1")
+    with HarborStandIn(world) as harbor:
+        said = get(harbor, "/projects/team/repositories/app/artifacts/v1").json()
+    assert said["push_time"] == "2026-11-24T11:59:59.986Z"
+    assert said["tags"][0]["push_time"] == "2026-11-24T11:59:59.996Z"
+
+
+def test_pushes_in_no_time_at_all_can_be_told_apart(world: World) -> None:
+    """With a clock that stands still, a tag that moved was still not there before the row of the push before."""
+    first = world.push("team/app", "v1")
+    world.push("team/app", "v1")
+    rows = world.rows(world.generation.live_table)
+    artifacts = world.registry().repositories["team/app"].artifacts
+    assert not artifacts[first].tags
+    (moved,) = [tag for artifact in artifacts.values() for tag in artifact.tags.values()]
+    assert rows[-2].op_time < moved.push_time <= rows[-1].op_time
+
+
+def test_digests_stand_behind_a_colon_or_an_at(clock: Clock) -> None:
+    for generation, separator in ((Generation.V2_8, ":"), (Generation.V2_12, "@"), (Generation.V2_16, "@")):
+        world = world_of(generation, clock)
+        digest = world.push("team/app", None)
+        assert last_rows(world, 1)[0][2] == f"team/app{separator}{digest}"
+
+
+def test_a_moved_tag_leaves_its_old_artifact(world: World) -> None:
+    first, second = world.push("team/app", "v1", content="1"), world.push("team/app", "v1", content="2")
+    with HarborStandIn(world) as harbor:
+        assert get(harbor, "/projects/team/repositories/app/artifacts/v1").json()["digest"] == second
+        assert get(harbor, f"/projects/team/repositories/app/artifacts/{first}").json()["tags"] is None
+
+
+def test_an_index_is_pushed_after_its_platforms_and_listed_without_them(world: World) -> None:
+    digest = world.push_index("team/app", "v1", "ci")
+    assert kinds(world) == ["PUSH_ARTIFACT"] * 3
+    assert last_rows(world, 1)[0][2] == "team/app:v1"
+    with HarborStandIn(world) as harbor:
+        (listed,) = get(harbor, "/projects/team/repositories/app/artifacts").json()
+        everything = get(harbor, "/projects/team/repositories/app/artifacts", q="base=*").json()
+    assert listed["digest"] == digest
+    assert {each["child_digest"] for each in listed["references"]} == {each["digest"] for each in everything} - {digest}
+
+
+def test_a_deletion_takes_signatures_along_and_names_the_newest_tag(world: World, clock: Clock) -> None:
+    digest = world.push("team/app", "v1")
+    clock.advance(1)
+    world.create_tag("team/app", "v1", "stable")
+    signature = world.push("team/app", None, subject=digest)
+    world.delete_artifact("team/app", "v1", "bob")
+    deletions = [webhook for webhook in world.webhooks if webhook["type"] == "DELETE_ARTIFACT"]
+    named = [
+        (each["event_data"]["resources"][0]["digest"], each["event_data"]["resources"][0]["tag"]) for each in deletions
+    ]
+    assert named == [(signature, signature), (digest, "stable")]
+    assert [row[:2] for row in last_rows(world, 2)] == [("delete", "artifact")] * 2
+
+
+def test_a_repository_goes_with_a_row_for_each_artifact(world: World) -> None:
+    world.push("team/app", "v1")
+    world.push("team/app", "v2")
+    world.delete_repository("team/app")
+    assert [row[:2] for row in last_rows(world, 3)] == [("delete", "artifact")] * 2 + [("delete", "repository")]
+    assert "date_created" not in world.webhooks[-1]["event_data"]["repository"]
+
+
+def test_a_copy_brings_all_tags_and_tells_the_newest(world: World, clock: Clock) -> None:
+    digest = world.push("team/app", "v1")
+    clock.advance(1)
+    world.push("team/app", "latest", content="content 1")
+    world.push("team/app", None, subject=digest)
+    world.copy("team/app", digest, "team/copied")
+    assert last_rows(world, 2)[0][2] == "team/copied:latest"
+    assert sorted(world.registry().repositories["team/copied"].artifacts[digest].tags) == ["latest", "v1"]
+
+
+def test_an_anonymous_pull_has_no_operator_in_its_webhook(world: World) -> None:
+    world.push("team/app", "v1")
+    world.pull("team/app", "v1", "anonymous")
+    assert last_rows(world, 1)[0][3] == "anonymous"
+    assert world.webhooks[-1]["operator"] == ""
+
+
+def test_a_scan_leaves_the_rows_of_its_generation(world: World, clock: Clock) -> None:
+    digest = world.push("team/app", "v1")
+    before = world.newest_id
+    running = world.start_scan("team/app", "v1", asked_by="ann")
+    clock.advance(2.5)
+    world.finish_scan(running, severities={"Critical": 1, "Low": 2})
+    rows = last_rows(world, world.newest_id - before)
+    robot = running[0].robot
+    pull = ("pull", "artifact", f"team/app{world.generation.before_digest}{digest}", robot)
+    if world.generation is Generation.V2_8:
+        assert rows == [pull]
+    else:
+        deletion = ("delete", "robot", robot, "harbor-jobservice")
+        assert rows == [("create", "robot", robot, "ann"), pull, deletion]
+
+
+def test_a_scan_is_told_as_its_generation_tells_it(world: World, clock: Clock) -> None:
+    world.push("team/app", "v1")
+    running = world.start_scan("team/app", "v1", asked_by="ann")
+    clock.advance(2.5)
+    world.finish_scan(running, severities={"Critical": 1, "Low": 2}, fixable=1)
+    webhook = world.webhooks[-1]
+    assert webhook["type"] == "SCANNING_COMPLETED"
+    assert webhook["operator"] == ("auto" if world.generation is Generation.V2_8 else "ann")
+    assert webhook["event_data"].get("scan") == (
+        None if world.generation is Generation.V2_8 else {"scan_type": "vulnerability"}
+    )
+    told = webhook["event_data"]["resources"][0]["scan_overview"][SCAN]
+    assert told["summary"] == {"total": 3, "fixable": 1, "summary": {"Critical": 1, "Low": 2}}
+    assert (told["start_time"], told["end_time"], told["duration"]) == (
+        "2026-11-24T12:00:00Z",
+        "2026-11-24T12:00:02Z",
+        2,
+    )
+    with HarborStandIn(world) as harbor:
+        said = overview(harbor, "/projects/team/repositories/app/artifacts/v1")
+    assert said | {"start_time": 0, "end_time": 0} == told | {"start_time": 0, "end_time": 0}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ERROR, Outcome.STOPPED])
+def test_a_scan_without_result_says_no_more_than_harbor_does(world: World, clock: Clock, outcome: Outcome) -> None:
+    world.push("team/app", "v1")
+    running = world.start_scan("team/app", "v1")
+    clock.advance(3)
+    world.finish_scan(running, outcome)
+    with HarborStandIn(world) as harbor:
+        said = overview(harbor, "/projects/team/repositories/app/artifacts/v1")
+    assert said.keys() == {"duration", "end_time", "report_id", "scan_status", "start_time"}
+    told = world.webhooks[-1]["event_data"]["resources"][0]["scan_overview"][SCAN]
+    assert (told["severity"], told["summary"], told["complete_percent"]) == ("", None, 0)
+
+
+def test_a_scan_of_an_index_is_told_for_each_platform(world: World) -> None:
+    world.push_index("team/app", "v1")
+    world.scan("team/app", "v1", severities={"High": 1})
+    told = [webhook["event_data"]["resources"][0] for webhook in world.webhooks[-2:]]
+    assert all("tag" not in each and "@sha256:" in each["resource_url"] for each in told)
+    with HarborStandIn(world) as harbor:
+        said = overview(harbor, "/projects/team/repositories/app/artifacts/v1")
+    assert said["summary"]["total"] == 2
+
+
+def test_a_scan_of_all_is_told_without_result_since_2_11(world: World) -> None:
+    world.push("team/app", "v1")
+    world.scan("team/app", "v1", scan_all=True, operator="admin")
+    event_data = world.webhooks[-1]["event_data"]
+    is_old = world.generation is Generation.V2_8
+    assert ("scan_overview" in event_data["resources"][0]) == is_old
+    assert event_data.get("scan") == (None if is_old else {})
+
+
+def test_what_older_generations_do_not_log_leaves_no_row(clock: Clock) -> None:
+    counts = {}
+    for generation in Generation:
+        world = world_of(generation, clock)
+        before = world.newest_id
+        world.create_robot("robot$team+ci")
+        world.login("eve", ok=False)
+        world.change_configuration()
+        world.create_user("bob")
+        world.create_member("bob", "team")
+        counts[generation] = world.newest_id - before
+    assert counts == {Generation.V2_8: 0, Generation.V2_12: 1, Generation.V2_16: 5}
+    assert [row.result for row in world.rows(Table.NEW)[-4:-3]] == [False]
+
+
+# -- accidents of the log ---------------------------------------------------------------------------------------
+
+
+def test_an_upgrade_freezes_the_old_log_and_starts_the_new_one_at_1(clock: Clock) -> None:
+    world = world_of(Generation.V2_12, clock)
+    world.push("team/app", "v1")
+    world.upgrade(Generation.V2_16)
+    world.push("team/app", "v2")
+    with HarborStandIn(world) as harbor:
+        assert [row["id"] for row in get(harbor, "/auditlog-exts").json()] == [1]
+        assert [row["id"] for row in get(harbor, "/audit-logs").json()] == [2, 1]
+        assert get(harbor, "/projects/team/logs").headers["X-Total-Count"] == "2"
+
+
+def test_a_restored_database_gives_ids_again(world: World) -> None:
+    for tag in ("1", "2", "3"):
+        world.push("team/app", tag)
+    world.restore(to_id=2)
+    world.push("team/app", "4")
+    rows = world.rows(world.generation.live_table)
+    assert [(row.id, row.resource) for row in rows[1:]] == [(2, "team/app:1"), (3, "team/app:4")]
+
+
+def test_old_rows_can_be_purged(world: World, clock: Clock) -> None:
+    world.push("team/app", "1")
+    clock.advance(3600)
+    world.push("team/app", "2")
+    world.purge(before=clock())
+    assert last_rows(world, 9) == [("create", "artifact", "team/app:2", "admin")]
+
+
+def test_a_row_can_become_visible_after_later_ones(world: World) -> None:
+    world.hold_row()
+    world.push("team/app", "1")
+    world.push("team/app", "2")
+    with HarborStandIn(world) as harbor:
+        table = f"/{world.generation.live_table}"
+        assert [row["id"] for row in get(harbor, table, sort="id").json()] == [1, 3]
+        world.release()
+        assert [row["id"] for row in get(harbor, table, sort="id").json()] == [1, 2, 3]
+
+
+def test_pulls_or_the_whole_log_can_be_switched_off_while_webhooks_go_on(world: World) -> None:
+    before = world.newest_id
+    world.log_pulls = False
+    world.push("team/app", "1")
+    world.pull("team/app", "1")
+    world.audit_database = False
+    world.push("team/app", "2")
+    assert world.newest_id == before + 1
+    assert kinds(world) == ["PUSH_ARTIFACT", "PULL_ARTIFACT", "PUSH_ARTIFACT"]
+
+
+# -- the query language -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def busy() -> Iterator[HarborStandIn]:
+    """Ids 1 to 6: a project, and five pushes a second apart, by different people."""
+    clock = Clock(NOON)
+    world = world_of(Generation.V2_12, clock)
+    for number, operator in enumerate(("ann", "bob", "robot$team+ci", "ann", "Ann"), 1):
+        clock.advance(1.25)
+        world.push("team/app", f"v{number}", operator)
+    with HarborStandIn(world) as harbor:
+        yield harbor
+
+
+def ids(harbor: HarborStandIn, **params: str | int) -> list[int]:
+    return [row["id"] for row in get(harbor, "/audit-logs", **{"sort": "id", **params}).json()]
+
+
+@pytest.mark.parametrize(
+    ("q", "expected"),
+    [
+        ("id=[3~5]", [3, 4, 5]),
+        ("id=[~2]", [1, 2]),
+        ("id={2 4 99}", [2, 4]),
+        ("id=4", [4]),
+        ("username=ann", [2, 5]),
+        ("username=~ann", [2, 5, 6]),
+        ("username=robot$team%2Bci", [4]),  # unescaped a second time
+        ("username=robot$team+ci", []),  # so a plain plus is a space
+        ("operation={create pull},resource_type=artifact,id=[5~]", [5, 6]),
+        ("id=[2~],id=[6~]", [6]),  # of a key that comes twice the last one counts
+        ("colour=red", [1, 2, 3, 4, 5, 6]),
+        ("op_time=[2026-11-24T12:00:02~]", [3, 4, 5, 6]),
+        ("op_time=[~2026-11-24T12:00:02.9]", [1, 2]),  # the fraction is cut off
+        ("op_time=[2026-11-24T12:00:02.6Z~]", [4, 5, 6]),  # but not before a Z
+        ("op_time=[2026-11-24 12:00:01~2026-11-24 12:00:03]", [2, 3]),
+    ],
+)
+def test_filters_select_as_harbor_does(busy: HarborStandIn, q: str, expected: list[int]) -> None:
+    assert ids(busy, q=q) == expected
+
+
+@pytest.mark.parametrize(
+    ("params", "status"),
+    [
+        ({"q": "nonsense"}, 400),
+        ({"q": "id="}, 400),
+        ({"q": "id=[1~2"}, 400),
+        ({"q": "id=[1]"}, 400),
+        ({"q": "id=[abc~]"}, 500),
+        ({"q": "id=abc"}, 500),
+        ({"q": "op_time=[yesterday~]"}, 500),
+        ({"q": "id=[2147483648~]"}, 500),  # the old log's ids have 32 bits
+        ({"page_size": "101"}, 422),
+        ({"page": "one"}, 422),
+    ],
+)
+def test_malformed_questions_are_refused_as_harbor_does(
+    busy: HarborStandIn, params: dict[str, str], status: int
+) -> None:
+    response = get(busy, "/audit-logs", **params)
+    assert response.status_code == status
+    assert set(response.json()) == {"errors"}
+
+
+def test_sorting_takes_several_keys_and_ignores_unknown_ones(busy: HarborStandIn) -> None:
+    assert ids(busy, sort="colour,-username,id") == [4, 3, 2, 5, 1, 6]
+    assert ids(busy, sort="colour") == [6, 5, 4, 3, 2, 1]
+
+
+def test_pages_are_counted_and_linked(busy: HarborStandIn) -> None:
+    response = get(busy, "/audit-logs", page=2, page_size=2, sort="id", q="id=[1~]")
+    assert [row["id"] for row in response.json()] == [3, 4]
+    assert response.headers["X-Total-Count"] == "6"
+    assert response.headers["Link"] == (
+        f'<{API}/audit-logs?page=1&page_size=2&q=id=[1~]&sort=id>; rel="prev" , '
+        f'<{API}/audit-logs?page=3&page_size=2&q=id=[1~]&sort=id>; rel="next"'
+    )
+
+
+def test_artifacts_can_be_asked_for_by_push_time_and_tags(world: World, clock: Clock) -> None:
+    for tag in ("v1", "v2", None):
+        clock.advance(10)
+        world.push("team/app", tag)
+    with HarborStandIn(world) as harbor:
+        path = "/projects/team/repositories/app/artifacts"
+        late = get(harbor, path, q="push_time=[2026-11-24T12:00:15~2026-11-24T12:00:25]").json()
+        assert [each["tags"][0]["name"] for each in late] == ["v2"]
+        for pattern, count in (("*", 2), ("nil", 1), ("v1", 1), ("~v", 2)):
+            assert len(get(harbor, path, q=f"tags={pattern}").json()) == count
+        assert get(harbor, path, page_size=1).headers["X-Total-Count"] == "3"
+
+
+def test_projects_are_found_by_a_part_of_their_name(world: World) -> None:
+    world.create_project("team-b", public=True)
+    with HarborStandIn(world) as harbor:
+        assert [each["name"] for each in get(harbor, "/projects", name="tea").json()] == ["team", "team-b"]
+        assert [each["name"] for each in get(harbor, "/projects", None, name="tea").json()] == ["team-b"]
+
+
+# -- rights -----------------------------------------------------------------------------------------------------
+
+
+def test_the_recommended_robot_reads_all_that_a_poller_needs(world: World) -> None:
+    world.push("team/group/app", "v1")
+    log = world.generation.live_table
+    with HarborStandIn(world) as harbor:
+        for path in (f"/{log}", "/projects/team", "/projects/team/repositories/group%252Fapp/artifacts/v1"):
+            assert get(harbor, path, POLLER).status_code == 200
+        assert get(harbor, "/projects/team/logs", POLLER).status_code == 200
+        assert get(harbor, "/configurations", POLLER).status_code == 403
+        assert get(harbor, "/users/current", POLLER).status_code == 412
+
+
+def test_rights_on_the_log_can_be_asked_for(world: World) -> None:
+    accounts = [
+        Account("robot$team+a", "a", Role.PROJECT_ROBOT),
+        Account("robot$team+b", "b", Role.PROJECT_ROBOT_NOLOG),
+    ]
+    scope = f"/project/{world.registry().projects['team'].id}"
+    with HarborStandIn(world, accounts) as harbor:
+        said = [
+            get(harbor, "/users/current/permissions", each, scope=scope, relative="true").json() for each in accounts
+        ]
+    assert said == [[{"resource": "log", "action": "list"}], []]
+
+
+def test_public_artifacts_are_open_to_everybody(world: World) -> None:
+    world.push("library/app", "v1")
+    with HarborStandIn(world) as harbor:
+        assert get(harbor, "/projects/library/repositories/app/artifacts/v1", None).status_code == 200
+        assert get(harbor, "/projects/team/repositories/app/artifacts", None).status_code == 401
+
+
+def test_a_failed_login_locks_the_name_for_a_while(world: World, clock: Clock) -> None:
+    """Somebody else's typo: the right password is refused too, until 1.5 s have passed."""
+    with HarborStandIn(world) as harbor:
+        assert get(harbor, "/users/current").status_code == 200
+        assert get(harbor, "/users/current", Account("admin", "typo", Role.ADMIN)).status_code == 401
+        assert get(harbor, "/users/current").status_code == 401
+        assert get(harbor, "/systeminfo").status_code == 200  # as to anybody
+        clock.advance(1.6)
+        assert get(harbor, "/users/current").status_code == 200
+
+
+def test_robots_are_not_locked(world: World) -> None:
+    with HarborStandIn(world) as harbor:
+        wrong = Account(POLLER.name, "wrong", POLLER.role)
+        log = f"/{world.generation.live_table}"
+        assert get(harbor, log, wrong).status_code == 401
+        assert get(harbor, log, POLLER).status_code == 200
+
+
+def test_only_reading_is_served(world: World) -> None:
+    with HarborStandIn(world) as harbor:
+        response = requests.post(f"{harbor.url}{API}/robots", json={}, timeout=10)
+        assert response.status_code == 405
+        assert [request.method for request in harbor.requests] == ["POST"]
+
+
+# -- faults -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def harbor() -> Iterator[HarborStandIn]:
+    with HarborStandIn() as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "content_type"),
+    [
+        (Fault.BAD_GATEWAY, 502, "text/html"),
+        (Fault.UNAVAILABLE, 503, "text/html"),
+        (Fault.GATEWAY_TIMEOUT, 504, "text/html"),
+        (Fault.INTERNAL, 500, "application/json; charset=utf-8"),
+        (Fault.HTML, 200, "text/html"),
+        (Fault.UNAUTHORIZED, 401, "application/json; charset=utf-8"),
+    ],
+)
+def test_answers_can_go_wrong_and_be_healed(
+    harbor: HarborStandIn, fault: Fault, status: int, content_type: str
+) -> None:
+    harbor.fail(fault, times=2)
+    for _ in range(2):
+        response = get(harbor, "/systeminfo")
+        assert (response.status_code, response.headers["Content-Type"]) == (status, content_type)
+    assert get(harbor, "/systeminfo").json()["harbor_version"]
+    harbor.fail(fault, times=ALWAYS)
+    harbor.heal()
+    assert get(harbor, "/systeminfo").json()["harbor_version"]
+
+
+def test_faults_can_be_kept_to_one_path(harbor: HarborStandIn) -> None:
+    harbor.fail(Fault.INTERNAL, times=ALWAYS, path="/auditlog-exts")
+    assert get(harbor, "/systeminfo").status_code == 200
+    assert get(harbor, "/auditlog-exts").status_code == 500
+
+
+def test_connections_can_be_refused_and_come_back_on_the_same_port(harbor: HarborStandIn) -> None:
+    url = harbor.url
+    harbor.fail(Fault.REFUSED)
+    with pytest.raises(requests.ConnectionError):
+        get(harbor, "/ping")
+    harbor.heal()
+    assert harbor.url == url
+    assert get(harbor, "/ping").text == "Pong"
+
+
+@pytest.mark.parametrize("fault", [Fault.DROPPED, Fault.TRUNCATED])
+def test_answers_can_be_cut_off(harbor: HarborStandIn, fault: Fault) -> None:
+    harbor.fail(fault)
+    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        get(harbor, "/systeminfo")
+
+
+def test_answers_can_be_late(harbor: HarborStandIn) -> None:
+    harbor.fail(Fault.SLOW, seconds=0.2)
+    started = time.monotonic()
+    assert get(harbor, "/systeminfo").status_code == 200
+    assert time.monotonic() - started >= 0.2
+
+
+def test_answers_can_point_elsewhere(harbor: HarborStandIn) -> None:
+    harbor.fail(Fault.REDIRECTED)
+    response = requests.get(f"{harbor.url}{API}/systeminfo", allow_redirects=False, timeout=10)
+    assert response.status_code == 308
+    assert urlsplit(response.headers["Location"]).scheme == "https"
+
+
+def test_requests_are_written_down_and_connections_kept(harbor: HarborStandIn) -> None:
+    with requests.Session() as session:
+        session.auth = (POLLER.name, POLLER.password)
+        first = session.get(f"{harbor.url}{API}/auditlog-exts", params={"q": "id=[1~]"}, timeout=10)
+        assert first.headers["X-Request-Id"]
+        session.cookies.clear()
+        second = session.get(f"{harbor.url}{API}/nothing", headers={"X-Request-Id": "abc"}, timeout=10)
+        assert second.headers["X-Request-Id"] == "abc"
+    written = [(request.method, request.path, request.user, request.status) for request in harbor.requests]
+    assert written == [
+        ("GET", f"{API}/auditlog-exts", POLLER.name, 200),
+        ("GET", f"{API}/nothing", POLLER.name, 404),
+    ]
+    assert harbor.requests[0].params == {"q": "id=[1~]"}
+    harbor.clear()
+    assert harbor.requests == []
+
+
+def test_webhooks_can_be_written_as_json(world: World) -> None:
+    """They are compared with what a poller arrives at, as JSON."""
+    world.push("team/app", "v1")
+    world.scan("team/app", "v1")
+    assert json.loads(json.dumps(world.webhooks)) == world.webhooks
+
+
+def test_a_scanners_robot_has_an_identifier_of_that_moment(world: World) -> None:
+    """A version-1 UUID holds the time at which it was made: pollers may look at it."""
+    world.push("team/app", "v1")
+    (running,) = world.start_scan("team/app", "v1")
+    made_at = datetime(1582, 10, 15, tzinfo=UTC) + timedelta(microseconds=_uuid_time(running.robot) // 10)
+    assert abs(made_at - NOON) < timedelta(seconds=1)
+
+
+def _uuid_time(robot: str) -> int:
+    low, middle, high = robot.rsplit("-", 5)[1:4]
+    return int(high[1:] + middle + low, 16)
