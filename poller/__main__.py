@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
+import io
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -21,22 +22,42 @@ from poller import config as configuration
 from poller import lease, logs, pacing, show, times
 from poller.backfill import Backfill, Wanted
 from poller.config import Config
-from poller.daemon import DONE, MISTAKE, TAKEN, TRY_AGAIN, Daemon, utc_now
 from poller.errors import ConfigError, LeaseTaken, OperatorError, PollerError
 from poller.events import WEBHOOK_TYPES, EventType
+from poller.exit_codes import DONE, MISTAKE, TAKEN, TRY_AGAIN
+from poller.foreground import Foreground, Interrupted
 from poller.harbor import Harbor
 from poller.jobs import AuditPoller
+from poller.standing import standing
 from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller, Told
+from poller.times import utc_now
 from state import Mode, Store
 
-EPILOG = """Exit codes: 0 done; 1 not everything could be done now, the next run will try again;
-2 a mistake to correct; 3 another poller works on the same state database."""
+EPILOG = """\b
+To begin with:
+  python -m poller demo            see it work, without any configuration
+  python -m poller check --send    try conf.toml: what is wrong, how to mend it
+  python -m poller run             go
 
+\b
+Exit codes:
+  0  done
+  1  not everything could be done now; the next run tries again
+  2  a mistake to correct: usage, configuration, rights
+  3  another poller works on the same state database
+"""
+BACKFILL_EPILOG = """\b
+Examples:
+  backfill --since 7d --dry-run                   count, change nothing
+  backfill --since 2026-05-01 --until 2026-06-01  tell that month
+  backfill --since 90d --deliver none             learn, tell nothing
+"""
+TIME = "A day (2026-05-01), a time (2026-05-01T12:00), or back from now: 7d, 36h."
 FITS_WITHIN = timedelta(minutes=10)
 """A backfill is told singly if the chat's pace allows that within so long."""
 
-_T = TypeVar("_T")
+_log = logs.Log("poller")
 
 
 class Context:
@@ -46,13 +67,14 @@ class Context:
         self._path = path
         self._log_level = log_level
         self._log_format = log_format
+        self.is_json = log_format == "json"
         logs.set_up(log_level, log_format, ())
 
     def config(self) -> Config:
         config = configuration.load(configuration.find(self._path), os.environ)
         logs.set_up(self._log_level, self._log_format, config.secrets)
         for warning in config.warnings:
-            logs.Log("poller").warning("config.warning", text=warning)
+            _log.warning("config.warning", text=warning)
         return config
 
     def harbor(self, config: Config) -> Harbor:
@@ -64,6 +86,9 @@ class Context:
     def telegram(self, config: Config) -> Telegram:
         c = config.telegram
         return Telegram(c.bot_token, api_url=c.api_url, proxy=c.proxy, silent=c.silent)
+
+    def teller(self, config: Config, store: Store) -> Teller:
+        return Teller(self.telegram(config), store, config, utc_now)
 
     @contextmanager
     def store(self, config: Config) -> Iterator[Store]:
@@ -82,6 +107,13 @@ class Context:
         finally:
             store.release_lease(str(owner))
 
+    @contextmanager
+    def foreground(self, store: Store) -> Iterator[Foreground]:
+        """For work that ends by itself: as the only poller, until it is done or asked to end."""
+        work = Foreground(_note)
+        with self.only_poller(store) as owner, work.watching(lambda: lease.renew(store, owner, utc_now())):
+            yield work
+
 
 def _command(function: Callable[..., int]) -> Callable[..., None]:
     """Turn errors into a sentence and an exit code: no traceback for a mistake that a person can make."""
@@ -96,9 +128,9 @@ def _command(function: Callable[..., int]) -> Callable[..., None]:
             code = _say(error, MISTAKE)
         except PollerError as error:
             code = _say(error, TRY_AGAIN)
-        except KeyboardInterrupt:
-            code = _say("interrupted; what was read so far is kept", TRY_AGAIN)
-        except BrokenPipeError:
+        except (KeyboardInterrupt, Interrupted):
+            code = _say("interrupted; what was read and told so far is kept, and the next run goes on", TRY_AGAIN)
+        except BrokenPipeError:  # such as `events | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = DONE
         sys.exit(code)
@@ -107,27 +139,81 @@ def _command(function: Callable[..., int]) -> Callable[..., None]:
 
 
 def _say(error: object, code: int) -> int:
-    click.echo(logs.redact(str(error)), err=True)
+    """Why a command ends as it does, on standard error."""
+    if _is_json():
+        _log.error("command.failed", error=error, exit_code=code)
+    else:
+        click.echo(logs.redact(str(error)), err=True)
     return code
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def _note(text: str) -> None:
+    """What goes on, for a person who watches."""
+    if _is_json():
+        _log.info("command.note", text=text)
+    else:
+        click.echo(text, err=True)
+
+
+def _is_json() -> bool:
+    context = click.get_current_context().find_object(Context)
+    return context is not None and context.is_json
+
+
+class _InOrder(click.Group):
+    """Lists its commands in the order in which they stand here."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
+        return list(self.commands)
+
+
+class _TypeOfEvent(click.ParamType[EventType]):
+    name = "TYPE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> EventType:
+        try:
+            return EventType(value.upper())
+        except ValueError:
+            near = difflib.get_close_matches(value.upper(), list(EventType), n=1, cutoff=0.5)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            self.fail(f"{value!r} is no type of event. {hint}There are: {', '.join(EventType)}.", param, ctx)
+
+
+TYPE = _TypeOfEvent()
+
+
+@click.group(
+    cls=_InOrder,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option(
     "--config",
     "path",
     type=click.Path(path_type=Path),
-    help="The configuration; default: ./conf.toml, then /etc/harbor-poller/conf.toml.",
+    metavar="FILE",
+    help="Default: ./conf.toml, then in /etc/harbor-poller.",
 )
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+    metavar="LEVEL",
     default="info",
-    show_default=True,
+    help="debug, info (the default), warning or error.",
 )
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    metavar="FORMAT",
+    default="text",
+    help="text (the default), or json: an object a line.",
+)
 @click.pass_context
 def cli(context: click.Context, path: Path | None, log_level: str, log_format: str) -> None:
     """Tells a Telegram chat what happens in a Harbor registry, by polling Harbor's audit log."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without ✓ is no reason to fail
     context.obj = Context(path, log_level, log_format)
 
 
@@ -135,12 +221,13 @@ def cli(context: click.Context, path: Path | None, log_level: str, log_format: s
 @click.pass_obj
 @_command
 def run(context: Context) -> int:
-    """Run as a daemon: poll on schedule and deliver, until SIGTERM or SIGINT."""
+    """Poll on schedule and deliver, until SIGTERM or Ctrl-C."""
+    from poller.daemon import Daemon  # the scheduler takes long to load, and only this command needs it
+
     config = context.config()
     with context.store(config) as store, context.only_poller(store) as owner:
         poller = AuditPoller(context.harbor(config), store, config)
-        teller = Teller(context.telegram(config), store, config, utc_now)
-        return Daemon(config, store, poller, teller, owner).run()
+        return Daemon(config, store, poller, context.teller(config, store), owner).run()
 
 
 @cli.command()
@@ -152,13 +239,14 @@ def run(context: Context) -> int:
 def once(context: Context, is_printing: bool) -> int:
     """Poll once, deliver what is due, and exit: for cron and timers."""
     config = context.config()
-    with context.store(config) as store, context.only_poller(store):
-        teller = Teller(context.telegram(config), store, config, utc_now)
+    with context.store(config) as store, context.foreground(store) as work:
+        teller = context.teller(config, store)
         trouble = _attempt(lambda: AuditPoller(context.harbor(config), store, config).poll(utc_now()))
+        work.go_on()
         if is_printing:
             _print_messages(teller)
             return trouble
-        return max(trouble, _deliver_all(teller, timedelta(seconds=config.delivery.max_delay)))
+        return max(trouble, _deliver_all(teller, work, timedelta(seconds=config.delivery.max_delay)))
 
 
 def _attempt(work: Callable[[], object]) -> int:
@@ -173,45 +261,44 @@ def _attempt(work: Callable[[], object]) -> int:
 
 
 def _print_messages(teller: Teller) -> None:
-    for text in teller.texts():
-        click.echo(formatters.plain(text) + "\n")
+    texts = [formatters.plain(text) for text in teller.texts()]
+    for text in texts:
+        click.echo(text + "\n")
+    if not texts:
+        _note("nothing waits to be told")
 
 
-def _deliver_all(teller: Teller, at_most: timedelta, on_told: Callable[[int], object] = lambda _events: None) -> int:
+def _deliver_all(
+    teller: Teller, work: Foreground, at_most: timedelta, on_told: Callable[[int], object] = lambda _events: None
+) -> int:
     """Deliver until nothing is due, or until waiting longer would not be worth it."""
-    end = time.monotonic() + at_most.total_seconds()
+    end = utc_now() + at_most
     while True:
         step = teller.deliver()
         if isinstance(step, Told):
             on_told(step.events)
+            work.go_on()
         elif step.seconds is None:
             return DONE
         elif step.needs_operator:
             return _say(f"Telegram refuses ({step.reason}); everything is kept until that is mended", MISTAKE)
-        elif time.monotonic() + step.seconds > end:
+        elif utc_now() + timedelta(seconds=step.seconds) > end:
             return _say(f"not everything could be told now ({step.reason}); the next run goes on", TRY_AGAIN)
         else:
-            time.sleep(step.seconds)
+            work.sleep(step.seconds)
 
 
-@cli.command()
-@click.option("--since", required=True, metavar="T", help="2026-05-01, 2026-05-01T12:00, 7d or 36h (back from now).")
+@cli.command(epilog=BACKFILL_EPILOG)
+@click.option("--since", required=True, metavar="T", help=TIME)
 @click.option("--until", metavar="T", help="The same; default: now.")
-@click.option(
-    "--project", "projects", multiple=True, metavar="P", help="Only this project; may be given several times."
-)
-@click.option(
-    "--event",
-    "types",
-    multiple=True,
-    type=click.Choice(list(EventType), case_sensitive=False),
-    metavar="TYPE",
-    help="Only this type; may be given several times.",
-)
+@click.option("--project", "projects", multiple=True, metavar="P", help="Only this project. May be repeated.")
+@click.option("--event", "types", multiple=True, type=TYPE, help="Only this type. May be repeated.")
 @click.option(
     "--deliver",
     type=click.Choice(["messages", "digest", "none"]),
-    help="Default: messages if they fit the chat's pace within 10 minutes, otherwise a digest.",
+    metavar="HOW",
+    help="messages, digest or none. Default: messages if the chat's pace allows them within 10 minutes, "
+    "otherwise a digest.",
 )
 @click.option("--dry-run", is_flag=True, help="Count, and change nothing.")
 @click.pass_obj
@@ -221,48 +308,74 @@ def backfill(
     since: str,
     until: str | None,
     projects: tuple[str, ...],
-    types: tuple[str, ...],
+    types: tuple[EventType, ...],
     deliver: str | None,
     dry_run: bool,
 ) -> int:
-    """Read a past period into the state and tell it. What is known already is never told again."""
+    """Read a past period and tell it. What is known already is never told again."""
     config, now = context.config(), utc_now()
-    start, end = times.moment(since, now, config.timezone), times.moment(until, now, config.timezone) if until else now
+    start = _moment("--since", since, now, config.timezone)
+    end = _moment("--until", until, now, config.timezone) if until else now
     if start >= end:
         raise ConfigError(f"--since {since} is not before --until {until or 'now'}")
-    wanted = Wanted(start, end, frozenset(projects), frozenset(EventType(name) for name in types))
-    with context.store(config) as store, context.only_poller(store) as owner:
+    wanted = Wanted(start, end, frozenset(projects), frozenset(types))
+    with context.store(config) as store, context.foreground(store) as work:
         harbor = context.harbor(config)
-        job = Backfill(
-            harbor, store, AuditPoller(harbor, store, config), wanted, is_dry=dry_run, is_told=deliver != "none"
-        )
-        _read_windows(job, lambda: lease.renew(store, owner, utc_now()))
-        show.found(job.found, is_dry=dry_run)
-        if dry_run or deliver == "none" or not job.found.to_tell:
+        poller = AuditPoller(harbor, store, config)
+        job = Backfill(harbor, store, poller, wanted, is_dry=dry_run, is_told=deliver != "none")
+        _read_windows(job, work)
+        show.found(job.found, config.events, is_dry=dry_run)
+        if deliver == "none":
             return DONE
-        return _tell_backfill(context, config, store, job.found.to_tell, deliver)
+        return _tell_backfill(context, config, store, work, deliver, job.found.to_tell if dry_run else None)
 
 
-def _read_windows(job: Backfill, renew: Callable[[], object]) -> None:
+def _read_windows(job: Backfill, work: Foreground) -> None:
     windows = job.windows(utc_now())
     with show.progress("reading", len(windows)) as advance:
         for window in windows:
+            work.go_on()
             job.read(window, utc_now())
-            renew()
             advance(1)
+    work.go_on()
 
 
-def _tell_backfill(context: Context, config: Config, store: Store, events: int, deliver: str | None) -> int:
+def _tell_backfill(
+    context: Context, config: Config, store: Store, work: Foreground, deliver: str | None, dry: int | None
+) -> int:
+    """Tell what waits, also what an interrupted backfill left. `dry`: only say how so many would be told."""
+    events = store.counts().pending if dry is None else dry
+    if not events:
+        _note("nothing to tell")
+        return DONE
     limits = pacing.limits_for(config.telegram.chat_id)
     fits = events <= pacing.room((), utc_now(), FITS_WITHIN.total_seconds(), limits)
-    if deliver == "messages" or (deliver is None and fits):
+    is_single = deliver == "messages" or (deliver is None and fits)
+    minutes = max(1, round(events / limits.per_minute))
+    _note(f"{'would tell' if dry is not None else 'telling'} {_how(events, minutes, is_single, deliver)}")
+    if dry is not None:
+        return DONE
+    if is_single:
         store.set_mode(Mode.DIGEST, Mode.SINGLE)
-        click.echo(f"telling {events} events singly", err=True)
-    else:
-        click.echo(f"telling {events} events as a digest", err=True)
-    teller = Teller(context.telegram(config), store, config, utc_now)
     with show.progress("telling", events) as advance:
-        return _deliver_all(teller, max(FITS_WITHIN, timedelta(seconds=4 * events)), advance)
+        return _deliver_all(
+            context.teller(config, store), work, max(FITS_WITHIN, timedelta(minutes=2 * minutes)), advance
+        )
+
+
+def _how(events: int, minutes: int, is_single: bool, deliver: str | None) -> str:
+    plural = "" if events == 1 else "s"
+    if is_single:
+        return f"{events} event{plural} in single messages, which takes about {minutes} min"
+    why = "" if deliver else f"; single messages would take about {minutes} min (--deliver messages)"
+    return f"{events} event{plural} in a digest{why}"
+
+
+def _moment(option: str, text: str, now: datetime, zone: tzinfo) -> datetime:
+    try:
+        return times.moment(text, now, zone)
+    except ConfigError as error:
+        raise ConfigError(f"{option}: {error}") from None
 
 
 @cli.command()
@@ -271,7 +384,10 @@ def _tell_backfill(context: Context, config: Config, store: Store, events: int, 
 @click.pass_obj
 @_command
 def check(context: Context, send: bool, as_json: bool) -> int:
-    """Check configuration, Harbor, rights, Telegram, database and clock; say what to mend and how."""
+    """Find what keeps events from being told, and how to mend it.
+
+    Tries configuration, Harbor, rights, Telegram, database and clock: a line each.
+    """
     from poller import check as checking
 
     config = context.config()
@@ -292,19 +408,21 @@ def check(context: Context, send: bool, as_json: bool) -> int:
 @click.pass_obj
 @_command
 def status(context: Context, as_json: bool) -> int:
-    """Show what is covered up to when, gaps, backlog and last errors."""
-    config = context.config()
+    """Show how far was read, what waits, and the last error."""
+    config, now = context.config(), utc_now()
     with context.store(config) as store:
-        show.status(store, config, utc_now(), as_json=as_json)
+        result = standing(store, config, now)
+    if as_json:
+        click.echo(json.dumps(result.to_json(), ensure_ascii=False))
+    else:
+        show.status(result, config.timezone, now)
     return DONE
 
 
 @cli.command()
-@click.option("--since", metavar="T", help="2026-05-01, 2026-05-01T12:00, 7d or 36h (back from now).")
-@click.option(
-    "--type", "types", multiple=True, type=click.Choice(list(EventType), case_sensitive=False), metavar="TYPE"
-)
-@click.option("--repository", metavar="NAME", help="With its project: team/app.")
+@click.option("--since", metavar="T", help=TIME)
+@click.option("--type", "types", multiple=True, type=TYPE, help="Only this type. May be repeated.")
+@click.option("--repository", metavar="NAME", help="Only this one; with its project: team/app.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The newest N. Default: 50, or all with --json.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
@@ -312,21 +430,16 @@ def status(context: Context, as_json: bool) -> int:
 def events(
     context: Context,
     since: str | None,
-    types: tuple[str, ...],
+    types: tuple[EventType, ...],
     repository: str | None,
     limit: int | None,
     as_json: bool,
 ) -> int:
     """Show what was seen, newest last, and what became of it."""
     config = context.config()
-    start = times.moment(since, utc_now(), config.timezone) if since else None
+    start = _moment("--since", since, utc_now(), config.timezone) if since else None
     with context.store(config) as store:
-        seen = store.seen(
-            since=start,
-            types=[EventType(name) for name in types],
-            repository=repository,
-            limit=limit or (None if as_json else 50),
-        )
+        seen = store.seen(since=start, types=types, repository=repository, limit=limit or (None if as_json else 50))
     if as_json:
         for each in seen:
             click.echo(json.dumps(show.seen_json(each), ensure_ascii=False))
@@ -336,13 +449,11 @@ def events(
 
 
 @cli.command()
-@click.option(
-    "--event", "kind", type=click.Choice(list(EventType), case_sensitive=False), metavar="TYPE", help="Only this type."
-)
+@click.option("--event", "kind", type=TYPE, help="Only this type; there are more than are shown without it.")
 @click.option("--language", type=click.Choice(["ru", "en"]), default="ru", show_default=True)
 @_command
-def preview(kind: str | None, language: str) -> int:
-    """Show how each message will look, without any network or configuration."""
+def preview(kind: EventType | None, language: str) -> int:
+    """Show how each message will look. Needs no network or conf.toml."""
     style = formatters.Style(language, UTC)
     for event in examples():
         if event.type == kind or (kind is None and event.type in WEBHOOK_TYPES):
@@ -354,7 +465,7 @@ def preview(kind: str | None, language: str) -> int:
 @click.option("--language", type=click.Choice(["ru", "en"]), default="ru", show_default=True)
 @_command
 def demo(language: str) -> int:
-    """Run the product on embedded stand-ins of Harbor and Telegram; no configuration needed."""
+    """Play a registry day on stand-ins. Needs no network or conf.toml."""
     from demo.day import run as run_day
 
     return run_day(language, os.environ)

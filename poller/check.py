@@ -12,7 +12,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 import formatters
-from poller import check_harbor, check_telegram
+from poller import check_harbor, check_telegram, lease
 from poller.config import Config
 from poller.findings import Finding, Report, fine, guarded, warning
 from poller.harbor import Harbor
@@ -85,11 +85,11 @@ def _place(config: Config) -> str:
 
 
 def _lease(store: Store, now: datetime) -> Finding:
-    lease = store.lease()
-    if lease is None or lease.expires_at <= now:
+    holder = store.lease()
+    if holder is None or holder.expires_at <= now:
         return fine(DATABASE, "no poller is at work on it at this moment")
-    since = lease.acquired_at.isoformat(timespec="seconds")
-    return fine(DATABASE, f"a poller is at work on it since {since}: {lease.owner}")
+    since = holder.acquired_at.isoformat(timespec="seconds")
+    return fine(DATABASE, f"a poller is at work on it since {since}: {lease.place(holder.owner)}")
 
 
 def _route(route: RouteState, pending: int, now: datetime) -> Iterator[Finding]:

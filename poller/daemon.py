@@ -19,13 +19,12 @@ from apscheduler.triggers.interval import IntervalTrigger
 from poller import backoff, jobs, lease, sdnotify
 from poller.config import Config, Schedule
 from poller.errors import LeaseTaken, OperatorError, PollerError
+from poller.exit_codes import DONE, TAKEN
 from poller.logs import Log
 from poller.survey import LONG_AGO
 from poller.telling import Teller, Told
+from poller.times import utc_now
 from state import Store
-
-DONE, TRY_AGAIN, MISTAKE, TAKEN = 0, 1, 2, 3
-"""Exit codes of every command."""
 
 _DELIVER_SECONDS = 1
 _PRUNE_HOURS = 6
@@ -36,14 +35,11 @@ _SLOW_FACTOR = 5
 _log = Log(__name__)
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(slots=True)
 class Turn:
-    """When a job may run again, after failures or slow answers."""
+    """When a job may run again, after failures or slow answers (`slow_factor`)."""
 
+    slow_factor: float = 0
     not_before: datetime = LONG_AGO
     failures: int = 0
     busy_since: datetime | None = None
@@ -56,7 +52,7 @@ class Turn:
 
     def succeeded(self, now: datetime, seconds: float) -> None:
         self.failures = 0
-        self.not_before = now + timedelta(seconds=seconds * _SLOW_FACTOR if seconds > 1 else 0)
+        self.not_before = now + timedelta(seconds=seconds * self.slow_factor if seconds > 1 else 0)
 
 
 class Daemon:
@@ -79,7 +75,7 @@ class Daemon:
         self._clock = clock
         self._stop = threading.Event()
         self._exit_code = DONE
-        self._polling = Turn()
+        self._polling = Turn(_SLOW_FACTOR)
         self._delivering = Turn()
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a poll that takes long is no news
         self._scheduler = BackgroundScheduler(
@@ -108,7 +104,8 @@ class Daemon:
         now = self._clock()
         schedule, add = self._config.schedule, self._scheduler.add_job
         add(self._poll, poll_trigger(schedule, self._config.timezone), next_run_time=now, id="poll")
-        add(self._deliver, IntervalTrigger(seconds=_DELIVER_SECONDS), next_run_time=now, id="deliver")
+        # Not at once: if a crash has made Telegram's last answer get lost, the chat's pace counts from that message on.
+        add(self._deliver, IntervalTrigger(seconds=_DELIVER_SECONDS), id="deliver")
         add(self._renew_lease, IntervalTrigger(seconds=lease.RENEW_SECONDS), id="lease")
         add(self._prune, IntervalTrigger(hours=_PRUNE_HOURS), next_run_time=now + timedelta(minutes=1), id="prune")
         watchdog = sdnotify.watchdog_seconds()
@@ -129,8 +126,14 @@ class Daemon:
             self._run_job("deliver", self._delivering, self._deliver_what_may_go)
 
     def _deliver_what_may_go(self) -> None:
-        while not self._stop.is_set() and isinstance(self._teller.deliver(), Told):
-            pass
+        """Messages that the chat's pace holds up for less than a turn are waited for: a turn later is too late."""
+        while not self._stop.is_set():
+            step = self._teller.deliver()
+            if isinstance(step, Told):
+                continue
+            if step.seconds is None or step.seconds > _DELIVER_SECONDS:
+                return
+            self._stop.wait(step.seconds)
 
     def _renew_lease(self) -> None:
         self._run_job("lease", Turn(), lambda: lease.renew(self._store, self._owner, self._clock()))

@@ -43,6 +43,7 @@ class Enricher:
         self._refused: set[str] = set()
         self._failures = 0
         self._gone: set[str] = set()
+        self._last_push: dict[str, datetime] = {}  # by repository
 
     def facts(self, entry: Entry, *, is_wanted: bool = True) -> Facts:
         """The facts that `entry` lacks. Unwanted entries cost no look-up, but are learnt from all the same."""
@@ -85,7 +86,8 @@ class Enricher:
         candidates = self._ask(
             "artifact", lambda: self._harbor.artifacts_pushed(repository, at - timedelta(seconds=1), at)
         )
-        return _pushed_at(candidates or (), at)
+        earliest = max(at - PUSHED_JUST_BEFORE, self._last_push.get(repository, LONG_AGO))
+        return _pushed_between(candidates or (), earliest, at)
 
     def _artifact(self, entry: Entry) -> Artifact | None:
         repository, tag, at = entry.repository, entry.tag, entry.row.op_time
@@ -109,6 +111,8 @@ class Enricher:
     def _learn(self, entry: Entry, digest: str | None) -> None:
         assert entry.repository
         repository, at, knowledge = entry.repository, entry.row.op_time, self.knowledge
+        if entry.type is EventType.PUSH_ARTIFACT:
+            self._last_push[repository] = at
         match entry.type:
             case EventType.PUSH_ARTIFACT | EventType.TAG_CREATED if entry.tag:
                 knowledge.tag_points_at(repository, entry.tag, digest, at)
@@ -183,11 +187,11 @@ def _had_tag(artifact: Artifact, entry: Entry) -> bool:
     return not times or times[0] is None or times[0] <= entry.row.op_time
 
 
-def _pushed_at(artifacts: tuple[Artifact, ...], at: datetime) -> str | None:
-    """The artifact that was pushed just before `at`, if there is one."""
+def _pushed_between(artifacts: tuple[Artifact, ...], earliest: datetime, at: datetime) -> str | None:
+    """The artifact that was pushed just before `at`. One from before the row of the previous push belongs to that."""
     just_before = [
         (artifact.push_time, artifact.digest)
         for artifact in artifacts
-        if artifact.push_time is not None and at - PUSHED_JUST_BEFORE <= artifact.push_time <= at
+        if artifact.push_time is not None and earliest <= artifact.push_time <= at
     ]
     return max(just_before)[1] if just_before else None

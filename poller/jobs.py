@@ -184,12 +184,19 @@ class AuditPoller:
         """Complete entries to events, in the order of the log, with what is remembered or can be looked up."""
         registry, detected, _ = self._store.harbor()
         if knowledge is None:
-            names = {entry.repository for entry in entries if entry.repository}
-            knowledge = self._store.knowledge(names) if names else Knowledge()
+            knowledge = self._knowledge_for(entries)
         version = detected.get("version") if detected else None
         enricher = Enricher(self._harbor, knowledge, registry, now, version)
         events = [normalize.complete(e, enricher.facts(e, is_wanted=self._is_wanted(e))) for e in entries]
         return events, knowledge
+
+    def _knowledge_for(self, entries: Sequence[Entry]) -> Knowledge:
+        """What is remembered of that which the entries name. Only deletions ask which tags a digest had."""
+        return self._store.knowledge(
+            {entry.repository for entry in entries if entry.repository},
+            tags={entry.tag for entry in entries if entry.tag},
+            digests={e.digest for e in entries if e.digest and e.type is EventType.DELETE_ARTIFACT},
+        )
 
     def _is_wanted(self, entry: Entry) -> bool:
         """Whether look-ups for this entry are worth their price. Deletions need what pushes teach."""

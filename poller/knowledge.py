@@ -91,7 +91,9 @@ class Knowledge:
             self.tag_points_at(repository, fact.tag, None, at)
 
     def repository_created(self, name: str, created_at: datetime) -> None:
-        self._set_repository(RepositoryFact(name, created_at))
+        """Learn when a repository was made; that another of this name was deleted before is not forgotten."""
+        known = self.repositories.get(name)
+        self._set_repository(RepositoryFact(name, created_at, known.deleted_at if known else None))
 
     def repository_deleted(self, name: str, at: datetime) -> None:
         self._set_repository(RepositoryFact(name, None, at))

@@ -51,7 +51,13 @@ def renew(store: Store, owner: Owner, now: datetime) -> None:
 
 def _taken(holder: Lease) -> str:
     since = holder.acquired_at.isoformat(timespec="seconds")
-    return f"another poller works on this state database since {since}: {holder.owner}. Stop it first."
+    return f"another poller works on this state database since {since}: {place(holder.owner)}. Stop it first."
+
+
+def place(owner: str) -> str:
+    """Where the owner runs, for people."""
+    host, pid = owner.partition(" ")[0], owner.rpartition(" ")[2].partition("/")[0]
+    return f"process {pid} on {host}" if pid.isdigit() else owner
 
 
 def _is_dead(owner: str) -> bool:

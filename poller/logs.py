@@ -9,7 +9,8 @@ import math
 import re
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Literal, TextIO
@@ -89,6 +90,20 @@ def set_up(
     logging.raiseExceptions = False  # its report of a failed log call would show the arguments unmasked
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+
+
+@contextmanager
+def through(stream: TextIO) -> Iterator[None]:
+    """Write to this stream for a while: that of a progress bar, which makes room for lines."""
+    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, _Handler)]
+    before = [handler.stream for handler in handlers]
+    try:
+        for handler in handlers:
+            handler.setStream(stream)
+        yield
+    finally:
+        for handler, old in zip(handlers, before, strict=True):
+            handler.setStream(old)
 
 
 def redact(text: str) -> str:

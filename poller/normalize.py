@@ -13,6 +13,8 @@ from poller.events import Event, EventType, Repository, Source
 from poller.rows import AuditRow
 
 _DIGEST = re.compile(r"(?:@|:)((?:sha256|sha512):[0-9a-fA-F]{32,128})$")
+_REPOSITORY = re.compile(r"[^/:@]+(?:/[^/:@]+)+")
+"""A project and a name in it; neither ever holds a `:` or `@`."""
 
 _TYPES: dict[tuple[str, str], EventType] = {
     ("create", "artifact"): EventType.PUSH_ARTIFACT,
@@ -82,7 +84,8 @@ def read(row: AuditRow) -> Entry:
     if kind in _WITH_REFERENCE:
         return _read_reference(row, kind)
     if kind is EventType.REPOSITORY_DELETED:
-        return Entry(row, kind, repository=row.resource) if "/" in row.resource else _not_understood(row)
+        is_name = _REPOSITORY.fullmatch(row.resource)
+        return Entry(row, kind, repository=row.resource) if is_name else _not_understood(row)
     if kind is EventType.LOGIN and not row.operation_result:
         kind = EventType.LOGIN_REFUSED
     return Entry(row, kind, subject=row.resource)
@@ -129,7 +132,7 @@ def known_operations() -> frozenset[str]:
 
 def _read_reference(row: AuditRow, kind: EventType) -> Entry:
     repository, tag, digest = split_resource(row.resource)
-    if "/" not in repository or not (tag or digest):
+    if not _REPOSITORY.fullmatch(repository) or not (tag or digest):
         return _not_understood(row)
     if digest is None and row.table is Source.NEW_LOG:
         described = _DIGEST.search(row.operation_description)

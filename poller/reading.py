@@ -40,16 +40,18 @@ def first_id(cursor: Cursor, recent: Sequence[SeenRow], *, sees_every_row: bool)
     if not fresh:
         return cursor.row_id
     if not sees_every_row:
-        return fresh[-OVERLAP_ROWS:][0]
+        again = fresh[-OVERLAP_ROWS:][0]
+        return again if again > fresh[0] else _lowest(cursor, rows, again, again)
     known = {row.id for row in rows}
-    return next((i for i in range(_lowest(cursor, rows, fresh[0]), cursor.row_id) if i not in known), cursor.row_id)
+    lowest = _lowest(cursor, rows, fresh[0], cursor.row_id)
+    return next((i for i in range(lowest, cursor.row_id) if i not in known), cursor.row_id)
 
 
-def _lowest(cursor: Cursor, rows: Sequence[SeenRow], first_fresh: int) -> int:
+def _lowest(cursor: Cursor, rows: Sequence[SeenRow], first_fresh: int, newest: int) -> int:
     """The lowest id that may have been skipped: after the last row that is known from before."""
     before = [row.id for row in rows if row.id < first_fresh]
     lowest = before[-1] if before else cursor.floor_id
-    return max(lowest + 1, cursor.row_id - MOST_GAP)
+    return max(lowest + 1, newest - MOST_GAP)
 
 
 def is_changed(cursor: Cursor, rows: Sequence[AuditRow]) -> bool | None:

@@ -1,27 +1,41 @@
-"""Results for people: tables, a progress bar, JSON. Colours and bars only on a terminal; NO_COLOR is obeyed."""
+"""Results for people, readable at 80 columns, and for programs as JSON. Colours and bars only on a terminal."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+from poller import lease, logs
 from poller.backfill import Found
-from poller.config import Config
-from poller.events import ANONYMOUS, WEBHOOK_TYPES
+from poller.events import ANONYMOUS, Event, EventType
 from poller.findings import Report
-from poller.jobs import EVERYTHING
-from state import Coverage, DeliveryRecord, DeliveryState, Seen, Store
+from poller.standing import LEDGER_SPAN, Standing
+from state import Coverage, DeliveryRecord, DeliveryState, Seen
 
-LEDGER_SPAN = timedelta(days=7)
+_MARKS = {"✓": "green", "!": "yellow", "✗": "red"}
+_STATES = {
+    DeliveryState.SENT: "green",
+    DeliveryState.FOLDED: "green",
+    DeliveryState.PENDING: "yellow",
+    DeliveryState.REFUSED: "red",
+    DeliveryState.OFF: "bright_black",
+}
+_STATE_WIDTH = max(map(len, DeliveryState))
+_TIME_WIDTH = len("2026-11-24 12:00:00")
+_NAME_WIDTH = 12  # of what stands before each line of `status`
+_DIGEST_SHOWN = len("sha256:") + 12
+_MOST_GAPS = 5
+
+# -- events -----------------------------------------------------------------------------------------
 
 
 def seen_json(seen: Seen) -> dict[str, Any]:
@@ -45,38 +59,141 @@ def seen_json(seen: Seen) -> dict[str, Any]:
 
 
 def events(seen: Sequence[Seen], zone: tzinfo) -> None:
-    table = Table("when", "type", "what", "who", "told", box=None, pad_edge=False)
-    for each in seen:
-        event = each.event
-        what = event.subject or (event.repository.full_name if event.repository else "")
-        told = ", ".join(_outcome(d) for d in each.deliveries)
-        name = f"{what}:{event.tag}" if event.tag else what
-        row = (_local(event.occurred_at, zone), str(event.type), name, event.operator or ANONYMOUS, told)
-        table.add_row(*map(escape, row))
-    _console().print(table if seen else "nothing was seen in this period")
-
-
-def found(result: Found, *, is_dry: bool) -> None:
-    """What a backfill found."""
-    total = sum(result.new.values())
-    verb = "would be recorded" if is_dry else "recorded"
-    click.echo(
-        f"{result.rows} rows read, {result.known} known already, {total} events {verb}, {result.to_tell} to tell"
-    )
-    for kind, number in sorted(result.new.items()):
-        click.echo(f"  {kind:<24} {number:>7}" + ("" if kind in WEBHOOK_TYPES else "   (the audit log's own)"))
-
-
-def status(store: Store, config: Config, now: datetime, *, as_json: bool) -> None:
-    facts = _status(store, config, now)
-    if as_json:
-        click.echo(json.dumps(facts, ensure_ascii=False))
+    if not seen:
+        click.echo("nothing was seen in this period")
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in facts.items():
-        lines = [_line(item) for item in value] if isinstance(value, list) else [_line(value)]
-        table.add_row(f"[bold]{name.replace('_', ' ')}[/bold]", escape("\n".join(lines) or "none"))
-    _console().print(table)
+    width = max(len(each.event.type) for each in seen)
+    for each in seen:
+        event, delivery = each.event, each.deliveries[0] if each.deliveries else None
+        state = delivery.state if delivery else DeliveryState.OFF
+        told = _coloured(f"{state:{_STATE_WIDTH}}", _STATES[state])
+        head = f"{_local(event.occurred_at, zone)}  {told}  {event.type:{width}}  "
+        _wrapped(head, f"{_name(event)} by {event.operator or ANONYMOUS}{_why(delivery)}", _TIME_WIDTH + 2)
+
+
+def _name(event: Event) -> str:
+    name = event.subject or (event.repository.full_name if event.repository else "")
+    if event.tag:
+        return f"{name}:{event.tag}"
+    return f"{name}@{event.digest[:_DIGEST_SHOWN]}" if event.digest else name
+
+
+def _why(delivery: DeliveryRecord | None) -> str:
+    return f" ({delivery.reason})" if delivery and delivery.reason else ""
+
+
+# -- backfill ---------------------------------------------------------------------------------------
+
+
+def found(result: Found, told: frozenset[EventType], *, is_dry: bool) -> None:
+    """What a backfill found. `told`: the types that are switched on."""
+    new = sum(result.new.values())
+    recorded = "" if not new else ", not recorded in a dry run" if is_dry else ", recorded now"
+    events = _number(new, "new event")
+    click.echo(f"{_number(result.rows, 'row')} read: {result.known} known already, {events}{recorded}")
+    for kind, number in sorted(result.new.items()):
+        off = "" if kind in told else f"   not told: events.{kind} = false"
+        click.echo(f"  {kind:<22} {number:>7}{off}")
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], object]]:
+    """A bar with count and remaining time on standard error, when that is a terminal."""
+    from rich.console import Console  # heavy, and most runs are not seen by anybody
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar, logs.through(sys.stderr):
+        task = bar.add_task(what, total=total)
+        yield lambda steps: bar.advance(task, steps)
+
+
+# -- status -----------------------------------------------------------------------------------------
+
+
+def status(standing: Standing, zone: tzinfo, now: datetime) -> None:
+    for name, lines in _status_lines(standing, zone, now):
+        for number, line in enumerate(lines):
+            head = name if number == 0 else ""
+            _wrapped(_coloured(f"{head:{_NAME_WIDTH}}", bold=True), line, _NAME_WIDTH)
+
+
+def _status_lines(standing: Standing, zone: tzinfo, now: datetime) -> Iterator[tuple[str, list[str]]]:
+    counts = standing.counts
+    yield "Harbor", [f"{standing.harbor} ({standing.version or 'version not known yet'})"]
+    yield "read", _covered(standing, zone, now)
+    yield "gaps", _gaps(standing.gaps, zone)
+    yield "last error", _failure(standing, zone)
+    yield "told", [_sum(counts.sent + counts.folded, counts.folded, "of them in summaries")]
+    yield "waiting", [_waiting(standing, now)]
+    yield "refused", [f"{_number(counts.refused, 'event')}; `events` says why" if counts.refused else "none"]
+    yield "not told", [f"{_number(counts.off, 'event')}; `events` says why" if counts.off else "none"]
+    yield "chat", _chat(standing, zone)
+    yield "poller", [_poller(standing, zone)]
+    yield "next run", [_next_run(standing, zone)]
+    yield "times", [f"in {zone}"]
+
+
+def _covered(standing: Standing, zone: tzinfo, now: datetime) -> list[str]:
+    lines = [
+        f"{c.log}: up to {_local(c.polled_at, zone)}, {_span(now - c.polled_at)} ago (row {c.row_id})"
+        for c in standing.cursors
+    ]
+    return lines or ["nothing yet: `run` or `once` begins at the moment of its first poll"]
+
+
+def _gaps(found: Sequence[Coverage], zone: tzinfo) -> list[str]:
+    lines = [
+        f"{gap.log}: {_span(gap.covered_to - gap.covered_from)} without a poll until {_local(gap.covered_to, zone)},"
+        f" caught up then"
+        for gap in found[-_MOST_GAPS:]
+    ]
+    more = [f"and {len(found) - _MOST_GAPS} before"] if len(found) > _MOST_GAPS else []
+    return lines + more or [f"none in the last {LEDGER_SPAN.days} days"]
+
+
+def _failure(standing: Standing, zone: tzinfo) -> list[str]:
+    if standing.failure is None:
+        return [f"none in the last {LEDGER_SPAN.days} days"]
+    now_fine = " (polled without error since)" if standing.is_mended else ""
+    kind, _, text = str(standing.failure.error).partition(": ")
+    return [f"{_local(standing.failure.covered_to, zone)}: {text or kind}{now_fine}"]
+
+
+def _waiting(standing: Standing, now: datetime) -> str:
+    oldest = standing.counts.oldest_pending
+    if oldest is None:
+        return "none"
+    return f"{_number(standing.counts.pending, 'event')}, the oldest for {_span(now - oldest)}"
+
+
+def _chat(standing: Standing, zone: tzinfo) -> list[str]:
+    route = standing.route
+    lines = [str(standing.chat_id)]
+    if route.moved_to is not None:
+        lines.append(f"the group {route.chat_id} became this one: put the new number into [telegram] chat_id")
+    if route.topic_lost:
+        lines.append("its topic is gone or closed; correct [telegram] message_thread_id")
+    if standing.silent_until is not None:
+        lines.append(f"no attempt before {_local(standing.silent_until, zone)}: {route.reason}")
+    return lines
+
+
+def _poller(standing: Standing, zone: tzinfo) -> str:
+    if standing.poller is None:
+        return "none is at work at this moment"
+    return f"{lease.place(standing.poller.owner)}, since {_local(standing.poller.acquired_at, zone)}"
+
+
+def _next_run(standing: Standing, zone: tzinfo) -> str:
+    schedule = standing.schedule if standing.schedule.startswith("every") else f'cron "{standing.schedule}"'
+    if standing.next_run is None:
+        return f"whenever `run` or `once` is started ([schedule]: {schedule})"
+    return f"{_local(standing.next_run, zone)} ({schedule})"
+
+
+# -- check ------------------------------------------------------------------------------------------
 
 
 def report(result: Report, *, as_json: bool) -> None:
@@ -84,90 +201,63 @@ def report(result: Report, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(result.to_json(), ensure_ascii=False))
         return
-    console = _console()
     for finding in result.findings:
-        colour = {"✓": "green", "!": "yellow", "✗": "red"}[finding.mark]
-        line = escape(f"{finding.area}: {finding.text}")
-        console.print(f"[{colour}]{finding.mark}[/{colour}] {line}", highlight=False)
+        _wrapped(f"{_coloured(finding.mark, _MARKS[finding.mark])} ", f"{finding.area}: {finding.text}", 4)
         if finding.remedy:
-            console.print(f"    → {escape(finding.remedy)}", highlight=False)
+            _wrapped("  → ", finding.remedy, 4)
 
 
-@contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], object]]:
-    """A bar with count and remaining time on standard error, when that is a terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda steps: bar.advance(task, steps)
+# -- words ------------------------------------------------------------------------------------------
 
 
-def _status(store: Store, config: Config, now: datetime) -> dict[str, Any]:
-    registry, detected, detected_at = store.harbor()
-    counts, lease = store.counts(), store.lease()
-    ledger = store.ledger(since=now - LEDGER_SPAN)
-    failures = [line for line in ledger if line.error]
-    holder = lease if lease and lease.expires_at > now else None
-    return {
-        "harbor": config.harbor.url,
-        "registry": registry,
-        "version": (detected or {}).get("version"),
-        "detected_at": detected_at.isoformat() if detected_at else None,
-        "covered": [
-            {"log": name, "until": cursor.polled_at.isoformat(), "position": cursor.row_id}
-            for name, cursor in sorted(store.cursors().items())
-        ],
-        "gaps": _gaps(ledger, timedelta(minutes=15)),
-        "pending": counts.pending,
-        "oldest_pending": counts.oldest_pending.isoformat() if counts.oldest_pending else None,
-        "sent": counts.sent,
-        "folded": counts.folded,
-        "refused": counts.refused,
-        "off": counts.off,
-        "chat": _chat(store, config),
-        "last_error": {"at": failures[-1].covered_to.isoformat(), "error": failures[-1].error} if failures else None,
-        "poller": {"owner": holder.owner, "since": holder.acquired_at.isoformat()} if holder else None,
-        "schedule": config.schedule.cron or f"every {config.schedule.poll:g} s",
-    }
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _chat(store: Store, config: Config) -> dict[str, Any]:
-    route = store.route(str(config.telegram.chat_id), config.telegram.message_thread_id)
-    return {
-        "chat_id": route.moved_to or config.telegram.chat_id,
-        "silent_until": route.blocked_until.isoformat() if route.blocked_until else None,
-        "reason": route.reason,
-        "topic_lost": route.topic_lost,
-    }
+def _sum(count: int, part: int, of_them: str) -> str:
+    if not count:
+        return "none yet"
+    return f"{_number(count, 'event')}, {part} {of_them}" if part else _number(count, "event")
 
 
-def _gaps(ledger: Sequence[Coverage], longest: timedelta) -> list[dict[str, Any]]:
-    """Periods in which nothing was polled. They were caught up afterwards, unless Harbor lost the rows."""
-    lines = [
-        line for line in ledger if not line.error and not line.log.startswith("backfill") and line.log != EVERYTHING
-    ]
-    return [
-        {"log": line.log, "from": line.covered_from.isoformat(), "to": line.covered_to.isoformat()}
-        for line in lines
-        if line.polls == 1 and line.covered_to - line.covered_from > longest
-    ]
-
-
-def _outcome(delivery: DeliveryRecord) -> str:
-    is_plain = delivery.state in (DeliveryState.SENT, DeliveryState.OFF)
-    return str(delivery.state) if is_plain else f"{delivery.state} {delivery.reason}".strip()
-
-
-def _line(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in value.items() if v not in (None, "", False))
-    return "none" if value is None else str(value)
+def _span(time: timedelta) -> str:
+    """Roughly: what a person would say."""
+    seconds = max(0, round(time.total_seconds()))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
 
 
 def _local(moment: datetime, zone: tzinfo) -> str:
     return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _console() -> Console:
-    return Console(soft_wrap=True)
+# -- the terminal -----------------------------------------------------------------------------------
+
+
+def _wrapped(head: str, text: str, indent: int) -> None:
+    """A line; on a terminal, or with COLUMNS set, broken at its width. No name can forge a line or a colour."""
+    text = logs.visible(text)
+    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+        text = _broken(click.unstyle(head), text, indent)
+    click.echo(head + text)
+
+
+def _broken(head: str, text: str, indent: int) -> str:
+    """The text with line breaks, so that it fits behind the head, which is never broken itself."""
+    word = "x" * len(head.rstrip())
+    width = max(40, shutil.get_terminal_size().columns)
+    lines = textwrap.wrap(
+        word.ljust(len(head)) + text,
+        width,
+        subsequent_indent=" " * indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    return "\n".join(lines)[len(head if len(lines[0]) > len(head) else word) :]
+
+
+def _coloured(text: str, colour: str | None = None, *, bold: bool = False) -> str:
+    is_plain = not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return text if is_plain else click.style(text, fg=colour, bold=bold or None)

@@ -18,6 +18,7 @@ from state import RouteState, Store
 
 ROUTE = "telegram"
 MOST_DUE = 5000
+MAYBE_DELIVERED = frozenset({"telegram.answer_lost", "telegram.answer_garbled"})
 
 _log = Log(__name__)
 
@@ -48,6 +49,7 @@ class Teller:
         self._chat = config.telegram
         self._delivery = config.delivery
         self._style = formatters.Style(config.language, config.timezone, config.escape_chars)
+        self._unanswered: list[datetime] = []  # when messages went that may be in the chat, though nobody said so
 
     def deliver(self) -> Told | Wait:
         """Send at most one message; the next one, if it may go now."""
@@ -58,7 +60,7 @@ class Teller:
         if not self._store.due(most=1):
             return Wait(None)
         chat_id = route.moved_to or self._chat.chat_id
-        history = self._store.accepted_times(str(chat_id), since=now - timedelta(minutes=2))
+        history = self._history(chat_id, now)
         limits = pacing.limits_for(chat_id)
         pause = pacing.wait(history, now, limits)
         if pause > 0:
@@ -71,6 +73,12 @@ class Teller:
         )
         assert parcel is not None
         return self._send(parcel, route, now)
+
+    def _history(self, chat_id: int | str, now: datetime) -> list[datetime]:
+        """When messages went to the chat lately. Telegram counts those too whose answer was lost."""
+        start = now - timedelta(minutes=2)
+        self._unanswered = [time for time in self._unanswered if time > start]
+        return [*self._store.accepted_times(str(chat_id), since=start), *self._unanswered]
 
     def text(self, parcel: plan.Parcel) -> str:
         if parcel.occasion is None:
@@ -102,9 +110,11 @@ class Teller:
             case MessageRefused(reason, description):
                 return self._refused(parcel, reason, description, now)
             case Later(reason, after):
-                return self._hold(parcel, route, reason, "", after or self._pause(route, most=300), now)
+                if reason in MAYBE_DELIVERED:
+                    self._unanswered.append(self._clock())
+                return self._hold(parcel, route, reason, "", after or self._pause(route, most=300))
             case ChatRefused(reason, description):
-                return self._hold(parcel, route, reason, description, self._pause(route, most=1800, first=30), now)
+                return self._hold(parcel, route, reason, description, self._pause(route, most=1800, first=30))
 
     def _sent(self, parcel: plan.Parcel, outcome: Sent, chat_id: int | str, route: RouteState) -> Told:
         accepted_at = self._clock()  # the pace counts from the answer on, however long Telegram took
@@ -135,14 +145,12 @@ class Teller:
         self._store.refused(parcel.ids, f"{reason}: {description}", now)
         return Told(1)
 
-    def _hold(
-        self, parcel: plan.Parcel, route: RouteState, reason: str, description: str, seconds: float, now: datetime
-    ) -> Wait:
+    def _hold(self, parcel: plan.Parcel, route: RouteState, reason: str, description: str, seconds: float) -> Wait:
         """Keep everything and stop talking to this chat for a while."""
         say = _log.error if description else _log.warning
         say("message.kept", reason=reason, description=description, retry_in=round(seconds))
         self._store.attempted(parcel.ids, reason)
-        until = now + timedelta(seconds=seconds)
+        until = self._clock() + timedelta(seconds=seconds)  # from the answer on, which may have taken long
         held = replace(
             route,
             blocked_until=until,

@@ -11,6 +11,11 @@ _BACK = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
+def utc_now() -> datetime:
+    """The clock, for the command line and the daemon. Below these, time is an argument."""
+    return datetime.now(UTC)
+
+
 def moment(text: str, now: datetime, zone: tzinfo) -> datetime:
     """`7d` or `36h` back from now, or a date or time; without an offset in the configured time zone. UTC.
 

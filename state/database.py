@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,16 +21,19 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from poller.errors import PollerError, StateBusy, StateError
 
 BUSY_SECONDS = 15
+_MIGRATING = 4_827_193  # any number, as long as all versions have the same
 _BUSY_WORDS = (
     "locked",
     "busy",
     "connection",
     "timeout",
     "could not connect",
+    "resolve host",
     "shutting down",
     "starting up",
     "terminat",
 )
+_MISTAKES = ("does not exist", "authentication failed", "pg_hba.conf")  # PostgreSQL calls these connections failed too
 
 
 @contextmanager
@@ -44,9 +48,13 @@ def border(where: str) -> Iterator[None]:
 def _ours(error: Exception, where: str) -> PollerError:
     cause = str(error.orig) if isinstance(error, DBAPIError) else type(error).__name__
     first_line = (cause.splitlines() or [""])[0]
-    if isinstance(error, OperationalError) and any(word in cause.lower() for word in _BUSY_WORDS):
+    if isinstance(error, OperationalError) and _is_passing(cause.lower()):
         return StateBusy(f"the state database {where} does not answer: {first_line}")
     return StateError(f"the state database {where} cannot be used: {first_line}")
+
+
+def _is_passing(cause: str) -> bool:
+    return any(word in cause for word in _BUSY_WORDS) and not any(word in cause for word in _MISTAKES)
 
 
 def open_engine(url: str) -> Engine:
@@ -59,8 +67,12 @@ def open_engine(url: str) -> Engine:
     where = display(parsed)
     _check_path(parsed, where)
     engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _server(parsed)
-    with border(where):
-        _migrate(engine, where)
+    try:
+        with border(where):
+            _migrate(engine, where)
+    except PollerError:
+        engine.dispose()  # an open connection would leave SQLite's -wal and -shm files behind
+        raise
     return engine
 
 
@@ -81,6 +93,9 @@ def _check_path(url: URL, where: str) -> None:
         raise StateError(f"[state] url: {where} is a directory; name a file in it, such as {where}/state.db")
     if not path.parent.is_dir():
         raise StateError(f"[state] url: the directory {path.parent} does not exist; create it or name another")
+    for each in (path, path.parent):
+        if each.exists() and not os.access(each, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            raise StateError(f"[state] url: {each} is not writable; SQLite writes the file and others beside it")
 
 
 def _sqlite(url: URL) -> Engine:
@@ -128,5 +143,7 @@ def _upgrade(engine: Engine, config: AlembicConfig) -> None:
         with engine.connect() as connection:
             connection.connection.driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr] # a pooled connection has a driver's
     with begin(engine) as connection:
+        if engine.dialect.name == "postgresql":  # whoever comes second finds the schema made
+            connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -88,7 +88,7 @@ events = Table(
     Column("scan_overview", JSON(none_as_null=True)),
     UniqueConstraint("harbor_id", "key"),
     Index("ix_events_recent_rows", "harbor_id", "source", "source_id"),
-    Index("ix_events_occurred_at", "occurred_at"),
+    Index("ix_events_occurred_at", "harbor_id", "occurred_at"),
 )
 
 PENDING, SENT, FOLDED, REFUSED, OFF = "pending", "sent", "folded", "refused", "off"
@@ -135,7 +135,7 @@ polls = Table(
     metadata,
     Column("id", Id, primary_key=True),
     _harbor(),
-    Column("log", String(600), nullable=False),
+    Column("log", Text, nullable=False),  # a backfill's has all projects and types that it reads
     Column("covered_from", UtcTime, nullable=False),
     Column("covered_to", UtcTime, nullable=False),
     Column("polls", Integer, nullable=False, server_default="1"),

@@ -33,6 +33,8 @@ from state.records import (
 
 LEASE = "poller"
 _PRUNED_AT_ONCE = 5000
+_READ_AGAIN = 2500
+"""Rows so near to their log's cursor may be read again: more than `reading.MOST_GAP`."""
 _SCAN_KEPT = frozenset({"harbor_id", "robot", "looks", "outcome", "look_at"})
 
 
@@ -105,7 +107,7 @@ class Store:
         An event that is known already is left alone. Returns how many were new.
         """
         with self._writing() as connection:
-            new = sum(self._record_one(connection, telling, now) for telling in tellings)
+            new = self._record_all(connection, tellings, now)
             if learnt is not None:
                 self._learn(connection, learnt)
             for scan in scans:
@@ -121,12 +123,12 @@ class Store:
             self._cover(connection, coverage)
 
     def is_covered(self, log: str, start: datetime, end: datetime) -> bool:
-        """Whether exactly this closed window was read to its end before."""
+        """Whether this closed window was read to its end before: its line may have grown by its neighbours."""
         query = select(func.count()).where(
             t.polls.c.harbor_id == self._harbor_id,
             t.polls.c.log == log,
-            t.polls.c.covered_from == start,
-            t.polls.c.covered_to == end,
+            t.polls.c.covered_from <= start,
+            t.polls.c.covered_to >= end,
             t.polls.c.error.is_(None),
         )
         with self._reading() as connection:
@@ -143,14 +145,21 @@ class Store:
 
     # -- what is known of the registry ----------------------------------------------------------
 
-    def knowledge(self, repositories: Collection[str]) -> Knowledge:
+    def knowledge(
+        self, repositories: Collection[str], *, tags: Collection[str] = (), digests: Collection[str] = ()
+    ) -> Knowledge:
+        """What is known of these repositories and their projects; of their tags only what is asked for.
+
+        `tags`: where these point. `digests`: which tags point at these. A repository may have thousands of tags.
+        """
         projects = {name.partition("/")[0] for name in repositories}
         with self._reading() as connection:
+            facts = [
+                *self._known_tags(connection, repositories, t.known_tags.c.tag, tags),
+                *self._known_tags(connection, repositories, t.known_tags.c.digest, digests),
+            ]
             return Knowledge.of(
-                (
-                    TagFact(**_without(r, "harbor_id"))
-                    for r in self._known(connection, t.known_tags, "repository", repositories)
-                ),
+                facts,
                 (
                     RepositoryFact(**_without(r, "harbor_id"))
                     for r in self._known(connection, t.known_repositories, "name", repositories)
@@ -201,7 +210,7 @@ class Store:
             connection.execute(update(t.scans).where(mine).values(values))
             if learnt is not None:
                 self._learn(connection, learnt)
-            return sum(self._record_one(connection, telling, now) for telling in tellings)
+            return self._record_all(connection, tellings, now)
 
     def pusher_of(self, repository: str, digest: str, *, since: datetime, until: datetime) -> str | None:
         """Who pushed this artifact last in that time."""
@@ -372,9 +381,11 @@ class Store:
         floors = {
             log.partition("/")[0]: c.row_id for log, c in sorted(self.cursors().items(), key=lambda x: -x[1].row_id)
         }
+        if not floors:
+            return 0
         pending = select(t.deliveries.c.event_id).where(t.deliveries.c.state == t.PENDING)
         passed = or_(
-            *(and_(t.events.c.source == log, t.events.c.source_id < row - 1000) for log, row in floors.items())
+            *(and_(t.events.c.source == log, t.events.c.source_id < row - _READ_AGAIN) for log, row in floors.items())
         )
         old = (
             select(t.events.c.id)
@@ -388,13 +399,25 @@ class Store:
             )
             .limit(_PRUNED_AT_ONCE)
         )
-        if not floors:
-            return 0
+        self._prune_the_rest(before)
+        return self._prune_events(old)
+
+    def _prune_events(self, old: Select[Any]) -> int:
+        """In portions, each its own transaction, so that a poll never waits long."""
+        deleted = 0
+        while True:
+            with self._writing() as connection:
+                ids = connection.scalars(old).all()
+                for part in _parts(ids):
+                    connection.execute(delete(t.deliveries).where(t.deliveries.c.event_id.in_(part)))
+                    connection.execute(delete(t.events).where(t.events.c.id.in_(part)))
+            deleted += len(ids)
+            if len(ids) < _PRUNED_AT_ONCE:
+                return deleted
+
+    def _prune_the_rest(self, before: datetime) -> None:
+        """The ledger, scans that are done with, and tags that point at nothing."""
         with self._writing() as connection:
-            ids = connection.scalars(old).all()
-            for part in _parts(ids):
-                connection.execute(delete(t.deliveries).where(t.deliveries.c.event_id.in_(part)))
-                connection.execute(delete(t.events).where(t.events.c.id.in_(part)))
             ledger = and_(t.polls.c.harbor_id == self._harbor_id, t.polls.c.covered_to < before)
             connection.execute(delete(t.polls).where(ledger))
             mine = t.scans.c.harbor_id == self._harbor_id
@@ -402,7 +425,6 @@ class Store:
             connection.execute(delete(t.scans).where(mine, done, t.scans.c.look_at < before))
             pointless = and_(t.known_tags.c.harbor_id == self._harbor_id, t.known_tags.c.digest.is_(None))
             connection.execute(delete(t.known_tags).where(pointless, t.known_tags.c.at < before))
-            return len(ids)
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -420,45 +442,68 @@ class Store:
         return (sqlite if self._engine.dialect.name == "sqlite" else postgresql).insert(table)
 
     def _upsert(
-        self, connection: Connection, table: Any, key: list[str], values: dict[str, Any], *, where: Any = None
+        self,
+        connection: Connection,
+        table: Any,
+        key: list[str],
+        *rows: Mapping[str, Any],
+        unless_newer: str | None = None,
     ) -> None:
-        statement = self._insert(table).values(values)
-        changed = {name: statement.excluded[name] for name in values if name not in key}
-        connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changed, where=where))
+        """Write these rows over those with the same key; not over one that is newer, by the column so named."""
+        if not rows:
+            return
+        statement = self._insert(table)
+        changed = {name: statement.excluded[name] for name in rows[0] if name not in key}
+        where = table.c[unless_newer] <= statement.excluded[unless_newer] if unless_newer else None
+        update_it = statement.on_conflict_do_update(index_elements=key, set_=changed, where=where)
+        connection.execute(update_it, [dict(row) for row in rows])
+
+    def _own(self, record: Any) -> dict[str, Any]:
+        """A record's columns, with the Harbor that it is about."""
+        return {"harbor_id": self._harbor_id, **asdict(record)}
 
     def _own_harbor(self, connection: Connection, url: str) -> int:
         connection.execute(self._insert(t.harbors).values(url=url).on_conflict_do_nothing(index_elements=["url"]))
         return int(connection.execute(select(t.harbors.c.id).where(t.harbors.c.url == url)).scalar_one())
 
     def _save_cursor(self, connection: Connection, cursor: Cursor) -> None:
-        self._upsert(connection, t.cursors, ["harbor_id", "log"], {"harbor_id": self._harbor_id, **asdict(cursor)})
+        self._upsert(connection, t.cursors, ["harbor_id", "log"], self._own(cursor))
 
-    def _record_one(self, connection: Connection, telling: Telling, now: datetime) -> bool:
-        values = {"harbor_id": self._harbor_id, "seen_at": now, **_columns(telling.event)}
-        statement = self._insert(t.events).values(values).on_conflict_do_nothing(index_elements=["harbor_id", "key"])
-        event_id = connection.execute(statement.returning(t.events.c.id)).scalar_one_or_none()
-        if event_id is None:
-            return False
-        values = {"event_id": event_id, "route": self._route, "since": telling.since or now, "mode": telling.mode}
-        finished = None if telling.state is DeliveryState.PENDING else now
-        values |= {"state": telling.state, "reason": telling.reason, "finished_at": finished}
-        connection.execute(t.deliveries.insert().values(values))
-        return True
+    def _record_all(self, connection: Connection, tellings: Sequence[Telling], now: datetime) -> int:
+        """In few statements, however many events there are: one for each would be most of a backlog's time."""
+        if not tellings:
+            return 0
+        common = {"harbor_id": self._harbor_id, "seen_at": now}
+        insert = self._insert(t.events).on_conflict_do_nothing(index_elements=["harbor_id", "key"])
+        values = [common | _columns(telling.event) for telling in tellings]
+        rows = connection.execute(insert.returning(t.events.c.key, t.events.c.id), values)
+        ids = {row.key: row.id for row in rows}
+        # Deliveries are told in the order of their ids; of an event that is there twice the first counts.
+        fresh = [(ids.pop(each.event.key), each) for each in tellings if each.event.key in ids]
+        if fresh:
+            deliveries = [self._delivery(event_id, telling, now) for event_id, telling in fresh]
+            connection.execute(t.deliveries.insert(), deliveries)
+        return len(fresh)
+
+    def _delivery(self, event_id: int, telling: Telling, now: datetime) -> dict[str, Any]:
+        return {
+            "event_id": event_id,
+            "route": self._route,
+            "since": telling.since or now,
+            "mode": telling.mode,
+            "state": telling.state,
+            "reason": telling.reason,
+            "finished_at": None if telling.state is DeliveryState.PENDING else now,
+        }
 
     def _learn(self, connection: Connection, learnt: Changes) -> None:
-        for tag in learnt.tags:
-            values = {"harbor_id": self._harbor_id, **asdict(tag)}
-            self._upsert(
-                connection, t.known_tags, ["harbor_id", "repository", "tag"], values, where=t.known_tags.c.at <= tag.at
-            )
+        tags = [self._own(tag) for tag in learnt.tags]
+        self._upsert(connection, t.known_tags, ["harbor_id", "repository", "tag"], *tags, unless_newer="at")
         for repository in learnt.repositories:
-            values = {"harbor_id": self._harbor_id, **asdict(repository)}
-            self._upsert(connection, t.known_repositories, ["harbor_id", "name"], values)
+            self._upsert(connection, t.known_repositories, ["harbor_id", "name"], self._own(repository))
             if repository.deleted_at is not None:
                 self._forget_creation(connection, repository.name, repository.deleted_at)
-        for project in learnt.projects:
-            values = {"harbor_id": self._harbor_id, **asdict(project)}
-            self._upsert(connection, t.known_projects, ["harbor_id", "name"], values)
+        self._upsert(connection, t.known_projects, ["harbor_id", "name"], *map(self._own, learnt.projects))
 
     def _notice(self, connection: Connection, scan: NoticedScan) -> None:
         """Join what one more row tells of a scan with what is known; a scan that is done with stays as it is."""
@@ -493,7 +538,7 @@ class Store:
         last = connection.execute(
             select(t.polls)
             .where(t.polls.c.harbor_id == self._harbor_id, t.polls.c.log == coverage.log)
-            .order_by(t.polls.c.id.desc())
+            .order_by(t.polls.c.covered_from.desc(), t.polls.c.id.desc())  # by the index: the ledger may be long
             .limit(1)
         ).one_or_none()
         if last is not None and _continues(_coverage(last), coverage):
@@ -508,6 +553,16 @@ class Store:
         for part in _parts(sorted(names)):
             query = select(table).where(table.c.harbor_id == self._harbor_id, table.c[column].in_(part))
             yield from connection.execute(query)
+
+    def _known_tags(
+        self, connection: Connection, repositories: Collection[str], column: Any, wanted: Collection[str]
+    ) -> Iterator[TagFact]:
+        for names in _parts(sorted(repositories)):
+            for part in _parts(sorted(wanted)):
+                query = select(t.known_tags).where(
+                    t.known_tags.c.harbor_id == self._harbor_id, t.known_tags.c.repository.in_(names), column.in_(part)
+                )
+                yield from (TagFact(**_without(row, "harbor_id")) for row in connection.execute(query))
 
     def _events(self, *more: Any) -> Select[Any]:
         return (

@@ -71,7 +71,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_events')),
     sa.UniqueConstraint('harbor_id', 'key', name=op.f('uq_events_harbor_id_key'))
     )
-    op.create_index('ix_events_occurred_at', 'events', ['occurred_at'], unique=False)
+    op.create_index('ix_events_occurred_at', 'events', ['harbor_id', 'occurred_at'], unique=False)
     op.create_index('ix_events_recent_rows', 'events', ['harbor_id', 'source', 'source_id'], unique=False)
     op.create_table('known_projects',
     sa.Column('harbor_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
@@ -101,7 +101,7 @@ def upgrade() -> None:
     op.create_table('polls',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('harbor_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
-    sa.Column('log', sa.String(length=600), nullable=False),
+    sa.Column('log', sa.Text(), nullable=False),
     sa.Column('covered_from', state.schema.UtcTime(timezone=True), nullable=False),
     sa.Column('covered_to', state.schema.UtcTime(timezone=True), nullable=False),
     sa.Column('polls', sa.Integer(), server_default='1', nullable=False),

@@ -1,0 +1,126 @@
+"""How things stand, for `status`: what was read, what waits, what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from statistics import median
+from typing import Any
+
+from poller.config import Config
+from poller.jobs import EVERYTHING
+from state import Counts, Coverage, Cursor, Lease, RouteState, Store
+
+LEDGER_SPAN = timedelta(days=7)
+SHORT = timedelta(minutes=15)
+"""Nobody needs to hear of a pause so short, nor of one that is three times as long as usual."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`failure`: the last one, of the last days; `gaps`: how long nothing was polled, caught up afterwards."""
+
+    harbor: str
+    registry: str
+    version: str | None
+    detected_at: datetime | None
+    cursors: tuple[Cursor, ...]
+    gaps: tuple[Coverage, ...]
+    failure: Coverage | None
+    counts: Counts
+    chat_id: int | str
+    route: RouteState
+    poller: Lease | None
+    schedule: str
+    next_run: datetime | None
+
+    @property
+    def is_mended(self) -> bool:
+        """Whether every log was read after the last failure."""
+        failed_at = self.failure.covered_to if self.failure else None
+        return failed_at is None or (bool(self.cursors) and min(c.polled_at for c in self.cursors) > failed_at)
+
+    @property
+    def silent_until(self) -> datetime | None:
+        return self.route.blocked_until
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs: names and shapes stay as they are."""
+        counts, route = self.counts, self.route
+        return {
+            "harbor": self.harbor,
+            "registry": self.registry,
+            "version": self.version,
+            "detected_at": _iso(self.detected_at),
+            "covered": [{"log": c.log, "until": _iso(c.polled_at), "position": c.row_id} for c in self.cursors],
+            "gaps": [{"log": g.log, "from": _iso(g.covered_from), "to": _iso(g.covered_to)} for g in self.gaps],
+            "pending": counts.pending,
+            "oldest_pending": _iso(counts.oldest_pending),
+            "sent": counts.sent,
+            "folded": counts.folded,
+            "refused": counts.refused,
+            "off": counts.off,
+            "chat": {
+                "chat_id": self.chat_id,
+                "silent_until": _iso(self.silent_until),
+                "reason": route.reason,
+                "topic_lost": route.topic_lost,
+            },
+            "last_error": {"at": _iso(self.failure.covered_to), "error": self.failure.error} if self.failure else None,
+            "poller": {"owner": self.poller.owner, "since": _iso(self.poller.acquired_at)} if self.poller else None,
+            "schedule": self.schedule,
+            "next_run": _iso(self.next_run),
+        }
+
+
+def standing(store: Store, config: Config, now: datetime) -> Standing:
+    registry, detected, detected_at = store.harbor()
+    ledger, lease = store.ledger(since=now - LEDGER_SPAN), store.lease()
+    route = store.route(str(config.telegram.chat_id), config.telegram.message_thread_id)
+    cursors = tuple(cursor for _, cursor in sorted(store.cursors().items()))
+    holder = lease if lease and lease.expires_at > now else None
+    failures = [line for line in ledger if line.error]
+    return Standing(
+        harbor=config.harbor.url,
+        registry=registry,
+        version=detected.get("version") if detected else None,
+        detected_at=detected_at,
+        cursors=cursors,
+        gaps=gaps(ledger),
+        failure=failures[-1] if failures else None,
+        counts=store.counts(),
+        chat_id=route.moved_to or config.telegram.chat_id,
+        route=route if route.blocked_until and route.blocked_until > now else replace(route, blocked_until=None),
+        poller=holder,
+        schedule=config.schedule.cron or f"every {config.schedule.poll:g} s",
+        next_run=_next_run(config, cursors, now) if holder else None,
+    )
+
+
+def gaps(ledger: Sequence[Coverage]) -> tuple[Coverage, ...]:
+    """Periods without a poll. They were caught up afterwards, unless Harbor lost the rows."""
+    lines = [line for line in ledger if _is_of_a_poll(line)]
+    if not lines:
+        return ()
+    usual = median((line.covered_to - line.covered_from).total_seconds() / line.polls for line in lines)
+    longest = max(SHORT, timedelta(seconds=3 * usual))
+    return tuple(line for line in lines if line.polls == 1 and line.covered_to - line.covered_from > longest)
+
+
+def _is_of_a_poll(line: Coverage) -> bool:
+    return not line.error and not line.log.startswith("backfill") and line.log != EVERYTHING
+
+
+def _next_run(config: Config, cursors: Sequence[Cursor], now: datetime) -> datetime:
+    """When the schedule has the next poll, jitter and pauses after failures apart."""
+    from poller.daemon import poll_trigger  # the scheduler takes long to load, and only this needs it here
+
+    trigger = poll_trigger(replace(config.schedule, jitter=0), config.timezone)
+    last = max((cursor.polled_at for cursor in cursors), default=None)
+    due: datetime = trigger.get_next_fire_time(last if config.schedule.cron is None else None, now)
+    return max(due, now)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

@@ -1,0 +1,218 @@
+"""What several tests need: time as the test says, a configuration on disk, and the product polling in process."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from demo.harbor import POLLER, Account, HarborStandIn, Replay, Request, World
+from poller import config as configuration
+from poller.config import Config
+from poller.events import Event
+from poller.harbor import Harbor
+from poller.jobs import AuditPoller, Polled
+from poller.secret import Secret
+from poller.telling import ROUTE
+from state import DeliveryState, Store
+
+NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+TOKEN = "123456:TOKEN-FOR-TESTS-ONLY-0123456789abcdef"
+ROOT = Path(__file__).parent.parent
+RECORDINGS = Path(__file__).parent / "recordings"
+
+_LOG_PATHS = ("/audit-logs", "/auditlog-exts", "/logs")
+_BOUND = re.compile(r"\b(id|op_time|push_time)=\[[^~\]]+~")
+
+
+class Clock:
+    """Stands still until the test moves it. Whoever asks by `tick` moves it by a little, so that deeds have an order."""
+
+    def __init__(self, now: datetime = NOON, tick: timedelta = timedelta(milliseconds=40)) -> None:
+        self.now = now
+        self._tick = tick
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def tick(self) -> datetime:
+        self.now += self._tick
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+def write_conf(
+    folder: Path,
+    harbor_url: str,
+    account: Account = POLLER,
+    *,
+    harbor: str = "",
+    chat: str = "-1001",
+    more: str = "",
+) -> Path:
+    """A conf.toml in `folder`. `harbor`: further lines of its section; `more`: of [telegram], and further sections."""
+    path = folder / "conf.toml"
+    path.write_text(
+        f"[harbor]\nurl = '{harbor_url}'\nusername = '{account.name}'\npassword = '{account.password}'\n{harbor}\n"
+        f"[telegram]\nbot_token = '{TOKEN}'\nchat_id = '{chat}'\n{more}\n"
+    )
+    path.chmod(0o600)
+    return path
+
+
+class Site:
+    """A Harbor stand-in and the product's poller on it, in process. `clock` moves both."""
+
+    def __init__(
+        self,
+        standin: HarborStandIn,
+        clock: Clock,
+        folder: Path,
+        account: Account,
+        *,
+        harbor: str = "",
+        more: str = "",
+        state_url: str | None = None,
+        url: str | None = None,
+        timeout: float = 5,
+    ) -> None:
+        self.standin = standin
+        self.clock = clock
+        self.account = account
+        self._url = url or standin.url
+        self._timeout = timeout
+        self._folder = folder
+        self._state_url = state_url or f"sqlite:///{folder}/state.db"
+        self.config = self.configure(harbor=harbor, more=more)
+        self.start()
+
+    @property
+    def world(self) -> World:
+        return self.standin.world
+
+    def configure(self, *, harbor: str = "", more: str = "") -> Config:
+        """Another conf.toml; it is heeded after the next restart."""
+        path = write_conf(self._folder, self._url, self.account, harbor=harbor, more=more)
+        self.config = configuration.load(path, {})
+        return self.config
+
+    def start(self) -> None:
+        self.store = Store.open(self._state_url, self.config.harbor.url, ROUTE)
+        self.harbor = Harbor(
+            self.config.harbor.url,
+            self.account.name,
+            Secret(self.account.password),
+            timeout=self._timeout,
+            sleep=self.clock.advance,
+        )
+        self.poller = AuditPoller(self.harbor, self.store, self.config)
+
+    def stop(self) -> None:
+        self.harbor.close()
+        self.store.close()
+
+    def restart(self) -> None:
+        """As a new process: nothing is left but the state."""
+        self.stop()
+        self.start()
+
+    def poll(self, after: float = 5) -> Polled:
+        """Poll once, so many seconds later."""
+        self.clock.advance(after)
+        return self.poller.poll(self.clock.now)
+
+    def requests_of_poll(self, after: float = 5) -> list[Request]:
+        """What one poll asks Harbor."""
+        before = len(self.standin.requests)
+        self.poll(after)
+        return self.standin.requests[before:]
+
+    @property
+    def events(self) -> list[Event]:
+        """Everything that was recorded, in the order of its happening."""
+        return [seen.event for seen in self.store.seen()]
+
+    @property
+    def news(self) -> list[Event]:
+        """What is to be told, in the order in which it will be."""
+        return [due.event for due in self.store.due(most=10_000)]
+
+    def reasons(self) -> dict[str, str]:
+        """Why events are not told, by their reference or subject."""
+        return {
+            seen.event.reference or seen.event.subject: delivery.reason
+            for seen in self.store.seen()
+            for delivery in seen.deliveries
+            if delivery.state is DeliveryState.OFF
+        }
+
+    def webhooks(self, types: tuple[str, ...], projects: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+        """Recorded events as Harbor's webhooks."""
+        return [
+            event.to_webhook()
+            for event in self.events
+            if event.type in types and event.repository and (not projects or event.repository.namespace in projects)
+        ]
+
+
+@contextmanager
+def site(
+    folder: Path,
+    source: World | Replay,
+    clock: Clock,
+    account: Account = POLLER,
+    *,
+    harbor: str = "",
+    more: str = "",
+    state_url: str | None = None,
+    timeout: float = 5,
+) -> Iterator[Site]:
+    """A site that is open within. At its end no question to Harbor may have been rude."""
+    with HarborStandIn(source, [account]) as standin:
+        opened = Site(
+            standin, clock, folder, account, harbor=harbor, more=more, state_url=state_url, timeout=timeout
+        )
+        try:
+            yield opened
+        finally:
+            opened.stop()
+    assert [request for request in standin.requests if is_rude(request)] == []
+
+
+def is_rude(request: Request) -> bool:
+    """Whether a question makes Harbor count or hand out more than it should: unbounded, or with a page out of range."""
+    params = request.params
+    if "page_size" in params and not 1 <= int(params["page_size"]) <= 100:
+        return True
+    is_list = request.path.endswith((*_LOG_PATHS, "/artifacts"))
+    return request.method != "GET" or (is_list and ("page_size" not in params or not _BOUND.search(params.get("q", ""))))
+
+
+# -- the product as processes -----------------------------------------------------------------------
+
+
+def run_poller(
+    *args: str | Path, env: Mapping[str, str] | None = None, timeout_s: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """`python -m poller …` to its end. Of this process's environment it gets the PATH alone."""
+    command = [sys.executable, "-m", "poller", *map(str, args)]
+    environ = {"PATH": os.environ.get("PATH", ""), **(env or {})}
+    return subprocess.run(
+        command, cwd=ROOT, env=environ, timeout=timeout_s, capture_output=True, text=True, check=False
+    )
+
+
+def recorded(conf: Path) -> list[dict[str, Any]]:
+    """What `events --json` says."""
+    done = run_poller("--config", conf, "events", "--json")
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]

@@ -1,0 +1,578 @@
+"""What happens when things break: killed processes, Telegram or Harbor away, refusals. Nothing may get lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.harbor import ALWAYS, Fault, Generation, HarborStandIn, Outcome, Table, World
+from demo.telegram import Kind, TelegramStandIn
+from formatters.texts import EMOJI, OCCASION_EMOJI, Occasion
+from poller.daemon import Turn
+from poller.errors import PollerError
+from poller.events import EventType
+from poller.show import seen_json
+from poller.telegram import Telegram
+from poller.telling import ROUTE, Teller, Wait
+from state import Store
+from tests.harness import ROOT, TOKEN, Clock, Site, recorded, run_poller, site, write_conf
+
+# -- kill -9 ------------------------------------------------------------------------------------------
+
+NURSERY = """
+import os, signal, sys
+from poller.__main__ import cli
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the dead at once
+for line in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        try:
+            cli(line.split(), prog_name="python -m poller")
+        finally:
+            sys.stderr.flush()
+            os._exit(1)
+    print(pid, flush=True)
+"""
+"""Starts what `python -m poller` starts, each in a process of its own, but imports it only once."""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The two stand-ins, and the program's daemons between them."""
+
+    conf: Path
+    harbor: HarborStandIn
+    telegram: TelegramStandIn
+    nursery: subprocess.Popen[str]
+    kills: list[int]
+    """How many messages were there at each kill."""
+
+    @property
+    def row_ids(self) -> list[int]:
+        """What is to be recorded: everything but the creation of the project, which was before the first run."""
+        world = self.harbor.world
+        return [row.id for row in world.rows(world.generation.live_table) if row.id > 1]
+
+    def kill_after(self, wait: Callable[[], object]) -> None:
+        """Start a daemon, and kill it once `wait` returns."""
+        assert self.nursery.stdin
+        assert self.nursery.stdout
+        print(f"--config {self.conf} run", file=self.nursery.stdin, flush=True)
+        pid = int(self.nursery.stdout.readline())
+        wait()
+        assert _is_alive(pid), "the daemon ended by itself"
+        os.kill(pid, signal.SIGKILL)
+        while _is_alive(pid):
+            time.sleep(0.001)
+        self.kills.append(len(self.telegram.messages))
+
+    def run_to_the_end(self, timeout_s: float = 60) -> None:
+        """Run a daemon as an operator does, until everything is told."""
+        process = subprocess.Popen([sys.executable, "-m", "poller", "--config", str(self.conf), "run"], cwd=ROOT)
+        try:
+            _wait_for(self._is_all_told, timeout_s)
+        finally:
+            process.terminate()
+            code = process.wait(20)
+        assert code == 0
+
+    def _is_all_told(self) -> bool:
+        store = Store.open(f"sqlite:///{self.conf.parent}/state.db", self.harbor.url, ROUTE)
+        try:
+            return not store.counts().pending and len(store.seen()) >= len(self.row_ids)
+        finally:
+            store.close()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _wait_for(condition: Callable[[], bool], timeout_s: float = 20, every_s: float = 0.1) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"nothing came within {timeout_s} s"
+        time.sleep(every_s)
+
+
+@contextmanager
+def registry(folder: Path, generation: Generation) -> Iterator[Registry]:
+    """A private chat, for there a message may go every second."""
+    with HarborStandIn(World(generation)) as harbor, TelegramStandIn(TOKEN) as telegram:
+        harbor.world.create_project("team")
+        more = f"api_url = '{telegram.url}'\n[schedule]\npoll = '1s'\njitter = '0s'\n[delivery]\nmax_delay = '2s'\n"
+        conf = write_conf(folder, harbor.url, chat="1001", more=more)
+        assert run_poller("--config", conf, "once").returncode == 0
+        nursery = subprocess.Popen(
+            [sys.executable, "-c", NURSERY], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        with nursery:
+            yield Registry(conf, harbor, telegram, nursery, [])
+            assert nursery.stdin
+            nursery.stdin.close()
+
+
+@contextmanager
+def busy(world: World, dice: random.Random) -> Iterator[None]:
+    """Something happens in the registry every 100 to 200 ms."""
+    is_over = threading.Event()
+
+    def happen() -> None:
+        number = 0
+        while not is_over.wait(dice.uniform(0.1, 0.2)):
+            number += 1
+            repository, tag = f"team/app-{number % 3}", f"v{number}."
+            world.push(repository, tag, "ann")
+            if number % 5 == 0:
+                world.pull(repository, tag, "bob")
+            if number % 7 == 0:
+                world.delete_artifact(repository, tag, "ann")
+
+    thread = threading.Thread(target=happen)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def assert_all_told(registry: Registry, repeats: list[int]) -> None:
+    """Everything was recorded once and told, and each kill repeated at most one message."""
+    lines = recorded(registry.conf)
+    assert sorted(int(line["key"].split(":")[1]) for line in lines) == registry.row_ids
+    deliveries = [delivery for line in lines for delivery in line["deliveries"]]
+    assert len(deliveries) == len(lines)
+    assert {delivery["state"] for delivery in deliveries} <= {"sent", "folded"}
+    sent = {message.message_id: message.text for message in registry.telegram.messages}
+    for line in lines:
+        _assert_told(line, sent)
+    assert registry.telegram.rate_limit_hits == 0
+    assert registry.telegram.violations == 0
+    assert len(sent.keys() - {delivery["message_id"] for delivery in deliveries}) == sum(repeats)
+
+
+def _assert_told(line: dict[str, Any], sent: dict[int, str]) -> None:
+    """The message that is said to tell an event names it."""
+    tag = line["event"]["event_data"]["resources"][0]["tag"]
+    (delivery,) = line["deliveries"]
+    assert tag[:19] in sent[delivery["message_id"]]
+
+
+def repeated(registry: Registry) -> list[int]:
+    """For each kill, how many messages before it nobody knew of afterwards, so that they were told again."""
+    known = {delivery["message_id"] for line in recorded(registry.conf) for delivery in line["deliveries"]}
+    ids = [message.message_id for message in registry.telegram.messages]
+    starts = [0, *registry.kills]
+    spans = [ids[start:end] for start, end in zip(starts, registry.kills, strict=False)]
+    return [sum(number not in known for number in span) for span in spans]
+
+
+def killed_at_random(folder: Path, generation: Generation, seed: int, kills: int) -> None:
+    dice = random.Random(seed)
+    folder.mkdir()
+    with registry(folder, generation) as site:
+        with busy(site.harbor.world, random.Random(seed)):
+            for _ in range(kills):
+                site.kill_after(lambda: time.sleep(dice.uniform(0.05, 2.2)))
+        site.run_to_the_end()
+        repeats = repeated(site)
+        print(f"seed {seed}: {len(site.row_ids)} events, {len(site.telegram.messages)} messages, repeated: {repeats}")
+        assert max(repeats) <= 1
+        assert_all_told(site, repeats)
+
+
+def test_kill_at_any_moment(tmp_path: Path) -> None:
+    """Killed at 54 random moments and started again at once, daemons lose nothing and tell everything."""
+    seeds = {generation: random.randrange(1_000_000) for generation in Generation}
+    print(f"seeds {seeds}")
+    with ThreadPoolExecutor(len(seeds)) as pool:
+        running = [
+            pool.submit(killed_at_random, tmp_path / str(seed), generation, seed, 18)
+            for generation, seed in seeds.items()
+        ]
+    for each in running:
+        each.result()
+
+
+def test_kill_at_the_worst_moments(tmp_path: Path) -> None:
+    """Killed when Telegram has just accepted, it repeats that message alone; killed amid a poll, it polls again."""
+    with registry(tmp_path, Generation.V2_8) as site:
+        telegram, harbor = site.telegram, site.harbor
+        with busy(harbor.world, random.Random(3)):
+            for number in range(6):
+                telegram.fail(Kind.SLOW, times=ALWAYS, seconds=3)
+                site.kill_after(partial(_wait_for_more, telegram.messages, 1))
+                telegram.heal()
+                harbor.fail(Fault.SLOW, times=ALWAYS, seconds=0.03)
+                site.kill_after(partial(_wait_for_more, harbor, 1 + number))
+                harbor.heal()
+        site.run_to_the_end()
+        repeats = repeated(site)
+        assert repeats == [1, 0] * 6
+        assert_all_told(site, repeats)
+
+
+def _wait_for_more(seen: Sized | HarborStandIn, more: int) -> None:
+    """So many messages or requests more."""
+
+    def count() -> int:
+        return len(seen.requests) if isinstance(seen, HarborStandIn) else len(seen)
+
+    wanted = count() + more
+    _wait_for(lambda: count() >= wanted, every_s=0.001)
+
+
+# -- outages, with an hour that takes seconds ---------------------------------------------------------
+
+
+class Scene:
+    """A site, its chat, and the jobs at the daemon's rhythm."""
+
+    def __init__(self, site: Site, telegram: TelegramStandIn) -> None:
+        self.site = site
+        self.telegram = telegram
+        self.start()
+
+    def start(self) -> None:
+        config = self.site.config
+        client = Telegram(config.telegram.bot_token, api_url=self.telegram.url, timeout=(1, 2))
+        self.teller = Teller(client, self.site.store, config, self.site.clock)
+        self._polling = Turn()
+        self._next_poll = self._next_message = self.site.clock.now
+
+    def restart(self) -> None:
+        """As a new process: nothing is left but the state."""
+        self.site.restart()
+        self.start()
+
+    def live(self, seconds: int, happening: Callable[[int], object] = lambda _second: None) -> None:
+        """Let time pass second by second."""
+        for second in range(seconds):
+            self.site.clock.advance(1)
+            happening(second)
+            self._poll()
+            self._tell()
+
+    def _poll(self) -> None:
+        now = self.site.clock.now
+        if now < max(self._next_poll, self._polling.not_before):
+            return
+        self._next_poll = now + timedelta(seconds=10)
+        try:
+            self.site.poller.poll(now)
+        except PollerError:
+            self._polling.failed(now, first=5, most=300)
+        else:
+            self._polling.succeeded(now, 0)
+
+    def _tell(self) -> None:
+        now = self.site.clock.now
+        while now >= self._next_message:
+            step = self.teller.deliver()
+            if isinstance(step, Wait):
+                self._next_message = now + timedelta(seconds=step.seconds or 5)
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [seen_json(seen) for seen in self.site.store.seen()]
+
+    @property
+    def pending(self) -> int:
+        return self.site.store.counts().pending
+
+    def repeats(self) -> int:
+        """How many messages nobody knows of."""
+        known = {delivery["message_id"] for line in self.lines for delivery in line["deliveries"]}
+        return len({message.message_id for message in self.telegram.messages} - known)
+
+    def assert_all_told(self, *, repeats: int = 0) -> None:
+        assert self.pending == 0
+        sent = {message.message_id: message.text for message in self.telegram.messages}
+        lines = self.lines
+        assert sorted(_row_id(line) for line in lines if line["source"] != "scan") == [
+            row.id for row in self.site.world.rows(Table.NEW) if row.id > 1
+        ]
+        for line in lines:
+            (delivery,) = line["deliveries"]
+            if delivery["state"] != "off":
+                _assert_told(line, sent)
+        assert self.telegram.rate_limit_hits == 0
+        assert self.telegram.violations == 0
+        assert self.repeats() <= repeats
+
+    def singly_told(self) -> list[int]:
+        """Ids of the rows that were told in a message of their own, in the order of the chat."""
+        told = Counter(line["deliveries"][0]["message_id"] for line in self.lines)
+        alone = {
+            line["deliveries"][0]["message_id"]: _row_id(line)
+            for line in self.lines
+            if told[line["deliveries"][0]["message_id"]] == 1 and line["source"] != "scan"
+        }
+        return [alone[each.message_id] for each in self.telegram.messages if each.message_id in alone]
+
+
+def _row_id(line: dict[str, Any]) -> int:
+    return int(line["key"].split(":")[1])
+
+
+@contextmanager
+def scene(
+    folder: Path, *, more: str = "", chat_type: str = "supergroup", topics: Sequence[int] = ()
+) -> Iterator[Scene]:
+    clock = Clock()
+    with TelegramStandIn(TOKEN, clock=clock) as telegram:
+        telegram.add_chat(-1001, chat_type, topics=topics or None)
+        world = World(clock=clock.tick)
+        world.create_project("team")
+        with site(folder, world, clock, more=f"api_url = '{telegram.url}'\n{more}") as opened:
+            opened.poll()
+            yield Scene(opened, telegram)
+
+
+def pushes(scene: Scene, every_s: int) -> Callable[[int], None]:
+    """A push every so many seconds, each with a tag of its own."""
+    numbers = count(1)
+
+    def happen(second: int) -> None:
+        if second % every_s == 0:
+            scene.site.world.push("team/app", f"v{next(numbers)}.", "ann")
+
+    return happen
+
+
+def starting_with(telegram: TelegramStandIn, emoji: str) -> list[str]:
+    return [text for text in telegram.texts if text.startswith(emoji)]
+
+
+CATCH_UP, BACKLOG = OCCASION_EMOJI[Occasion.CATCH_UP], OCCASION_EMOJI[Occasion.BACKLOG]
+SCAN_FAILED = EMOJI[EventType.SCANNING_FAILED]
+
+
+def test_telegram_away_for_an_hour(tmp_path: Path) -> None:
+    """What happens meanwhile is kept; afterwards a summary tells the old, the failed scan and the young come singly."""
+    with scene(tmp_path) as stage:
+        happen = pushes(stage, 30)
+        stage.live(60, happen)
+        stage.telegram.away()
+        stage.live(1800, happen)
+        stage.site.world.scan("team/app", "v1.", Outcome.ERROR, asked_by="ann")
+        stage.live(1800, happen)
+        during = len(stage.telegram.messages)
+        stage.telegram.back()
+        stage.live(900)
+        stage.assert_all_told()
+        assert during == 2
+        assert len(starting_with(stage.telegram, CATCH_UP)) == 1
+        assert len(starting_with(stage.telegram, SCAN_FAILED)) == 1
+        assert len(stage.singly_told()) > 10
+        assert stage.singly_told() == sorted(stage.singly_told())
+
+
+def test_harbor_away_for_an_hour(tmp_path: Path) -> None:
+    """Nobody could know what happened; it comes as one summary, and what happens from then on singly again."""
+    with scene(tmp_path) as stage:
+        happen = pushes(stage, 30)
+        stage.live(60, happen)
+        stage.site.standin.fail(Fault.REFUSED)
+        stage.live(3600, happen)
+        stage.site.world.scan("team/app", "v1.", Outcome.ERROR, asked_by="ann")
+        during = len(stage.telegram.messages)
+        stage.site.standin.heal()
+        stage.live(600, happen)
+        stage.live(60)
+        stage.assert_all_told()
+        assert during == 2
+        assert len(starting_with(stage.telegram, CATCH_UP)) == 1
+        assert len(starting_with(stage.telegram, SCAN_FAILED)) == 1
+        assert stage.singly_told() == sorted(stage.singly_told())
+
+
+def test_both_away_and_restarted_meanwhile(tmp_path: Path) -> None:
+    """A restart in an outage changes nothing."""
+    with scene(tmp_path) as stage:
+        happen = pushes(stage, 20)
+        stage.live(60, happen)
+        stage.telegram.away(behind_gateway=True)
+        stage.live(600, happen)
+        stage.site.standin.fail(Fault.BAD_GATEWAY, times=ALWAYS)
+        stage.restart()
+        stage.live(1200, happen)
+        stage.telegram.back()
+        stage.restart()
+        stage.live(600, happen)
+        stage.site.standin.heal()
+        stage.live(900)
+        stage.assert_all_told()
+        assert stage.singly_told() == sorted(stage.singly_told())
+
+
+FLAPS: tuple[Callable[[Scene], object], ...] = (
+    lambda stage: stage.telegram.away(),
+    lambda stage: stage.telegram.away(behind_gateway=True),
+    lambda stage: stage.telegram.fail(Kind.DROP_BEFORE, times=3),
+    lambda stage: stage.telegram.fail(Kind.DROP_AFTER, times=3),
+    lambda stage: stage.telegram.fail(Kind.GARBLED, times=2),
+    lambda stage: stage.telegram.fail(Kind.INTERNAL, times=2),
+    lambda stage: stage.telegram.fail(Kind.TOO_MANY_REQUESTS, times=1, retry_after=17),
+    lambda stage: stage.site.standin.fail(Fault.REFUSED),
+    lambda stage: stage.site.standin.fail(Fault.DROPPED, times=2),
+    lambda stage: stage.site.standin.fail(Fault.TRUNCATED, times=2),
+    lambda stage: stage.site.standin.fail(Fault.UNAVAILABLE, times=3),
+    lambda stage: stage.site.standin.fail(Fault.HTML, times=1),
+    lambda stage: stage.restart(),
+)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_flapping(tmp_path: Path, seed: int) -> None:
+    """Half an hour in which something breaks again and again: only lost answers repeat a message."""
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    with scene(tmp_path) as stage:
+        happen = pushes(stage, 5)
+        lost = 0
+        for _ in range(25):
+            flap = dice.choice(FLAPS)
+            flap(stage)
+            lost += 3 * (flap is FLAPS[3]) + 2 * (flap is FLAPS[4])
+            stage.live(dice.randint(5, 40), happen)
+            stage.telegram.back()
+            stage.telegram.heal()
+            stage.site.standin.heal()
+            stage.live(dice.randint(10, 90), happen)
+        stage.live(300)
+        print(f"{len(stage.telegram.messages)} messages, {stage.repeats()} of them repeated")
+        stage.assert_all_told(repeats=lost)
+
+
+def test_lost_answers_count_for_the_pace(tmp_path: Path) -> None:
+    """A message whose answer is lost may be in the chat, so the limits hold with it."""
+    with scene(tmp_path, more="[delivery]\nmax_delay = '1h'\n") as stage:
+        happen = pushes(stage, 3)
+
+        def lossy(second: int) -> None:
+            happen(second)
+            stage.telegram.heal()
+            if len(stage.telegram.messages) % 2 == 0:
+                stage.telegram.fail(Kind.DROP_AFTER)
+
+        stage.live(180, lossy)
+        stage.telegram.heal()
+        stage.live(300)
+        assert stage.repeats() > 10
+        stage.assert_all_told(repeats=45)
+
+
+# -- refusals -----------------------------------------------------------------------------------------
+
+
+def test_pause_is_obeyed_across_restart(tmp_path: Path) -> None:
+    """Who was told to wait waits, also as a new process, and then tells the message once."""
+    with scene(tmp_path) as stage:
+        stage.telegram.fail(Kind.TOO_MANY_REQUESTS, retry_after=90)
+        stage.live(20, pushes(stage, 100))
+        stage.restart()
+        stage.live(70)
+        assert stage.telegram.messages == []
+        stage.live(20)
+        assert len(stage.telegram.messages) == 1
+        stage.assert_all_told()
+
+
+def test_migrated_group_is_remembered(tmp_path: Path) -> None:
+    """The new id is used at once, and after a restart the old one is not asked again."""
+    with scene(tmp_path, chat_type="group") as stage:
+        happen = pushes(stage, 10)
+        stage.live(10, happen)
+        stage.telegram.migrate(stage.telegram.chats[-1001], -1002003)
+        stage.live(10, happen)
+        stage.restart()
+        before = len(stage.telegram.requests)
+        stage.live(40, happen)
+        assert [message.chat_id for message in stage.telegram.messages] == [-1001, *[-1002003] * 5]
+        assert {request.fields["chat_id"] for request in stage.telegram.requests[before:]} == {-1002003}
+        stage.assert_all_told()
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_lost_topic(tmp_path: Path, is_deleted: bool) -> None:
+    """When the topic is closed or deleted, the chat itself is told, also after a restart."""
+    with scene(tmp_path, more="message_thread_id = 7\n", topics=[7]) as stage:
+        happen = pushes(stage, 10)
+        stage.live(10, happen)
+        chat = stage.telegram.chats[-1001]
+        assert chat.topics is not None
+        if is_deleted:
+            chat.topics.clear()
+        else:
+            chat.closed_topics.add(7)
+        stage.live(10, happen)
+        stage.restart()
+        stage.live(20, happen)
+        assert [message.thread_id for message in stage.telegram.messages] == [7, None, None, None]
+        stage.assert_all_told()
+
+
+@pytest.mark.parametrize("standing", ["left", "kicked"])
+def test_refusing_chat_is_told_once_it_is_mended(tmp_path: Path, standing: str) -> None:
+    """While the chat refuses, everything is kept and it is rarely asked; then it is told in order."""
+    with scene(tmp_path) as stage:
+        happen = pushes(stage, 60)
+        stage.telegram.chats[-1001].bot_status = standing
+        stage.live(600, happen)
+        stage.restart()
+        assert stage.pending == 10
+        assert len(stage.telegram.requests) < 8
+        stage.telegram.chats[-1001].bot_status = "member"
+        stage.live(900)
+        stage.assert_all_told()
+        assert stage.singly_told() == sorted(stage.singly_told())
+
+
+def test_malformed_text_falls_back_to_plain(tmp_path: Path) -> None:
+    """If Telegram cannot parse our markup, people still read the same words."""
+    with scene(tmp_path) as stage:
+        stage.telegram.fail(Kind.CANT_PARSE)
+        stage.live(20, pushes(stage, 10))
+        first, second = stage.telegram.messages
+        assert (first.parse_mode, second.parse_mode) == ("", "MarkdownV2")
+        assert "v1." in first.text
+        assert "\\" not in first.text
+        stage.assert_all_told()
+
+
+@pytest.mark.parametrize("kind", [Kind.DROP_AFTER, Kind.GARBLED])
+def test_lost_answer_repeats_that_message_alone(tmp_path: Path, kind: Kind) -> None:
+    """Nobody can know whether Telegram took the message: it is sent again, and no other."""
+    with scene(tmp_path) as stage:
+        happen = pushes(stage, 10)
+        stage.live(10, happen)
+        stage.telegram.fail(kind)
+        stage.live(30, happen)
+        texts = stage.telegram.texts
+        assert [sum(f"v{number}." in text for text in texts) for number in (1, 2, 3, 4)] == [1, 2, 1, 1]
+        assert texts[1] == texts[2]
+        stage.assert_all_told(repeats=1)

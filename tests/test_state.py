@@ -1,0 +1,993 @@
+"""The state keeps its promises on SQLite and on PostgreSQL: nothing half written, nothing twice, nothing lost."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from poller import reading
+from poller.errors import PollerError, StateBusy, StateError
+from poller.events import Event, EventType, Repository, Scan, Source
+from poller.knowledge import Changes, ProjectFact, RepositoryFact, TagFact
+from state import (
+    Counts,
+    Coverage,
+    Cursor,
+    DeliveryRecord,
+    DeliveryState,
+    Lease,
+    Mode,
+    NoticedScan,
+    Outcome,
+    RouteState,
+    Store,
+    Telling,
+    schema,
+)
+
+ROOT = Path(__file__).parent.parent
+HARBOR, ROUTE = "https://harbor.example.com", "telegram"
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+SECOND, MINUTE, HOUR, DAY = (timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days"))
+MOSCOW = timezone(timedelta(hours=3))
+LOG = "audit_log_ext"
+DIGEST = "sha256:" + "50bd" * 16
+REPORT = {"report_id": "5e64bc86", "scan_status": "Success", "severity": "High", "summary": {"total": 12}}
+
+
+@pytest.fixture
+def store(state_url: str) -> Iterator[Store]:
+    """An empty state."""
+    store = Store.open(state_url, HARBOR, ROUTE)
+    yield store
+    store.close()
+
+
+def event(number: int = 1, **changes: Any) -> Event:
+    """The event of the row with this id, that many seconds after noon."""
+    return Event.example(**{"source_id": number, "occurred_at": NOW + number * SECOND} | changes)
+
+
+def pending(*numbers: int, **changes: Any) -> list[Telling]:
+    return [Telling(event(number, **changes), DeliveryState.PENDING) for number in numbers]
+
+
+def cursor(row_id: int = 7, **changes: Any) -> Cursor:
+    facts: dict[str, Any] = {"op_time": NOW, "floor_id": 3, "polled_at": NOW + SECOND, "created_at": NOW - DAY}
+    return Cursor(LOG, row_id, **facts | changes)
+
+
+def due_ids(store: Store) -> list[int]:
+    return [item.id for item in store.due(most=100)]
+
+
+def due_rows(store: Store) -> list[int]:
+    return [item.event.source_id for item in store.due(most=100)]
+
+
+def deliveries(store: Store) -> list[DeliveryRecord]:
+    return [delivery for seen in store.seen() for delivery in seen.deliveries]
+
+
+def digest_of(store: Store, tag: str) -> str | None:
+    return store.knowledge({"team/app"}, tags={tag}).digest_of("team/app", tag)
+
+
+def start_python(script: str, *arguments: str) -> subprocess.Popen[str]:
+    """Another process of this program, as cron or a second terminal would start it."""
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+# -- recording --------------------------------------------------------------------------------------
+
+FULL = event(
+    tag=None,
+    subject="robot$ci",
+    repository=Repository("team/deep/app", is_public=True, created_at=NOW - DAY),
+    scan=Scan({"application/vnd.security.vulnerability.report; version=1.1": REPORT}),
+    source=Source.SCAN,
+)
+BARE = event(2, repository=None, tag=None, digest=None, operator="", registry="harbor.example.com:8443")
+
+
+@pytest.mark.parametrize("event", [FULL, BARE], ids=["full", "bare"])
+def test_an_event_comes_back_as_it_was_recorded(store: Store, event: Event) -> None:
+    """Every field survives the database; the registry's host is that of the Harbor."""
+    store.save_harbor(event.registry, {}, NOW)
+    store.record([Telling(event, DeliveryState.PENDING)], now=NOW)
+    assert [seen.event for seen in store.seen()] == [event]
+    assert [item.event for item in store.due(most=9)] == [event]
+
+
+def test_recording_again_changes_nothing(store: Store) -> None:
+    """Rows are read again all the time: one event and one delivery come of it, and the first decision stands."""
+    assert store.record(pending(1, 2, 1), now=NOW) == 2
+    again = Telling(event(1), DeliveryState.OFF, "events.PUSH_ARTIFACT = false")
+    assert store.record([again], now=NOW + HOUR) == 0
+    assert due_rows(store) == [1, 2]
+    assert [seen.seen_at for seen in store.seen()] == [NOW, NOW]
+
+
+def test_the_same_row_of_another_harbor_is_another_event(store: Store, state_url: str) -> None:
+    """One database may hold several Harbors, whose rows are numbered alike; neither sees the other's."""
+    other = Store.open(state_url, "https://harbor.example.org", "other chat")
+    store.record(pending(1), now=NOW, cursor=cursor())
+    assert other.record(pending(1), now=NOW) == 1
+    assert other.cursors() == {}
+    assert [len(each.seen()) for each in (store, other)] == [1, 1]
+    assert [len(each.due(most=9)) for each in (store, other)] == [1, 1]
+    other.close()
+
+
+def test_only_recorded_keys_are_known(store: Store) -> None:
+    """A row whose id came again at another time, after a restored database, is not known."""
+    store.record(pending(1, 2), now=NOW)
+    rewound = event(1, occurred_at=NOW + DAY)
+    assert store.known_keys([event(1).key, event(3).key, rewound.key]) == {event(1).key}
+    assert store.known_keys([]) == frozenset()
+
+
+def test_events_position_coverage_and_knowledge_are_written_together(store: Store) -> None:
+    """One call writes everything that a page of the log brought."""
+    learnt = Changes(tags=(TagFact("team/app", "1.27", DIGEST, NOW),))
+    coverage = Coverage(LOG, NOW, NOW + SECOND, rows=1, new=1)
+    scan = NoticedScan("robot$x", "team/app", DIGEST, look_at=NOW)
+    store.record(pending(1), now=NOW, cursor=cursor(), coverage=coverage, learnt=learnt, scans=[scan])
+    assert store.cursors() == {LOG: cursor()}
+    assert store.ledger(since=NOW) == (coverage,)
+    assert digest_of(store, "1.27") == DIGEST
+    assert store.scans_due(NOW, most=9) == (scan,)
+
+
+def nothing_is_written(store: Store) -> bool:
+    return not (
+        store.seen()
+        or store.due(most=9)
+        or store.cursors()
+        or store.ledger(since=NOW - DAY)
+        or digest_of(store, "1.27")
+        or store.scans_due(NOW + DAY, most=9)
+    )
+
+
+def test_a_failure_in_the_middle_leaves_nothing_behind(store: Store) -> None:
+    """When the last of the writes is refused, none of them has happened, and the next attempt works."""
+    learnt = Changes(tags=(TagFact("team/app", "1.27", DIGEST, NOW),))
+    scan = NoticedScan("robot$x", "team/app", DIGEST, look_at=NOW)
+    wrong = Coverage(LOG, NOW, None)  # type: ignore[arg-type] # what the database refuses
+    with pytest.raises(StateError):
+        store.record(pending(1, 2), now=NOW, cursor=cursor(), coverage=wrong, learnt=learnt, scans=[scan])
+    assert nothing_is_written(store)
+    assert store.record(pending(1, 2), now=NOW, cursor=cursor()) == 2
+
+
+RECORD_UNTIL_KILLED = """
+import sys
+from datetime import UTC, datetime
+from poller.events import Event
+from state import DeliveryState, NoticedScan, Store, Telling
+
+def scans():
+    yield NoticedScan("robot$x")
+    print("in the middle", flush=True)
+    sys.stdin.read()
+
+tellings = [Telling(Event.example(source_id=number), DeliveryState.PENDING) for number in range(500)]
+Store.open(sys.argv[1], sys.argv[2], "telegram").record(tellings, now=datetime.now(UTC), scans=scans())
+"""
+
+
+def test_a_process_killed_in_the_middle_leaves_nothing_behind(store: Store, state_url: str) -> None:
+    """SIGKILL between the writes of one page: the state is as before, and the next process can work at once."""
+    process = start_python(RECORD_UNTIL_KILLED, state_url, HARBOR)
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "in the middle\n"
+        process.send_signal(signal.SIGKILL)
+    assert nothing_is_written(store)
+    assert store.record(pending(1), now=NOW) == 1
+
+
+def test_recent_rows_are_the_newest_in_the_order_of_ids(store: Store) -> None:
+    """They tell which ids are missing: of one table, above the floor, up to the position, the newest so many."""
+    store.record(pending(5, 9, 7), now=NOW)
+    store.record([*pending(8), *pending(6, source=Source.OLD_LOG)], now=NOW + SECOND)
+    assert store.recent_rows(Source.NEW_LOG, above=5, up_to=8, most=9) == ((7, NOW), (8, NOW + SECOND))
+    assert store.recent_rows(Source.NEW_LOG, above=0, up_to=99, most=2) == ((8, NOW + SECOND), (9, NOW))
+
+
+# -- the outbox -------------------------------------------------------------------------------------
+
+
+def test_what_is_due_comes_in_the_order_of_recording(store: Store) -> None:
+    """Not by id or time of the rows: a late row is told after those that were recorded before it."""
+    store.record(pending(3, 1), now=NOW)
+    store.record(pending(2), now=NOW)
+    assert due_rows(store) == [3, 1, 2]
+    assert [item.event.source_id for item in store.due(most=2)] == [3, 1]
+
+
+def test_a_single_message_is_sent(store: Store) -> None:
+    """What was told is not due any more, and says where it stands in the chat."""
+    store.record(pending(1), now=NOW)
+    store.told(due_ids(store), chat_id="-100", message_id=41, now=NOW)
+    assert store.due(most=9) == ()
+    assert deliveries(store) == [DeliveryRecord(ROUTE, DeliveryState.SENT, "", "-100", 41)]
+
+
+def test_of_several_in_one_message_all_but_the_first_are_folded(store: Store) -> None:
+    """The folded ones say into which message."""
+    store.record(pending(1, 2, 3), now=NOW)
+    store.told(due_ids(store), chat_id="-100", message_id=41, now=NOW, reason="sent as plain text")
+    folded = DeliveryRecord(ROUTE, DeliveryState.FOLDED, "folded into message 41", "-100", 41)
+    assert deliveries(store) == [
+        DeliveryRecord(ROUTE, DeliveryState.SENT, "sent as plain text", "-100", 41),
+        folded,
+        folded,
+    ]
+
+
+def test_what_telegram_refuses_is_not_due_any_more(store: Store) -> None:
+    """It keeps the reason for `events` to show."""
+    store.record(pending(1, 2), now=NOW)
+    store.refused(due_ids(store)[:1], "text: too long", NOW)
+    assert due_rows(store) == [2]
+    assert (deliveries(store)[0].state, deliveries(store)[0].reason) == (DeliveryState.REFUSED, "text: too long")
+
+
+def test_what_is_off_is_recorded_and_never_due(store: Store) -> None:
+    """The reason names the setting."""
+    store.record([Telling(event(), DeliveryState.OFF, "events.PUSH_ARTIFACT = false")], now=NOW)
+    assert store.due(most=9) == ()
+    (delivery,) = deliveries(store)
+    assert (delivery.state, delivery.reason) == (DeliveryState.OFF, "events.PUSH_ARTIFACT = false")
+
+
+def test_an_attempt_in_vain_keeps_events_due(store: Store) -> None:
+    """They stay in their place, with the attempts counted."""
+    store.record(pending(1, 2), now=NOW)
+    first, _ = due_ids(store)
+    for _ in range(2):
+        store.attempted([first], "429")
+    assert [(item.id == first, item.attempts) for item in store.due(most=9)] == [(True, 2), (False, 0)]
+    assert deliveries(store)[0] == DeliveryRecord(ROUTE, DeliveryState.PENDING, "429", None, None)
+
+
+def test_the_way_of_telling_can_be_changed(store: Store) -> None:
+    """A refused digest is told singly; a backfill's events may be told as messages after all."""
+    store.record([replace(each, mode=Mode.DIGEST) for each in pending(1, 2, 3)], now=NOW)
+    store.tell_singly(due_ids(store)[:1])
+    store.set_mode(Mode.DIGEST, Mode.AUTO)
+    assert [item.mode for item in store.due(most=9)] == [Mode.SINGLE, Mode.AUTO, Mode.AUTO]
+
+
+def test_waiting_counts_from_when_it_could_have_been_told(store: Store) -> None:
+    """By default from the recording on."""
+    store.record([*pending(1), replace(pending(2)[0], since=NOW - HOUR)], now=NOW)
+    assert [item.since for item in store.due(most=9)] == [NOW, NOW - HOUR]
+
+
+def test_each_route_has_its_own_deliveries(store: Store, state_url: str) -> None:
+    """What is recorded for one chat is not due for another."""
+    other = Store.open(state_url, HARBOR, "ops")
+    store.record(pending(1), now=NOW)
+    assert other.due(most=9) == ()
+    assert other.counts().pending == 0
+    other.close()
+
+
+def test_counts_of_every_state(store: Store) -> None:
+    """Each event is counted once, in its state; the longest waiting one gives its time."""
+    assert store.counts() == Counts(0, None, 0, 0, 0, 0)
+    store.record([*pending(1, 2, 3, 4), replace(pending(5)[0], since=NOW - HOUR)], now=NOW)
+    store.record([Telling(event(6), DeliveryState.OFF, "off")], now=NOW)
+    ids = due_ids(store)
+    store.told(ids[:2], chat_id="-100", message_id=1, now=NOW)
+    store.refused(ids[2:3], "no", NOW)
+    assert store.counts() == Counts(pending=2, oldest_pending=NOW - HOUR, sent=1, folded=1, refused=1, off=1)
+
+
+def test_the_pace_counts_messages_not_events(store: Store) -> None:
+    """A digest is one message; other chats, refusals and the distant past do not count."""
+    store.record(pending(*range(1, 8)), now=NOW)
+    ids = due_ids(store)
+    store.told(ids[0:3], chat_id="-100", message_id=2, now=NOW + SECOND)
+    store.told(ids[3:4], chat_id="-100", message_id=1, now=NOW)
+    store.told(ids[4:5], chat_id="-100", message_id=0, now=NOW - MINUTE)
+    store.told(ids[5:6], chat_id="-200", message_id=3, now=NOW)
+    store.refused(ids[6:7], "no", NOW)
+    assert store.accepted_times("-100", since=NOW) == (NOW, NOW + SECOND)
+
+
+def test_many_events_finish_at_once(store: Store) -> None:
+    """A digest after a long downtime holds more than fit into one statement."""
+    store.record(pending(*range(1, 702)), now=NOW)
+    ids = [item.id for item in store.due(most=5000)]
+    store.attempted(ids, "network")
+    store.told(ids, chat_id="-100", message_id=1, now=NOW)
+    assert (store.counts().sent, store.counts().folded, store.counts().pending) == (1, 700, 0)
+
+
+# -- what is remembered of the chat -----------------------------------------------------------------
+
+
+def test_the_chat_is_remembered(store: Store) -> None:
+    """Where it moved to, whether its topic is gone, and until when it is left alone."""
+    nothing = store.route("-100", 7)
+    assert nothing == RouteState(ROUTE, "-100", 7)
+    learnt = replace(nothing, moved_to=-1001234567890, topic_lost=True, blocked_until=NOW, reason="429", failures=2)
+    store.save_route(learnt)
+    store.save_route(replace(learnt, needs_operator=True))
+    assert store.route("-100", 7) == replace(learnt, needs_operator=True)
+
+
+@pytest.mark.parametrize(("chat_id", "thread_id"), [("-200", 7), ("-100", 8), ("-100", None)])
+def test_another_chat_or_topic_starts_afresh(store: Store, chat_id: str, thread_id: int | None) -> None:
+    """Who corrects conf.toml is not punished for the old chat's refusals."""
+    store.save_route(RouteState(ROUTE, "-100", 7, moved_to=-1001, topic_lost=True, blocked_until=NOW, failures=9))
+    assert store.route(chat_id, thread_id) == RouteState(ROUTE, chat_id, thread_id)
+
+
+# -- positions and the ledger -----------------------------------------------------------------------
+
+
+def test_each_log_has_one_position(store: Store) -> None:
+    """Saving replaces; times come back to the microsecond."""
+    store.save_cursor(cursor(7))
+    store.save_cursor(cursor(9, op_time=NOW + timedelta(microseconds=1)))
+    store.save_cursor(replace(cursor(2, op_time=None), log="audit_log/team"))
+    assert store.cursors() == {
+        LOG: cursor(9, op_time=NOW + timedelta(microseconds=1)),
+        "audit_log/team": replace(cursor(2, op_time=None), log="audit_log/team"),
+    }
+
+
+def test_idle_polls_make_one_line_longer(store: Store) -> None:
+    """A day of polling every five seconds in a silent night must not fill the ledger."""
+    for number in range(5):
+        store.cover(Coverage(LOG, NOW + number * SECOND, NOW + (number + 1) * SECOND, rows=2))
+    assert store.ledger(since=NOW) == (Coverage(LOG, NOW, NOW + 5 * SECOND, rows=10, polls=5),)
+
+
+QUIET = Coverage(LOG, NOW + SECOND, NOW + 2 * SECOND)
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        replace(QUIET, new=1),
+        replace(QUIET, error="HarborUnreachable: no connection"),
+        replace(QUIET, covered_from=NOW + timedelta(seconds=1.5)),
+        replace(QUIET, log="audit_log"),
+    ],
+    ids=["news", "an error", "a gap", "another log"],
+)
+def test_what_is_no_idle_poll_gets_its_own_line(store: Store, following: Coverage) -> None:
+    """News, errors and gaps stay visible, and so does what comes after them."""
+    first = Coverage(LOG, NOW, NOW + SECOND)
+    store.cover(first)
+    store.cover(following)
+    assert store.ledger(since=NOW) == (first, following)
+
+
+def test_a_line_with_news_is_not_made_longer(store: Store) -> None:
+    """The silence after it is a line of its own."""
+    news = Coverage(LOG, NOW, NOW + SECOND, rows=3, new=3, seconds=0.25)
+    for coverage in (news, QUIET, replace(QUIET, covered_from=NOW + 2 * SECOND, covered_to=NOW + 3 * SECOND)):
+        store.cover(coverage)
+    assert store.ledger(since=NOW) == (news, replace(QUIET, covered_to=NOW + 3 * SECOND, polls=2))
+
+
+def test_a_window_stays_covered_when_its_line_grows(store: Store) -> None:
+    """An interrupted backfill goes on from where it was, so every hour that it has read is known one by one."""
+    hours = [(NOW + number * HOUR, NOW + (number + 1) * HOUR) for number in range(4)]
+    for start, end in hours[:3]:
+        store.cover(Coverage("backfill:audit_log:", start, end))
+    assert [store.is_covered("backfill:audit_log:", *hour) for hour in hours] == [True, True, True, False]
+    assert not store.is_covered("backfill:audit_log:team", *hours[0])
+
+
+def test_a_window_that_failed_is_not_covered(store: Store) -> None:
+    """Nor is one that was read in part."""
+    store.cover(Coverage("backfill:x", NOW, NOW + HOUR, error="HarborBusy: 503"))
+    store.cover(Coverage("backfill:x", NOW + HOUR, NOW + HOUR + MINUTE))
+    assert not store.is_covered("backfill:x", NOW, NOW + HOUR)
+    assert not store.is_covered("backfill:x", NOW + HOUR, NOW + 2 * HOUR)
+
+
+def test_a_backfill_over_many_projects_is_noted(store: Store) -> None:
+    """The ledger's name for it holds all their names."""
+    log = "backfill:audit_log_ext:" + " ".join(f"a-project-with-a-long-name-{number}" for number in range(40))
+    store.cover(Coverage(log, NOW, NOW + HOUR))
+    assert store.is_covered(log, NOW, NOW + HOUR)
+
+
+# -- what is known of the registry ------------------------------------------------------------------
+
+TAG = TagFact("team/app", "1.27", DIGEST, NOW)
+
+
+def learn(store: Store, *facts: TagFact | RepositoryFact | ProjectFact) -> None:
+    tags = tuple(fact for fact in facts if isinstance(fact, TagFact))
+    repositories = tuple(fact for fact in facts if isinstance(fact, RepositoryFact))
+    projects = tuple(fact for fact in facts if isinstance(fact, ProjectFact))
+    store.record([], now=NOW, learnt=Changes(tags, repositories, projects))
+
+
+def test_knowledge_comes_back(store: Store) -> None:
+    """Of the repositories, their projects and the tags that are asked for, and of no others."""
+    repository, project = RepositoryFact("team/app", NOW - DAY), ProjectFact("team", True, NOW)
+    other = TagFact("team/app", "other", "sha256:other", NOW)
+    learn(store, TAG, repository, project, other, replace(TAG, repository="team/app2"), ProjectFact("x", False, NOW))
+    knowledge = store.knowledge({"team/app"}, tags={"1.27"})
+    assert list(knowledge.tags.values()) == [TAG]
+    assert list(knowledge.repositories.values()) == [repository]
+    assert list(knowledge.projects.values()) == [project]
+    assert knowledge.take_changes() == Changes()
+    assert store.knowledge(set()).projects == {}
+
+
+def test_the_tags_of_a_deleted_digest_are_known(store: Store) -> None:
+    """A deletion names the digest only; all its tags come back, so that the one pushed last can be told."""
+    newer = replace(TAG, tag="latest", at=NOW + SECOND)
+    learn(store, newer, TAG, replace(TAG, tag="other", digest="sha256:other"))
+    knowledge = store.knowledge({"team/app"}, digests={DIGEST})
+    assert {tag for _, tag in knowledge.tags} == {"1.27", "latest"}
+    assert knowledge.newest_tag_of("team/app", DIGEST) == "latest"
+
+
+def test_many_tags_are_learnt_and_asked_for_at_once(store: Store) -> None:
+    """A scan of a repository with very many tags teaches them all."""
+    facts = [replace(TAG, tag=f"v{number}") for number in range(700)]
+    learn(store, *facts)
+    assert len(store.knowledge({"team/app"}, tags={fact.tag for fact in facts}).tags) == 700
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["old first", "new first"])
+def test_of_two_facts_about_a_tag_the_newer_wins(store: Store, order: tuple[int, int]) -> None:
+    """Rows may come late, and a look-up may tell of before."""
+    facts = (replace(TAG, digest="sha256:old", at=NOW - SECOND), TAG)
+    for index in order:
+        learn(store, facts[index])
+    assert digest_of(store, "1.27") == DIGEST
+
+
+def test_of_two_facts_of_the_same_moment_the_later_told_wins(store: Store) -> None:
+    """A pull corrects where a tag points without knowing since when."""
+    learn(store, TAG)
+    learn(store, replace(TAG, digest=None))
+    assert digest_of(store, "1.27") is None
+
+
+def deletion(number: int = 1, **changes: Any) -> Telling:
+    facts = {"type": EventType.DELETE_ARTIFACT, "repository": Repository("team/app", False, NOW - DAY)}
+    return Telling(event(number, **facts | changes), DeliveryState.PENDING)
+
+
+def creation_dates(store: Store) -> list[datetime | None]:
+    return [seen.event.repository.created_at for seen in store.seen() if seen.event.repository]
+
+
+def test_a_deletion_before_that_of_its_repository_forgets_the_creation_date(store: Store) -> None:
+    """Harbor's webhook of an artifact that goes with its repository has no date, and rows come in any order."""
+    store.record([deletion()], now=NOW)
+    store.record([], now=NOW, learnt=Changes(repositories=(RepositoryFact("team/app", None, NOW + SECOND),)))
+    assert creation_dates(store) == [None]
+
+
+def test_a_deletion_after_that_of_its_repository_finds_no_creation_date(store: Store) -> None:
+    """What is remembered of the repository says that it was deleted in that moment."""
+    learn(store, RepositoryFact("team/app", NOW - DAY))
+    learn(store, RepositoryFact("team/app", None, NOW))
+    knowledge = store.knowledge({"team/app"})
+    assert knowledge.created_at("team/app") is None
+    assert knowledge.was_deleted_with_its_repository("team/app", NOW + SECOND)
+
+
+def test_a_deletion_in_the_same_page_forgets_the_creation_date(store: Store) -> None:
+    """Both rows may be read in one page, and are written in one transaction."""
+    gone = Changes(repositories=(RepositoryFact("team/app", None, NOW + SECOND),))
+    store.record([deletion(1), deletion(2)], now=NOW, learnt=gone)
+    assert creation_dates(store) == [None, None]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"occurred_at": NOW - MINUTE},
+        {"repository": Repository("team/app2", False, NOW - DAY)},
+        {"type": EventType.PUSH_ARTIFACT},
+    ],
+    ids=["earlier", "of another repository", "no deletion"],
+)
+def test_other_events_keep_the_creation_date(store: Store, other: dict[str, Any]) -> None:
+    """An image deleted before its repository has the date in its webhook."""
+    store.record([deletion(**other)], now=NOW)
+    learn(store, RepositoryFact("team/app", None, NOW))
+    assert creation_dates(store) == [NOW - DAY]
+
+
+def test_what_was_detected_of_harbor_is_remembered(store: Store) -> None:
+    """The registry's host goes into every event."""
+    assert store.harbor() == ("", None, None)
+    store.save_harbor("harbor.example.com", {"kind": "system", "projects": []}, NOW)
+    assert store.harbor() == ("harbor.example.com", {"kind": "system", "projects": []}, NOW)
+    store.record(pending(1), now=NOW)
+    assert store.seen()[0].event.registry == "harbor.example.com"
+
+
+# -- scans ------------------------------------------------------------------------------------------
+
+STARTED = NoticedScan("robot$x", "team/app", DIGEST, started_at=NOW, look_at=NOW + 30 * MINUTE)
+ASKED = NoticedScan("robot$x", asked_by="ann")
+ENDED = NoticedScan("robot$x", ended_at=NOW + MINUTE, look_at=NOW + MINUTE)
+WHOLE = replace(STARTED, ended_at=NOW + MINUTE, asked_by="ann", look_at=NOW + MINUTE)
+
+
+@pytest.mark.parametrize(
+    "rows", [(ASKED, STARTED, ENDED), (ENDED, STARTED, ASKED), (STARTED, ENDED, ASKED), (ENDED, ASKED, STARTED)]
+)
+def test_a_scan_is_put_together_from_its_rows_in_any_order(store: Store, rows: tuple[NoticedScan, ...]) -> None:
+    """Who asked, what is scanned and when it ended stand in different rows."""
+    for scan in rows:
+        store.record([], now=NOW, scans=[scan])
+    assert store.scans_due(NOW + HOUR, most=9) == (WHOLE,)
+
+
+def test_scans_are_looked_at_when_it_is_time(store: Store) -> None:
+    """Those that have waited longest first; not those of which the artifact is not known yet."""
+    early, late = replace(STARTED, look_at=NOW), replace(STARTED, robot="robot$y", look_at=NOW + SECOND)
+    store.record([], now=NOW, scans=[late, early, replace(ENDED, robot="robot$z")])
+    assert store.scans_due(NOW, most=9) == (early,)
+    assert store.scans_due(NOW + HOUR, most=9) == (early, late)
+    assert store.scans_due(NOW + HOUR, most=1) == (early,)
+
+
+def test_a_scan_that_is_done_with_stays_so(store: Store) -> None:
+    """Its rows are read again, like all recent ones; its result is told once."""
+    result = Telling(FULL, DeliveryState.PENDING)
+    store.record([], now=NOW, scans=[STARTED])
+    told = replace(STARTED, outcome=Outcome.TOLD, looks=1)
+    assert [store.finish_look(told, [result], NOW) for _ in range(2)] == [1, 0]
+    store.record([], now=NOW, scans=[STARTED, ENDED])
+    assert store.scans_due(NOW + DAY, most=9) == ()
+
+
+def test_who_pushed_an_artifact_last(store: Store) -> None:
+    """A scan on push was asked for by the push just before it."""
+    store.record([*pending(1), *pending(2, operator="bob"), *pending(9, operator="carol")], now=NOW)
+    assert store.pusher_of("team/app", DIGEST, since=NOW, until=NOW + 5 * SECOND) == "bob"
+    assert store.pusher_of("team/app", "sha256:other", since=NOW, until=NOW + DAY) is None
+
+
+# -- looking back -----------------------------------------------------------------------------------
+
+
+def test_events_are_shown_newest_last(store: Store) -> None:
+    """By the time at which they happened; a limit leaves the newest."""
+    store.record(pending(3, 1, 2), now=NOW)
+    assert [seen.event.source_id for seen in store.seen()] == [1, 2, 3]
+    assert [seen.event.source_id for seen in store.seen(limit=2)] == [2, 3]
+
+
+def test_events_can_be_chosen(store: Store) -> None:
+    """By time, type and repository, and by all of them."""
+    store.record([*pending(1, 2), deletion(3), *pending(4, repository=Repository("team/other"))], now=NOW)
+
+    def shown(**choice: Any) -> list[int]:
+        return [seen.event.source_id for seen in store.seen(**choice)]
+
+    assert shown(since=NOW + 2 * SECOND) == [2, 3, 4]
+    assert shown(types={EventType.DELETE_ARTIFACT}) == [3]
+    assert shown(types={EventType.DELETE_ARTIFACT, EventType.PUSH_ARTIFACT}) == [1, 2, 3, 4]
+    assert shown(repository="team/app") == [1, 2, 3]
+    assert shown(repository="team/app", types={EventType.PUSH_ARTIFACT}, limit=1) == [2]
+    assert shown(repository="team/ap") == []
+
+
+def test_times_come_back_as_utc(store: Store) -> None:
+    """Whatever zone they were given in; and they are compared as moments, not as text."""
+    local = NOW.astimezone(MOSCOW)
+    store.record(pending(1, occurred_at=local), now=local, cursor=cursor(op_time=local))
+    (seen,) = store.seen(since=local)
+    times = [seen.seen_at, seen.event.occurred_at, store.cursors()[LOG].op_time, store.due(most=1)[0].since]
+    assert times == [NOW] * 4
+    assert all(time is not None and time.tzinfo is UTC for time in times)
+    assert store.seen(since=local + SECOND) == ()
+
+
+# -- one poller at a time ---------------------------------------------------------------------------
+
+KEEP = timedelta(seconds=60)
+
+
+def test_the_lease_goes_to_who_asks_first(store: Store) -> None:
+    """The second one learns who has it and since when."""
+    assert store.lease() is None
+    assert store.take_lease("ann", NOW, KEEP) is None
+    holder = Lease("ann", NOW, NOW + KEEP)
+    assert store.take_lease("bob", NOW + SECOND, KEEP) == holder == store.lease()
+
+
+def test_renewing_a_lease_keeps_since_when_it_is_held(store: Store) -> None:
+    """And moves its end, so that it does not run out."""
+    store.take_lease("ann", NOW, KEEP)
+    assert store.take_lease("ann", NOW + 50 * SECOND, KEEP) is None
+    assert store.lease() == Lease("ann", NOW, NOW + 50 * SECOND + KEEP)
+    assert store.take_lease("bob", NOW + 70 * SECOND, KEEP) is not None
+
+
+def test_a_lease_that_has_run_out_is_free(store: Store) -> None:
+    """Its holder, coming back late, is told who has it now."""
+    store.take_lease("ann", NOW, KEEP)
+    assert store.take_lease("bob", NOW + KEEP, KEEP) is None
+    taken = Lease("bob", NOW + KEEP, NOW + 2 * KEEP)
+    assert store.take_lease("ann", NOW + KEEP, KEEP) == taken == store.lease()
+
+
+def test_a_released_lease_is_free(store: Store) -> None:
+    """Only its holder can release it."""
+    store.take_lease("ann", NOW, KEEP)
+    store.release_lease("bob")
+    assert store.lease() is not None
+    store.release_lease("ann")
+    assert store.take_lease("bob", NOW, KEEP) is None
+
+
+def test_a_dead_holder_is_replaced_by_name(store: Store) -> None:
+    """Who was found dead may have been replaced already: then the lease is not taken from the new one."""
+    store.take_lease("ann", NOW, KEEP)
+    assert store.take_lease("bob", NOW, KEEP, instead_of="ann") is None
+    assert store.take_lease("carol", NOW, KEEP, instead_of="ann") == Lease("bob", NOW, NOW + KEEP)
+
+
+def test_a_lease_is_of_the_database_not_of_the_harbor(store: Store, state_url: str) -> None:
+    """Pollers of two Harbors that share a database take turns too."""
+    other = Store.open(state_url, "https://harbor.example.org", "other chat")
+    store.take_lease("ann", NOW.astimezone(MOSCOW), KEEP)
+    holder = other.take_lease("bob", NOW.astimezone(MOSCOW), KEEP)
+    other.close()
+    assert holder == Lease("ann", NOW, NOW + KEEP)
+
+
+# -- retention --------------------------------------------------------------------------------------
+
+OLD = NOW - 100 * DAY
+FAR = 10_000_000  # a position that makes all rows of these tests passed ones
+
+
+def prune_all(store: Store) -> int:
+    return store.prune(before=NOW + DAY)
+
+
+def test_old_events_that_are_told_are_pruned(store: Store) -> None:
+    """With their deliveries; young ones stay."""
+    store.record([Telling(event(1, occurred_at=OLD), DeliveryState.OFF)], now=OLD, cursor=cursor(FAR))
+    store.record([Telling(event(2), DeliveryState.OFF)], now=NOW)
+    assert store.prune(before=NOW - 90 * DAY) == 1
+    assert [seen.event.source_id for seen in store.seen()] == [2]
+    assert store.counts().off == 1
+
+
+def test_what_is_pending_is_never_pruned(store: Store) -> None:
+    """However old: the chat may have been unreachable all the time. Once told, it may go."""
+    store.record(pending(1, 2), now=OLD, cursor=cursor(FAR))
+    store.told(due_ids(store)[:1], chat_id="-100", message_id=1, now=NOW)
+    assert prune_all(store) == 1
+    assert due_rows(store) == [2]
+
+
+def test_what_may_be_read_again_is_never_pruned(store: Store) -> None:
+    """In a registry where little happens the log's last rows are old; read again, they would be told again."""
+    position = 10_000
+    near = [position, position - reading.MOST_GAP, position - reading.MOST_GAP - reading.OVERLAP_ROWS]
+    tellings = [Telling(event(number, occurred_at=OLD), DeliveryState.OFF) for number in (*near, 1)]
+    store.record(tellings, now=OLD, cursor=cursor(position))
+    assert prune_all(store) == 1
+    assert {seen.event.source_id for seen in store.seen()} == set(near)
+
+
+def test_a_table_without_a_position_is_never_pruned(store: Store) -> None:
+    """Nobody knows how far it will be read again."""
+    store.record([Telling(event(1, source=Source.OLD_LOG), DeliveryState.OFF)], now=OLD)
+    assert prune_all(store) == 0
+    store.save_cursor(cursor(FAR))
+    assert prune_all(store) == 0
+
+
+def test_the_slowest_project_decides_what_may_be_pruned(store: Store) -> None:
+    """Ids count up over all projects, and each project has its own position."""
+    for log, row_id in (("audit_log_ext/busy", FAR), ("audit_log_ext/quiet", 5000)):
+        store.save_cursor(replace(cursor(row_id), log=log))
+    store.record([Telling(event(number), DeliveryState.OFF) for number in (1, 4000)], now=OLD)
+    assert prune_all(store) == 1
+    assert [seen.event.source_id for seen in store.seen()] == [4000]
+
+
+def test_the_results_of_scans_are_never_pruned(store: Store) -> None:
+    """An artifact's report can be met again for ever."""
+    store.record([Telling(FULL, DeliveryState.OFF)], now=OLD, cursor=cursor(FAR))
+    assert prune_all(store) == 0
+    assert len(store.seen()) == 1
+
+
+def test_what_was_recorded_lately_is_not_pruned(store: Store) -> None:
+    """A backfill over last year is not undone by the next night."""
+    store.record([Telling(event(1, occurred_at=OLD), DeliveryState.OFF)], now=NOW, cursor=cursor(FAR))
+    assert store.prune(before=NOW - 90 * DAY) == 0
+
+
+def test_pruning_keeps_up_with_a_busy_registry(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that may go goes, however much it is, in portions."""
+    monkeypatch.setattr("state.store._PRUNED_AT_ONCE", 10)
+    tellings = [Telling(event(number), DeliveryState.OFF) for number in range(1, 32)]
+    store.record(tellings, now=OLD, cursor=cursor(FAR))
+    assert prune_all(store) == 31
+    assert store.seen() == ()
+
+
+def test_pruning_forgets_the_old_ledger_and_finished_scans(store: Store) -> None:
+    """But not scans that are still looked at, nor where a tag points."""
+    store.save_cursor(cursor(FAR))
+    store.cover(Coverage(LOG, OLD, OLD + HOUR, new=1))
+    store.cover(Coverage(LOG, OLD, NOW))
+    open_scan = replace(STARTED, look_at=OLD)
+    done = replace(open_scan, robot="robot$done", outcome=Outcome.TOLD)
+    store.record([], now=OLD, scans=[open_scan, done])
+    learn(store, replace(TAG, at=OLD), replace(TAG, tag="gone", digest=None, at=OLD))
+    store.prune(before=NOW - DAY)
+    assert store.ledger(since=OLD) == (Coverage(LOG, OLD, NOW),)
+    assert store.scans_due(NOW, most=9) == (open_scan,)
+    assert [tag for _, tag in store.knowledge({"team/app"}, tags={"1.27", "gone"}).tags] == ["1.27"]
+    store.record([], now=OLD, scans=[replace(done, outcome=Outcome.RUNNING)])
+    assert len(store.scans_due(NOW, most=9)) == 2
+
+
+# -- several processes ------------------------------------------------------------------------------
+
+RECORD_MANY = """
+import sys
+from datetime import UTC, datetime
+from poller.events import Event
+from state import DeliveryState, Store, Telling
+
+name, url, harbor = sys.argv[1:]
+print("ready", flush=True)
+sys.stdin.readline()
+store = Store.open(url, harbor, "telegram")
+for number in range(25):
+    event = Event.example(source_id=number, subject=name)
+    store.record([Telling(event, DeliveryState.PENDING)], now=datetime.now(UTC))
+    store.due(most=10)
+store.close()
+"""
+
+
+def test_processes_that_start_and_write_at_once_wait_for_each_other(state_url: str) -> None:
+    """A daemon and a cron run on an empty database: one makes the schema, nobody fails, nothing is lost or doubled."""
+    processes = [start_python(RECORD_MANY, f"writer {number}", state_url, HARBOR) for number in range(3)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate(timeout=30)
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    store = Store.open(state_url, HARBOR, ROUTE)
+    assert sorted(due_rows(store)) == list(range(25))
+    store.close()
+
+
+# -- opening ----------------------------------------------------------------------------------------
+
+
+def test_the_migrations_give_exactly_the_schema(store: Store, state_url: str) -> None:
+    """Who changes a table and forgets the migration learns it here."""
+    engine = sqlalchemy.create_engine(state_url)
+    with engine.connect() as connection:
+        is_compared = connection.dialect.name != "sqlite"  # it gives '' back in other words
+        context = MigrationContext.configure(connection, opts={"compare_server_default": is_compared})
+        assert compare_metadata(context, schema.metadata) == []
+    engine.dispose()
+
+
+def test_the_index_of_what_is_unfinished_is_a_partial_one(store: Store, state_url: str) -> None:
+    """Alembic does not compare this: the outbox stays fast when millions are told."""
+    engine = sqlalchemy.create_engine(state_url)
+    with engine.connect() as connection:
+        indexes = {each["name"]: each for each in sqlalchemy.inspect(connection).get_indexes("deliveries")}
+    engine.dispose()
+    assert any("where" in option for option in indexes["ix_deliveries_pending"]["dialect_options"])
+
+
+def test_opening_again_finds_everything(store: Store, state_url: str) -> None:
+    """A restart loses nothing and changes nothing."""
+    store.record(pending(1), now=NOW, cursor=cursor())
+    again = Store.open(state_url, HARBOR, ROUTE)
+    assert (again.seen(), again.cursors()) == (store.seen(), store.cursors())
+    again.close()
+
+
+def set_revision(url: str, revision: str) -> None:
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
+    engine.dispose()
+
+
+def refusal(url: str) -> str:
+    """What opening this database says to the operator."""
+    with pytest.raises(StateError) as caught:
+        Store.open(url, HARBOR, ROUTE)
+    return str(caught.value)
+
+
+def test_a_database_of_a_newer_version_is_refused(state_url: str) -> None:
+    """After a downgrade, say what to do instead of writing into tables that we do not know."""
+    Store.open(state_url, HARBOR, ROUTE).close()
+    set_revision(state_url, "9999")
+    said = refusal(state_url)
+    assert "was written by a newer version of harbor-poller (schema 9999)" in said
+    assert "upgrade harbor-poller" in said
+
+
+def test_a_database_of_something_else_is_refused(state_url: str) -> None:
+    """Our tables do not go among somebody else's."""
+    engine = sqlalchemy.create_engine(state_url)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("CREATE TABLE customers (id INTEGER)"))
+    assert "holds tables of something else" in refusal(state_url)
+    assert sqlalchemy.inspect(engine).get_table_names() == ["customers"]
+    engine.dispose()
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    return {str(path): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def newer(path: Path) -> None:
+    Store.open(f"sqlite:///{path}", HARBOR, ROUTE).close()
+    set_revision(f"sqlite:///{path}", "9999")
+
+
+def foreign(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE customers (id INTEGER)")
+    connection.close()
+
+
+def letter(path: Path) -> None:
+    path.write_text("Dear database,\n" * 100)
+
+
+def note(path: Path) -> None:
+    path.write_text("no")
+
+
+def damaged(path: Path) -> None:
+    Store.open(f"sqlite:///{path}", HARBOR, ROUTE).close()
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + b"\xa5" * 8000 + content[8100:])
+
+
+def parentless(path: Path) -> None:
+    path.parent.rmdir()
+
+
+UNUSABLE: list[tuple[Callable[[Path], object], str]] = [
+    (newer, "was written by a newer version"),
+    (foreign, "holds tables of something else"),
+    (letter, "file is not a database"),
+    (note, "file is not a database"),
+    (damaged, "database disk image is malformed"),
+    (Path.mkdir, "is a directory; name a file in it"),
+    (parentless, "does not exist; create it or name another"),
+]
+
+
+@pytest.mark.parametrize(("make", "sentence"), UNUSABLE, ids=[getattr(m, "__name__", "") for m, _ in UNUSABLE])
+def test_what_cannot_be_used_is_left_untouched(make: Callable[[Path], object], sentence: str, tmp_path: Path) -> None:
+    """The sentence names the file and what is wrong; not a byte changes, and no file is added."""
+    path = tmp_path / "folder" / "state.db"
+    path.parent.mkdir()
+    make(path)
+    before = contents(tmp_path)
+    said = refusal(f"sqlite:///{path}")
+    assert sentence in said
+    assert str(path.parent) in said
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("is_new", [False, True], ids=["file", "folder"])
+def test_what_may_not_be_written_is_left_untouched(
+    is_new: bool, open_folder: Path, as_ordinary_user: Callable[[], AbstractContextManager[None]]
+) -> None:
+    """A service under another user than the one who made the database: the sentence says what it may not write."""
+    path = open_folder / "state.db"
+    Store.open(f"sqlite:///{path}", HARBOR, ROUTE).close()
+    if is_new:
+        path.unlink()
+    else:
+        path.chmod(0o444)
+    open_folder.chmod(0o555)
+    before = contents(open_folder)
+    with as_ordinary_user():
+        said = refusal(f"sqlite:///{path}")
+    assert f"{open_folder if is_new else path} is not writable" in said
+    assert contents(open_folder) == before
+
+
+def test_a_database_that_is_locked_for_long_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody must act: the next attempt may succeed. Reading goes on meanwhile."""
+    monkeypatch.setattr("state.database.BUSY_SECONDS", 0.1)
+    url = f"sqlite:///{tmp_path / 'state.db'}"
+    store = Store.open(url, HARBOR, ROUTE)
+    other = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StateBusy, match="locked"):
+        store.record(pending(1), now=NOW)
+    assert store.seen() == ()
+    other.execute("ROLLBACK")
+    other.close()
+    assert store.record(pending(1), now=NOW) == 1
+    store.close()
+
+
+def failure(url: str) -> PollerError:
+    with pytest.raises(PollerError) as caught:
+        Store.open(url, HARBOR, ROUTE)
+    return caught.value
+
+
+def test_a_server_that_is_away_is_busy_and_keeps_the_password(tmp_path: Path) -> None:
+    """It may come back by itself. What we say of it goes into the log, so the password is not in it."""
+    error = failure(f"postgresql+psycopg://poller:hunter2@/state?host={tmp_path}")
+    assert isinstance(error, StateBusy)
+    assert "hunter2" not in str(error)
+    assert str(tmp_path) in str(error)
+    assert error.__cause__ is None
+    assert error.__suppress_context__
+
+
+def test_a_database_that_is_not_on_the_server_is_a_mistake(postgres_url: str) -> None:
+    """PostgreSQL calls that a failed connection too; waiting does not help."""
+    error = failure(postgres_url.replace("/postgres?", "/nosuch?", 1))
+    assert isinstance(error, StateError)
+    assert "does not exist" in str(error)
+
+
+def test_a_role_that_is_not_on_the_server_is_a_mistake(postgres_url: str) -> None:
+    """The operator reads which one."""
+    error = failure(postgres_url.replace("postgres:@", "stranger:hunter2@", 1))
+    assert isinstance(error, StateError)
+    assert "stranger" in str(error)
+    assert "hunter2" not in str(error)
+
+
+def test_work_goes_on_after_the_server_was_restarted(postgres_url: str) -> None:
+    """Connections that were cut off are noticed before they are used."""
+    store = Store.open(postgres_url, HARBOR, ROUTE)
+    engine = sqlalchemy.create_engine(postgres_url)
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(f"SELECT pg_terminate_backend(pid) {others}"))
+    engine.dispose()
+    assert store.record(pending(1), now=NOW) == 1
+    store.close()
