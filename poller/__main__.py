@@ -37,7 +37,7 @@ from state import Mode, Store
 EPILOG = """\b
 To begin with:
   python -m poller demo            see it work, without any configuration
-  python -m poller check --send    try conf.toml: what is wrong, how to mend it
+  python -m poller check --send    try conf.toml; says what to mend, and how
   python -m poller run             go
 
 \b
@@ -254,9 +254,9 @@ def _attempt(work: Callable[[], object]) -> int:
     try:
         work()
     except OperatorError as error:
-        return _say(error, MISTAKE)
+        return _say(f"nothing could be read: {error}", MISTAKE)
     except PollerError as error:
-        return _say(error, TRY_AGAIN)
+        return _say(f"nothing could be read now, the next run tries again: {error}", TRY_AGAIN)
     return DONE
 
 

@@ -7,14 +7,17 @@ read to its end is noted in the ledger; whoever interrupts a backfill and starts
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 from poller.events import Event, EventType, Source
 from poller.harbor import Harbor, Log
 from poller.jobs import AuditPoller
 from poller.knowledge import Knowledge
+from poller.normalize import Entry
+from poller.rows import AuditRow
 from poller.survey import log_name
 from state import Coverage, DeliveryState, Mode, Store, Telling
 
@@ -71,6 +74,7 @@ class Backfill:
         self._is_dry = is_dry
         self._is_told = is_told
         self._knowledge = Knowledge()
+        self._cursors = store.cursors()
         self.found = Found()
 
     def windows(self, now: datetime) -> list[Window]:
@@ -78,25 +82,45 @@ class Backfill:
         reach = self._poller.survey.reach(now)
         live = reach.logs
         old = [Log(Source.OLD_LOG, log.project) for log in live] if reach.table is Source.NEW_LOG else []
-        hours = list(_hours(self._wanted.since, self._wanted.until))
-        windows = [Window(log, *hour) for log in [*old, *live] for hour in self._from_first_row(log, hours)]
+        windows = [Window(log, *hour) for log in [*old, *live] for hour in self._hours_of(log)]
         return [window for window in windows if self._is_dry or not self._is_done(window)]
 
     def read(self, window: Window, now: datetime) -> None:
         """Read one window and record it, page by page."""
         for rows in self._poller.pages_by_time(window.log, window.start, window.end):
-            entries = self._poller.unknown(
-                [row for row in rows if self._wanted.since <= row.op_time <= self._wanted.until]
-            )
-            self.found.rows += len(rows)
-            self.found.known += len(rows) - len(entries)
-            events, knowledge = self._poller.events(entries, now, self._knowledge)
+            mine = [row for row in rows if self._is_mine(row)]
+            entries = self._poller.unknown(mine)
+            self.found.rows += len(mine)
+            self.found.known += len(mine) - len(entries)
+            self._recall(entries, window)
+            events = self._poller.events(entries, now, self._knowledge, self._is_worth_asking)
             tellings = [self._telling(event, now) for event in events if self._wanted.takes(event)]
             self._count(tellings)
+            learnt = self._knowledge.take_changes()
             if not self._is_dry:
-                self._store.record(tellings, now=now, learnt=knowledge.take_changes())
+                self._store.record(tellings, now=now, learnt=learnt)
         if not self._is_dry and self._is_whole(window) and window.end <= now - SETTLED:
             self._store.cover(Coverage(self._name(window), window.start, window.end))
+
+    def _is_mine(self, row: AuditRow) -> bool:
+        """Of the period, and not for the next poll: what that has not read yet is news, not the past."""
+        name = log_name(Log(row.table, row.project))
+        cursor = self._cursors.get(name)
+        is_past = cursor is None or row.id <= cursor.row_id
+        return is_past and self._wanted.since <= row.op_time <= self._wanted.until
+
+    def _is_worth_asking(self, entry: Entry) -> bool:
+        wanted = self._wanted
+        is_wanted = (not wanted.types or entry.type in wanted.types) and (
+            not wanted.projects or entry.project in wanted.projects
+        )
+        return is_wanted and not self._is_dry
+
+    def _recall(self, entries: Sequence[Entry], window: Window) -> None:
+        """What an interrupted backfill had learnt of the time before this window."""
+        for place, fact in self._poller.knowledge_for(entries).tags.items():
+            if fact.at <= window.start and place not in self._knowledge.tags:
+                self._knowledge.tags[place] = fact
 
     def _telling(self, event: Event, now: datetime) -> Telling:
         telling = replace(self._poller.decide(event), since=now, mode=Mode.DIGEST)
@@ -108,12 +132,23 @@ class Backfill:
         self.found.new.update(telling.event.type for telling in tellings)
         self.found.to_tell += sum(telling.state is DeliveryState.PENDING for telling in tellings)
 
-    def _from_first_row(self, log: Log, hours: list[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
-        """Leave out the empty time before the log begins: one question instead of many."""
-        rows = self._harbor.rows_between(log, self._wanted.since, self._wanted.until)
-        if not rows:
+    def _hours_of(self, log: Log) -> list[tuple[datetime, datetime]]:
+        """The hours to read of a log, without the empty time before its first row."""
+        first = self._first_row_at(log)
+        if first is None:
             return []
-        return [hour for hour in hours if hour[1] >= rows[0].op_time]
+        return [hour for hour in _hours(self._wanted.since, self._wanted.until) if hour[1] >= first]
+
+    def _first_row_at(self, log: Log) -> datetime | None:
+        """Looked for in windows that grow, so that Harbor never counts more than it must."""
+        start, span = self._wanted.since, WINDOW
+        while start < self._wanted.until:
+            end = min(start + span, self._wanted.until)
+            rows = self._harbor.rows_between(log, start, end)
+            if rows:
+                return rows[0].op_time
+            start, span = end, span * 2
+        return None
 
     def _is_whole(self, window: Window) -> bool:
         return self._wanted.since <= window.start and window.end <= self._wanted.until
@@ -123,7 +158,8 @@ class Backfill:
 
     def _name(self, window: Window) -> str:
         kind = "backfill" if self._is_told else "backfill-untold"
-        return f"{kind}:{log_name(window.log)}:{self._wanted.scope}"
+        scope = sha256(self._wanted.scope.encode()).hexdigest()[:12] if self._wanted.scope else "all"
+        return f"{kind}:{log_name(window.log)}:{scope}"
 
 
 def _hours(since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:

@@ -7,6 +7,7 @@ because each one changes what is remembered for the next.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -28,21 +29,40 @@ PUSHED_JUST_BEFORE = timedelta(milliseconds=250)
 """An artifact's push_time lies 0-70 ms before the op_time of its row (seen on 2.8 and 2.12)."""
 
 MOST_FAILURES = 3
+MOST_QUESTIONS = 1000
+"""Look-ups in one poll or backfill; what comes after them stays unknown."""
+
 _SILENT_ON_KNOWN_DIGESTS = ("2.11.1", "2.11.2", "2.12.0")
 
 
-class Enricher:
-    """Joins rows with facts, for one poll. After some failures in a row it stops asking Harbor."""
+@dataclass(slots=True)
+class Patience:
+    """How much may still be asked in one poll: what was refused, what is gone, and how often Harbor failed."""
 
-    def __init__(self, harbor: Harbor, knowledge: Knowledge, registry: str, now: datetime, version: str | None) -> None:
+    questions: int = MOST_QUESTIONS
+    failures: int = 0
+    refused: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
+
+
+class Enricher:
+    """Joins the rows of a page with facts."""
+
+    def __init__(
+        self,
+        harbor: Harbor,
+        knowledge: Knowledge,
+        registry: str,
+        now: datetime,
+        version: str | None,
+        patience: Patience,
+    ) -> None:
         self._harbor = harbor
         self.knowledge = knowledge
         self._registry = registry
         self._now = now
         self._may_trust_tags = not (version or "").removeprefix("v").startswith(_SILENT_ON_KNOWN_DIGESTS)
-        self._refused: set[str] = set()
-        self._failures = 0
-        self._gone: set[str] = set()
+        self._patience = patience
         self._last_push: dict[str, datetime] = {}  # by repository
 
     def facts(self, entry: Entry, *, is_wanted: bool = True) -> Facts:
@@ -134,11 +154,11 @@ class Enricher:
     def _is_public(self, entry: Entry) -> bool | None:
         name = entry.project
         fresh = self.knowledge.is_public(name, not_before=self._now - PROJECT_FRESH)
-        if fresh is not None or name in self._gone:
+        if fresh is not None or name in self._patience.gone:
             return fresh if fresh is not None else self.knowledge.is_public(name)
         project = self._ask("project", lambda: self._harbor.project(name))
         if project is None or project.is_public is None:
-            self._gone.add(name)  # not asked again in this poll
+            self._patience.gone.add(name)  # not asked again in this poll
             return self.knowledge.is_public(name)
         self.knowledge.project_checked(name, project.is_public, self._now)
         return project.is_public
@@ -151,11 +171,11 @@ class Enricher:
         ):
             return None
         known = self.knowledge.created_at(name)
-        if known is not None or name in self._gone:
+        if known is not None or name in self._patience.gone:
             return known
         created = self._ask("repository", lambda: self._harbor.repository_created(name))
         if created is None:
-            self._gone.add(name)
+            self._patience.gone.add(name)
             return None
         self.knowledge.repository_created(name, created)
         return created
@@ -163,20 +183,22 @@ class Enricher:
     # -- asking ---------------------------------------------------------------------------------
 
     def _ask(self, right: str, question: Callable[[], _T | None]) -> _T | None:
-        if right in self._refused or self._failures >= MOST_FAILURES:
+        patience = self._patience
+        if right in patience.refused or patience.failures >= MOST_FAILURES or patience.questions <= 0:
             return None
+        patience.questions -= 1
         try:
             answer = question()
         except NotAllowed as error:
-            self._refused.add(right)
+            self._patience.refused.add(right)
             _log.info("lookup.not_allowed", right=f"{right}:read", error=error)
         except (NotFound, BadRequest):
             return None
         except Temporary as error:
-            self._failures += 1
-            _log.warning("lookup.failed", failures=self._failures, error=error)
+            self._patience.failures += 1
+            _log.warning("lookup.failed", failures=self._patience.failures, error=error)
         else:
-            self._failures = 0
+            self._patience.failures = 0
             return answer
         return None
 

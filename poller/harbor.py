@@ -98,24 +98,32 @@ class Harbor:
         """
         if log.table is Source.OLD_LOG:
             first_id = min(first_id, OLD_LOG_LAST_ID)
-        filters = {"id": f"[{first_id}~]"}
+        filters = {"id": f"[{first_id}~]"} | _only(operations)
         if since is not None:
             filters["op_time"] = between(since, None)
-        if operations:
-            filters["operation"] = "{" + " ".join(sorted(operations)) + "}"
         return by_id(self._rows(log, filters, sort="id"))
 
-    def rows_between(self, log: Log, start: datetime, end: datetime | None, page: int = 1) -> tuple[AuditRow, ...]:
+    def rows_between(
+        self,
+        log: Log,
+        start: datetime,
+        end: datetime | None,
+        page: int = 1,
+        *,
+        operations: frozenset[str] = frozenset(),
+    ) -> tuple[AuditRow, ...]:
         """A page (up to PAGE rows, 1 is the first) of a window of time, by time. A page that is not full is the last.
 
         The window is widened to whole seconds, as Harbor compares no finer: rows just outside may be among them.
         """
-        return self._rows(log, {"op_time": between(start, end)}, sort="op_time,id", page=page)
+        filters = {"op_time": between(start, end)} | _only(operations)
+        return self._rows(log, filters, sort="op_time,id", page=page)
 
-    def newest_row(self, log: Log, now: datetime) -> AuditRow | None:
+    def newest_row(self, log: Log, now: datetime, *, operations: frozenset[str] = frozenset()) -> AuditRow | None:
         """The row with the highest id. Looked for in growing windows of time, as Harbor counts all that it matches."""
         for start in (*(now - window for window in _WINDOWS), rows.EPOCH):
-            found = self._rows(log, {"op_time": between(start, None)}, sort="-id", page_size=1)
+            filters = {"op_time": between(start, None)} | _only(operations)
+            found = self._rows(log, filters, sort="-id", page_size=1)
             if found:
                 return found[0]
         return None
@@ -415,3 +423,7 @@ def _remedy(reason: str) -> str:
     if "expired" in reason or "not yet valid" in reason:
         return "renew it, or correct this machine's clock"
     return "put the certificate of its issuer into a file and name that in [harbor] ca_file"
+
+
+def _only(operations: frozenset[str]) -> dict[str, str]:
+    return {"operation": "{" + " ".join(sorted(operations)) + "}"} if operations else {}

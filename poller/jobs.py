@@ -6,14 +6,15 @@ Every entry point (`run`, `once`, `backfill`) calls these jobs. The two halves m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from poller import normalize, reading, scans
 from poller.config import Config
-from poller.enrich import Enricher
-from poller.errors import PollerError
+from poller.enrich import Enricher, Patience
+from poller.errors import NotAllowed, NotFound, PollerError
 from poller.events import PROJECT_TYPES, SCAN_TYPES, Event, EventType, Source
 from poller.harbor import Harbor, Log, Reach, ReachKind
 from poller.knowledge import Knowledge
@@ -28,6 +29,8 @@ from state import Coverage, Cursor, DeliveryState, Store, Telling
 DRAIN_OLD_LOG = timedelta(hours=1)
 """In a rolling upgrade old cores go on writing the old log for a while."""
 
+ROBOT_TYPES = frozenset({EventType.ROBOT_CREATED, EventType.ROBOT_DELETED})
+SCANNERS_OWN = "part of a scan"
 EVERYTHING = "*"  # the ledger's name for "no log could be read"
 
 _log = Logger(__name__)
@@ -64,7 +67,8 @@ class AuditPoller:
         unneeded = normalize.unneeded_operations(config.events, scans_wanted=bool(config.events & SCAN_TYPES))
         self._operations = normalize.known_operations() - unneeded if unneeded else frozenset[str]()
         self._is_stopping = False
-        self._results = ResultReader(harbor, store, self.survey, self.decide)
+        self._results = ResultReader(harbor, store, self.survey, self.decide, lambda: self._is_stopping)
+        self._patience = Patience()
 
     def stop(self) -> None:
         """Finish the page that is being read, and no more: the next run goes on from there."""
@@ -75,6 +79,7 @@ class AuditPoller:
 
         Raises Temporary when Harbor is away, OperatorError when a person must act; nothing is lost by it.
         """
+        self._patience = Patience()
         try:
             polled = self._poll_or_resync(now)
             return polled + Polled(0, self._results.read(now))
@@ -91,12 +96,27 @@ class AuditPoller:
 
     def _poll(self, reach: Reach, now: datetime, *, is_checked: bool = False) -> Polled:
         cursors = self._store.cursors()
-        logs = [*_old_logs_to_drain(reach, cursors, now), *reach.logs]
         total = Polled()
-        for log in logs:
+        for log in _old_logs_to_drain(reach, cursors, now):
+            with suppress(NotAllowed, NotFound):  # what is gone by now has nothing more to tell
+                total += self._poll_log(log, cursors[log_name(log)], reach, now, is_checked=is_checked)
+        refused: list[PollerError] = []
+        for log in reach.logs:
             cursor = cursors.get(log_name(log)) or self._first_cursor(log, cursors, now)
-            total += self._poll_log(log, cursor, reach, now, is_checked=is_checked)
+            try:
+                total += self._poll_log(log, cursor, reach, now, is_checked=is_checked)
+            except (NotAllowed, NotFound) as error:
+                _log.warning("audit.log_refused", log=log_name(log), error=error)
+                refused.append(error)
+        if refused:
+            self._look_closer(refused, reach)
         return total
+
+    def _look_closer(self, refused: list[PollerError], reach: Reach) -> None:
+        """A project that is gone must not stop the others; when nothing could be read, a person must know."""
+        if len(refused) == len(reach.logs):
+            raise refused[-1]
+        self.survey.doubt()
 
     def _poll_log(self, log: Log, cursor: Cursor, reach: Reach, now: datetime, *, is_checked: bool) -> Polled:
         try:
@@ -120,12 +140,13 @@ class AuditPoller:
                 is_changed = reading.is_changed(cursor, rows)
             if is_changed:
                 raise LogChanged(f"{log_name(log)}: row {cursor.row_id} is gone")
-            if rows and not cursor.row_id and self._is_history(log, cursor, rows[0], now):
+            if rows and not cursor.row_id and not start and self._is_history(log, cursor, rows[0], now):
                 raise HistoryShown(log_name(log))
             yield rows
-            if len(rows) < PAGE or self._is_stopping:
+            following = max((row.id for row in rows), default=start) + 1
+            if len(rows) < PAGE or self._is_stopping or following <= start:
                 return
-            start = rows[-1].id + 1
+            start = following
 
     def _first_id(self, log: Log, cursor: Cursor, reach: Reach) -> int:
         recent = self._store.recent_rows(
@@ -161,8 +182,9 @@ class AuditPoller:
         self, rows: Sequence[AuditRow], cursor: Cursor, covered_from: datetime, now: datetime, *, since: datetime
     ) -> int:
         entries = self.unknown([row for row in rows if not _is_before_first_run(row, cursor)])
-        events, knowledge = self.events(entries, now)
-        tellings = [replace(self.decide(event), since=since) for event in events]
+        knowledge = self.knowledge_for(entries)
+        events = self.events(entries, now, knowledge)
+        tellings = [replace(self.decide(event), since=_tellable_since(event, since, now)) for event in events]
         coverage = Coverage(cursor.log, covered_from, cursor.polled_at, rows=len(rows), new=len(tellings))
         return self._store.record(
             tellings,
@@ -179,18 +201,19 @@ class AuditPoller:
         return [normalize.read(row) for row in fresh.values()]
 
     def events(
-        self, entries: Sequence[Entry], now: datetime, knowledge: Knowledge | None = None
-    ) -> tuple[list[Event], Knowledge]:
+        self,
+        entries: Sequence[Entry],
+        now: datetime,
+        knowledge: Knowledge,
+        is_worth_asking: Callable[[Entry], bool] = lambda _: True,
+    ) -> list[Event]:
         """Complete entries to events, in the order of the log, with what is remembered or can be looked up."""
-        registry, detected, _ = self._store.harbor()
-        if knowledge is None:
-            knowledge = self._knowledge_for(entries)
-        version = detected.get("version") if detected else None
-        enricher = Enricher(self._harbor, knowledge, registry, now, version)
-        events = [normalize.complete(e, enricher.facts(e, is_wanted=self._is_wanted(e))) for e in entries]
-        return events, knowledge
+        registry, _, _ = self._store.harbor()
+        enricher = Enricher(self._harbor, knowledge, registry, now, self.survey.version(), self._patience)
+        wanted = [is_worth_asking(entry) and self._is_wanted(entry) for entry in entries]
+        return [normalize.complete(e, enricher.facts(e, is_wanted=w)) for e, w in zip(entries, wanted, strict=True)]
 
-    def _knowledge_for(self, entries: Sequence[Entry]) -> Knowledge:
+    def knowledge_for(self, entries: Sequence[Entry]) -> Knowledge:
         """What is remembered of that which the entries name. Only deletions ask which tags a digest had."""
         return self._store.knowledge(
             {entry.repository for entry in entries if entry.repository},
@@ -213,11 +236,11 @@ class AuditPoller:
         """What is to become of an event: told, or off, and by which setting."""
         if event.type not in self._config.events:
             return Telling(event, DeliveryState.OFF, f"events.{event.type} = false")
-        project = event.repository.namespace if event.repository else event.subject
-        if (event.repository or event.type in PROJECT_TYPES) and not self._is_in_projects(project):
+        project = _project_of(event)
+        if project is not None and not self._is_in_projects(project):
             return Telling(event, DeliveryState.OFF, "harbor.projects does not name its project")
-        if _is_scanners_pull(event):
-            return Telling(event, DeliveryState.OFF, "a scanner's own pull")
+        if _is_scanners_own(event):
+            return Telling(event, DeliveryState.OFF, SCANNERS_OWN)
         return Telling(event, DeliveryState.PENDING)
 
     # -- positions --
@@ -243,7 +266,7 @@ class AuditPoller:
 
     def _begin_now(self, log: Log, now: datetime) -> Cursor:
         name = log_name(log)
-        newest = self._harbor.newest_row(log, now)
+        newest = self._harbor.newest_row(log, now, operations=self._operations)
         row_id = newest.id if newest else 0
         cursor = Cursor(name, row_id, newest.op_time if newest else None, row_id, now, now)
         self._store.save_cursor(cursor)
@@ -262,10 +285,11 @@ class AuditPoller:
 
     def _resync(self, log: Log, cursor: Cursor, now: datetime) -> Polled:
         """Find the place again by time, after a restored or purged database."""
-        newest = self._harbor.newest_row(log, now)
+        newest = self._harbor.newest_row(log, now, operations=self._operations)
         start = (cursor.op_time or cursor.polled_at) - reading.OVERLAP
-        position = Cursor(cursor.log, 0, None, 0, cursor.polled_at, cursor.created_at)
         is_rewound = newest is not None and newest.id < cursor.row_id
+        floor = 0 if is_rewound else cursor.floor_id
+        position = Cursor(cursor.log, 0, None, floor, cursor.polled_at, cursor.created_at)
         _log.warning("audit.ids_rewound" if is_rewound else "audit.rows_gone", log=cursor.log, known=cursor.row_id)
         total = self._record_pages(self.pages_by_time(log, start), log, position, now)
         if newest is not None:
@@ -277,14 +301,32 @@ class AuditPoller:
     def pages_by_time(self, log: Log, start: datetime, end: datetime | None = None) -> Iterator[tuple[AuditRow, ...]]:
         page = 1
         while True:
-            rows = self._harbor.rows_between(log, start, end, page)
+            rows = self._harbor.rows_between(log, start, end, page, operations=self._operations)
             yield rows
-            if len(rows) < PAGE:
+            if len(rows) < PAGE or self._is_stopping:
                 return
             page += 1
 
 
-def _is_scanners_pull(event: Event) -> bool:
+def _tellable_since(event: Event, covered_from: datetime, now: datetime) -> datetime:
+    """From when on the event could have been told: it waits for us, not for the poll before it happened."""
+    return min(max(covered_from, event.occurred_at), now)
+
+
+def _project_of(event: Event) -> str | None:
+    """The project that an event is about; None where it is about no single one, or cannot be told."""
+    if event.repository is not None:
+        return event.repository.namespace
+    if event.type in PROJECT_TYPES:
+        return event.subject
+    robot = event.subject.rpartition("$")[2] if event.type in ROBOT_TYPES else ""
+    return robot.partition("+")[0] if "+" in robot else None
+
+
+def _is_scanners_own(event: Event) -> bool:
+    """A scanner's pull, or the coming and going of its robot: parts of a scan, which is told by itself."""
+    if event.type in ROBOT_TYPES:
+        return scans.looks_like_scanner(event.subject, event.occurred_at)
     if event.type is not EventType.PULL_ARTIFACT or event.repository is None:
         return False
     return scans.is_scanner(event.operator, event.repository.namespace, event.occurred_at)

@@ -14,7 +14,7 @@ FEW = 5
 """Up to so many late events are told singly: a summary of two messages would hide more than it calms."""
 
 IMPORTANT = frozenset({EventType.SCANNING_FAILED, EventType.NOT_UNDERSTOOD})
-"""Told singly even after a downtime."""
+"""Told singly even after a downtime, as long as they are few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,10 @@ def next_parcel(due: Sequence[Due], *, now: datetime, room: int, catch_up_after:
     asked = [item for item in due if item.mode is Mode.DIGEST]
     if asked:
         return _together(asked, Occasion.BACKFILL)
-    loose = [item for item in due if item.mode is Mode.AUTO and item.event.type not in IMPORTANT]
+    loose = [item for item in due if item.mode is Mode.AUTO]
+    important = [item for item in loose if item.event.type in IMPORTANT]
+    if len(important) <= FEW:  # more would drown the chat: then they are told with the others
+        loose = [item for item in loose if item.event.type not in IMPORTANT]
     late = [item for item in loose if now - item.since > catch_up_after]
     if len(late) > FEW:
         return _together(late, Occasion.CATCH_UP)

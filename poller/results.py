@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from poller import scans
-from poller.errors import NotAllowed, PollerError
+from poller.errors import HarborUnreachable, NotAllowed, PollerError
 from poller.events import Event
 from poller.harbor import Harbor
 from poller.knowledge import LONG_AGO, Changes, TagFact
@@ -31,34 +31,53 @@ _log = Log(__name__)
 class ResultReader:
     """Looks at artifacts whose scan has ended (2.12+) or may have ended, and records the outcome."""
 
-    def __init__(self, harbor: Harbor, store: Store, survey: Survey, decide: Callable[[Event], Telling]) -> None:
+    def __init__(
+        self,
+        harbor: Harbor,
+        store: Store,
+        survey: Survey,
+        decide: Callable[[Event], Telling],
+        is_stopping: Callable[[], bool],
+    ) -> None:
         self._harbor = harbor
         self._store = store
         self._survey = survey
         self._decide = decide
+        self._is_stopping = is_stopping
+        self._warned: set[str] = set()
 
     def read(self, now: datetime) -> int:
-        """Look at what is due. A failure leaves the scan due; returns how many outcomes were new."""
+        """Look at what is due. A failure puts the scan off; returns how many outcomes were new."""
         new = 0
         refused: set[str] = set()
         for scan in self._store.scans_due(now, most=MOST_AT_ONCE):
-            project = (scan.repository or "").partition("/")[0]
-            try:
-                if project in refused:
-                    self._put_off(scan, now)
-                else:
-                    new += self._look(scan, now)
-            except NotAllowed as error:
-                _log.warning("scan.not_allowed", error=error, remedy=f"grant artifact: read on the project {project}")
-                refused.add(project)
-                self._put_off(scan, now)
-            except PollerError as error:
-                _log.warning("scan.look_failed", error=error)
+            if self._is_stopping():
                 break
+            project = (scan.repository or "").partition("/")[0]
+            if project in refused:
+                self._put_off(scan, now + NOT_ALLOWED_AGAIN, now)
+                continue
+            try:
+                new += self._look(scan, now)
+            except NotAllowed as error:
+                self._say_once(project, error)
+                refused.add(project)
+                self._put_off(scan, now + NOT_ALLOWED_AGAIN, now)
+            except PollerError as error:
+                _log.warning("scan.look_failed", error=error, repository=scan.repository)
+                self._put_off(scan, scans.next_look(scan, now), now)
+                if isinstance(error, HarborUnreachable):
+                    break
         return new
 
-    def _put_off(self, scan: NoticedScan, now: datetime) -> None:
-        self._store.finish_look(replace(scan, look_at=now + NOT_ALLOWED_AGAIN), (), now)
+    def _put_off(self, scan: NoticedScan, until: datetime, now: datetime) -> None:
+        outcome = Outcome.GIVEN_UP if scans.is_lost(scan, now) else scan.outcome
+        self._store.finish_look(replace(scan, look_at=until, looks=scan.looks + 1, outcome=outcome), (), now)
+
+    def _say_once(self, project: str, error: PollerError) -> None:
+        if project not in self._warned:
+            self._warned.add(project)
+            _log.warning("scan.not_allowed", error=error, remedy=f"grant artifact: read on the project {project}")
 
     def _look(self, scan: NoticedScan, now: datetime) -> int:
         assert scan.repository

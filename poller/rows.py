@@ -172,10 +172,11 @@ def _repair(raw: bytes, table: Source, project: str | None) -> AuditRow:
 def _row_id(said: object, raw: bytes) -> int:
     """The id, or for want of one a negative number drawn from the text: below every cursor, and the same each time."""
     if isinstance(said, float) and said.is_integer():
-        return int(said)
-    if isinstance(said, str) and said.isdecimal():
-        return int(said)
-    return said if isinstance(said, int) and not isinstance(said, bool) else -crc32(raw)
+        said = int(said)
+    if isinstance(said, str) and said.isdecimal() and len(said) < 20:
+        said = int(said)
+    is_id = isinstance(said, int) and not isinstance(said, bool) and 0 < said < 2**63
+    return said if is_id and isinstance(said, int) else -crc32(raw)
 
 
 def _text(said: object) -> str:

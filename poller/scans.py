@@ -30,6 +30,7 @@ FIRST_LOOK = timedelta(seconds=5)
 LONGEST_PAUSE = timedelta(minutes=5)
 WITHOUT_END = timedelta(minutes=30)
 """On 2.12+ the robot's deletion tells the end; a scan of which that is not seen is looked at after so long."""
+FEWEST_LOOKS = 5
 GIVE_UP = timedelta(hours=6)
 GIVE_UP_AFTER_END = timedelta(minutes=10)
 """An SBOM run has a robot too, and no result here."""
@@ -120,10 +121,13 @@ def judge(scan: NoticedScan, artifact: Artifact | None, now: datetime) -> Verdic
             return Verdict(Outcome.OVERWRITTEN)
         if scan.started_at is None or ended + timedelta(seconds=1) >= scan.started_at:
             return Verdict(Outcome.TOLD, kind, ended, {mime: webhook_report(report)})
-    return Verdict(Outcome.GIVEN_UP if _is_lost(scan, now) else Outcome.RUNNING)
+    return Verdict(Outcome.GIVEN_UP if is_lost(scan, now) else Outcome.RUNNING)
 
 
-def _is_lost(scan: NoticedScan, now: datetime) -> bool:
+def is_lost(scan: NoticedScan, now: datetime) -> bool:
+    """Whether it is pointless to look again. Overviews may be hidden for a while, so one look never decides."""
+    if scan.looks < FEWEST_LOOKS:
+        return False
     if scan.ended_at is not None:
         return now - scan.ended_at > GIVE_UP_AFTER_END
     return scan.started_at is not None and now - scan.started_at > GIVE_UP
