@@ -44,10 +44,14 @@ def decoded(decode: Callable[[bytes], _T], answer: Answer) -> _T:
         raise HarborGarbled(f"{answer.where}: {error} (request {answer.request_id})") from None
 
 
-def refusal(answer: Answer, username: str) -> PollerError:
-    """Our word for a status that is not 200. The texts say where, what Harbor said, and the remedy."""
+def refusal(answer: Answer, username: str, masked: Callable[[str], str]) -> PollerError:
+    """Our word for a status that is not 200. The texts say where, what Harbor said, and the remedy.
+
+    `masked` takes the password out of a text: something before Harbor may repeat what it was told.
+    """
     message = rows.error_message(answer.body)  # None: whoever answered, it was not Harbor's API
-    said = f"{answer.where}: {answer.status} {one_line(message or '')}".rstrip() + f" (request {answer.request_id})"
+    words = one_line(masked(message or ""))
+    said = f"{answer.where}: {answer.status} {words}".rstrip() + f" (request {answer.request_id})"
     is_foreign = message is None
     match answer.status:
         case status if 300 <= status < 400:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta, tzinfo
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from poller import config_values as values
 from poller import cron, timezones
@@ -274,11 +274,13 @@ def _holds_secret(document: Table) -> bool:
 
 
 def _url_passwords(*urls: str | None) -> list[str]:
-    """The passwords inside, as they are written there."""
+    """The passwords inside, as they are written there; libpq also takes them behind the question mark."""
     found = []
     for url in urls:
         try:
-            found.append(urlsplit(url or "").password)
+            parts = urlsplit(url or "")
+            found.append(parts.password)
         except ValueError:
             continue
+        found += [value for key, value in parse_qsl(parts.query) if key in ("password", "sslpassword")]
     return [password for password in found if password]

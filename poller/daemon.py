@@ -21,38 +21,51 @@ from poller.config import Config, Schedule
 from poller.errors import LeaseTaken, OperatorError, PollerError
 from poller.exit_codes import DONE, TAKEN
 from poller.logs import Log
-from poller.survey import LONG_AGO
 from poller.telling import Teller, Told
 from poller.times import utc_now
 from state import Store
 
 _DELIVER_SECONDS = 1
 _PRUNE_HOURS = 6
-_STUCK = timedelta(minutes=15)
+_STUCK_SECONDS = 900
 _SLOW_FACTOR = 5
 """After a poll that took long, Harbor is left alone for so many times as long."""
+_LONGEST_REST = 60
 
 _log = Log(__name__)
 
 
 @dataclass(slots=True)
 class Turn:
-    """When a job may run again, after failures or slow answers (`slow_factor`)."""
+    """When a job may run again, after failures or slow answers, in monotonic seconds: a wall clock may be set back."""
 
     slow_factor: float = 0
-    not_before: datetime = LONG_AGO
+    clock: Callable[[], float] = time.monotonic
+    not_before: float = 0
     failures: int = 0
-    busy_since: datetime | None = None
+    alive_at: float | None = None  # while it runs: when it got on last
 
-    def failed(self, now: datetime, *, first: float, most: float) -> float:
+    @property
+    def may_run(self) -> bool:
+        return self.clock() >= self.not_before
+
+    @property
+    def is_stuck(self) -> bool:
+        return self.alive_at is not None and self.clock() - self.alive_at > _STUCK_SECONDS
+
+    def gets_on(self) -> None:
+        self.alive_at = self.clock()
+
+    def failed(self, *, first: float, most: float) -> float:
         seconds = backoff.pause(self.failures, first=first, most=most)
         self.failures += 1
-        self.not_before = now + timedelta(seconds=seconds)
+        self.not_before = self.clock() + seconds
         return seconds
 
-    def succeeded(self, now: datetime, seconds: float) -> None:
+    def succeeded(self, seconds: float) -> None:
         self.failures = 0
-        self.not_before = now + timedelta(seconds=seconds * self.slow_factor if seconds > 1 else 0)
+        pause = min(seconds * self.slow_factor, _LONGEST_REST) if seconds > 1 else 0
+        self.not_before = self.clock() + pause
 
 
 class Daemon:
@@ -118,17 +131,18 @@ class Daemon:
     # -- the jobs, each behind the wrapper --
 
     def _poll(self) -> None:
-        if self._clock() >= self._polling.not_before:
+        if self._polling.may_run:
             self._run_job("poll", self._polling, lambda: self._poller.poll(self._clock()))
 
     def _deliver(self) -> None:
-        if self._clock() >= self._delivering.not_before:
+        if self._delivering.may_run:
             self._run_job("deliver", self._delivering, self._deliver_what_may_go)
 
     def _deliver_what_may_go(self) -> None:
         """Messages that the chat's pace holds up for less than a turn are waited for: a turn later is too late."""
         while not self._stop.is_set():
             step = self._teller.deliver()
+            self._delivering.gets_on()
             if isinstance(step, Told):
                 continue
             if step.seconds is None or step.seconds > _DELIVER_SECONDS:
@@ -143,25 +157,25 @@ class Daemon:
 
     def _run_job(self, name: str, turn: Turn, work: Callable[[], object]) -> None:
         """The one wrapper: nothing that goes wrong in a job may end the daemon, but a lost lease must."""
-        turn.busy_since = self._clock()
+        turn.gets_on()
         started = time.monotonic()
         try:
             work()
         except LeaseTaken as error:
             self._give_up(TAKEN, error)
         except OperatorError as error:
-            seconds = turn.failed(self._clock(), first=60, most=900)
+            seconds = turn.failed(first=60, most=900)
             _log.error(f"{name}.failed", error=error, retry_in=round(seconds))
         except PollerError as error:
-            seconds = turn.failed(self._clock(), first=5, most=300)
+            seconds = turn.failed(first=5, most=300)
             _log.warning(f"{name}.failed", error=error, retry_in=round(seconds))
         except Exception:  # noqa: BLE001 -- the one place where a bug must not end the daemon; it is logged in full
-            seconds = turn.failed(self._clock(), first=30, most=600)
+            seconds = turn.failed(first=30, most=600)
             _log.exception(f"{name}.broken", retry_in=round(seconds))
         else:
-            turn.succeeded(self._clock(), time.monotonic() - started)
+            turn.succeeded(time.monotonic() - started)
         finally:
-            turn.busy_since = None
+            turn.alive_at = None
 
     def _give_up(self, exit_code: int, error: PollerError) -> None:
         _log.error("daemon.gives_up", error=error)
@@ -173,8 +187,9 @@ class Daemon:
 
     def _tell_systemd(self) -> None:
         """That we are alive, and in a line how things stand."""
-        now = self._clock()
-        if any(turn.busy_since and now - turn.busy_since > _STUCK for turn in (self._polling, self._delivering)):
+        if self._poller.got_on() and self._polling.alive_at is not None:
+            self._polling.gets_on()  # a long catch-up is work, not a hang
+        if self._polling.is_stuck or self._delivering.is_stuck:
             return  # let the watchdog do its work
         counts = self._store.counts()
         trouble = " · Harbor does not answer" if self._polling.failures else ""

@@ -34,6 +34,7 @@ from poller.errors import (
     WrongUrl,
 )
 from poller.events import Source
+from poller.logs import Redactor
 from poller.queries import NEVER, OLD_LOG_LAST_ID, PAGE, between, by_id, q, repository_path, segment
 from poller.reach import Log, Reach, ReachKind, detect
 from poller.rows import Artifact, AuditRow, CurrentUser, Project, Server
@@ -79,6 +80,7 @@ class Harbor:
         self._sleep = sleep
         self._run = uuid.uuid4().hex[:12]
         self._session = _session(username, password)
+        self._redactor = Redactor((password, Secret(f"{username}:{password.reveal()}")))
         # Proxies of the environment are for the world outside, not for this machine.
         self._session.trust_env = not _is_loopback(self._base)
         if not verify:
@@ -281,7 +283,7 @@ class Harbor:
             self._sleep(pause)
             answer = self._exchange(path, params, headers)
         if answer.status not in (200, also):
-            raise refusal(answer, self._username)
+            raise refusal(answer, self._username, self._redactor.redact)
         return answer
 
     def _exchange(self, path: str, params: Mapping[str, str] | None, headers: Mapping[str, str] | None) -> Answer:

@@ -69,10 +69,16 @@ class AuditPoller:
         self._is_stopping = False
         self._results = ResultReader(harbor, store, self.survey, self.decide, lambda: self._is_stopping)
         self._patience = Patience()
+        self._requests_known = 0
 
     def stop(self) -> None:
         """Finish the page that is being read, and no more: the next run goes on from there."""
         self._is_stopping = True
+
+    def got_on(self) -> bool:
+        """Whether Harbor was asked anything since this was asked last."""
+        before, self._requests_known = self._requests_known, self._harbor.requests_sent
+        return self._requests_known != before
 
     def poll(self, now: datetime) -> Polled:
         """Read what is new in every log that the account can see, and the results of scans that have ended.
@@ -270,7 +276,8 @@ class AuditPoller:
         row_id = newest.id if newest else 0
         cursor = Cursor(name, row_id, newest.op_time if newest else None, row_id, now, now)
         self._store.save_cursor(cursor)
-        _log.info("audit.first_run", log=name, position=row_id)
+        note = "what happened before this moment is not told; backfill tells it"
+        _log.info("audit.first_run", log=name, position=row_id, note=note)
         return cursor
 
     def _is_history(self, log: Log, cursor: Cursor, first: AuditRow, now: datetime) -> bool:

@@ -8,7 +8,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
@@ -96,17 +96,11 @@ def found(result: Found, told: frozenset[EventType], *, is_dry: bool) -> None:
         click.echo(f"  {kind:<22} {number:>7}{off}")
 
 
-@contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], object]]:
-    """A bar with count and remaining time on standard error, when that is a terminal."""
-    from rich.console import Console  # heavy, and most runs are not seen by anybody
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def progress(what: str, total: int) -> AbstractContextManager[Callable[[int], object]]:
+    """A bar, when standard error is a terminal; whoever gets it says how many steps were done."""
+    from poller import bar  # rich takes long to load, and most runs are not seen by anybody
 
-    console = Console(stderr=True)
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar, logs.through(sys.stderr):
-        task = bar.add_task(what, total=total)
-        yield lambda steps: bar.advance(task, steps)
+    return bar.progress(what, total)
 
 
 # -- status -----------------------------------------------------------------------------------------

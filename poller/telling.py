@@ -18,6 +18,7 @@ from state import RouteState, Store
 
 ROUTE = "telegram"
 MOST_DUE = 5000
+TRY_TOPIC_AGAIN = timedelta(hours=1)
 MAYBE_DELIVERED = frozenset({"telegram.answer_lost", "telegram.answer_garbled"})
 
 _log = Log(__name__)
@@ -50,6 +51,7 @@ class Teller:
         self._delivery = config.delivery
         self._style = formatters.Style(config.language, config.timezone, config.escape_chars)
         self._unanswered: list[datetime] = []  # when messages went that may be in the chat, though nobody said so
+        self._topic_tried: datetime | None = None
 
     def deliver(self) -> Told | Wait:
         """Send at most one message; the next one, if it may go now."""
@@ -101,12 +103,14 @@ class Teller:
 
     def _send(self, parcel: plan.Parcel, route: RouteState, now: datetime) -> Told | Wait:
         chat_id = route.moved_to or self._chat.chat_id
-        thread_id = None if route.topic_lost else self._chat.message_thread_id
+        tries_topic = not route.topic_lost or self._may_try_topic(now)
+        thread_id = self._chat.message_thread_id if tries_topic else None
         text = self.text(parcel)
         outcome = self._telegram.send(chat_id, thread_id, text, formatters.plain(text))
         match outcome:
             case Sent():
-                return self._sent(parcel, outcome, chat_id, route)
+                topic_lost = outcome.topic_lost if tries_topic else route.topic_lost
+                return self._sent(parcel, outcome, chat_id, route, topic_lost=topic_lost)
             case MessageRefused(reason, description):
                 return self._refused(parcel, reason, description, now)
             case Later(reason, after):
@@ -116,7 +120,16 @@ class Teller:
             case ChatRefused(reason, description):
                 return self._hold(parcel, route, reason, description, self._pause(route, most=1800, first=30))
 
-    def _sent(self, parcel: plan.Parcel, outcome: Sent, chat_id: int | str, route: RouteState) -> Told:
+    def _may_try_topic(self, now: datetime) -> bool:
+        """A closed topic may be opened again: look once an hour, and after every start."""
+        if self._topic_tried is not None and timedelta(0) <= now - self._topic_tried < TRY_TOPIC_AGAIN:
+            return False
+        self._topic_tried = now
+        return True
+
+    def _sent(
+        self, parcel: plan.Parcel, outcome: Sent, chat_id: int | str, route: RouteState, *, topic_lost: bool
+    ) -> Told:
         accepted_at = self._clock()  # the pace counts from the answer on, however long Telegram took
         told_in = str(outcome.moved_to or chat_id)
         self._store.told(
@@ -125,7 +138,7 @@ class Teller:
         fresh = replace(
             route,
             moved_to=outcome.moved_to or route.moved_to,
-            topic_lost=route.topic_lost or outcome.topic_lost,
+            topic_lost=topic_lost,
             blocked_until=None,
             needs_operator=False,
             reason="",
@@ -133,7 +146,7 @@ class Teller:
         )
         if fresh != route:
             self._store.save_route(fresh)
-        _report(outcome, parcel)
+        _report(outcome, parcel, is_topic_news=topic_lost and not route.topic_lost)
         return Told(len(parcel.items))
 
     def _refused(self, parcel: plan.Parcel, reason: str, description: str, now: datetime) -> Told:
@@ -171,11 +184,11 @@ class Teller:
         return Wait(seconds, route.reason, route.needs_operator)
 
 
-def _report(outcome: Sent, parcel: plan.Parcel) -> None:
+def _report(outcome: Sent, parcel: plan.Parcel, *, is_topic_news: bool) -> None:
     _log.info("message.sent", message_id=outcome.message_id, events=len(parcel.items), first=parcel.events[0].key)
     if outcome.moved_to is not None:
         _log.warning("chat.moved", chat_id=outcome.moved_to, remedy="put this id into [telegram] chat_id")
-    if outcome.topic_lost:
+    if is_topic_news:
         _log.warning("topic.lost", remedy="messages go to the chat itself; correct [telegram] message_thread_id")
     if outcome.as_plain:
         _log.error("message.sent_plain", reason=outcome.reason, first=parcel.events[0].key)

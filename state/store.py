@@ -232,9 +232,9 @@ class Store:
     # -- deliveries: the outbox -----------------------------------------------------------------
 
     def due(self, *, most: int) -> tuple[Due, ...]:
-        """Pending deliveries of the route, oldest first."""
+        """Pending deliveries of the route, oldest first, also those of a Harbor that has another address now."""
         query = (
-            self._events(
+            self._all_events(
                 t.deliveries.c.id.label("delivery_id"),
                 t.deliveries.c.mode,
                 t.deliveries.c.since,
@@ -378,14 +378,14 @@ class Store:
         An audit row can be met again only near its log's cursor; a scan's report is re-read for ever, so
         scans stay.
         """
-        floors = {
-            log.partition("/")[0]: c.row_id for log, c in sorted(self.cursors().items(), key=lambda x: -x[1].row_id)
-        }
-        if not floors:
+        cursors = self.cursors()
+        if not cursors:
             return 0
+        by_id = sorted(cursors.values(), key=lambda cursor: cursor.row_id)
+        newest = {cursor.log.partition("/")[0]: cursor.row_id for cursor in by_id}  # of each table, over all projects
         pending = select(t.deliveries.c.event_id).where(t.deliveries.c.state == t.PENDING)
         passed = or_(
-            *(and_(t.events.c.source == log, t.events.c.source_id < row - _READ_AGAIN) for log, row in floors.items())
+            *(and_(t.events.c.source == log, t.events.c.source_id < row - _READ_AGAIN) for log, row in newest.items())
         )
         old = (
             select(t.events.c.id)
@@ -395,6 +395,7 @@ class Store:
                 t.events.c.seen_at < before,
                 t.events.c.source != Source.SCAN,
                 t.events.c.id.not_in(pending),
+                t.events.c.source_id.not_in([cursor.row_id for cursor in by_id]),  # read again as witnesses
                 passed,
             )
             .limit(_PRUNED_AT_ONCE)
@@ -564,11 +565,12 @@ class Store:
                 )
                 yield from (TagFact(**_without(row, "harbor_id")) for row in connection.execute(query))
 
-    def _events(self, *more: Any) -> Select[Any]:
-        return (
-            select(t.events, t.harbors.c.registry, *more)
-            .select_from(t.events.join(t.harbors, t.harbors.c.id == t.events.c.harbor_id))
-            .where(t.events.c.harbor_id == self._harbor_id)
+    def _events(self) -> Select[Any]:
+        return self._all_events().where(t.events.c.harbor_id == self._harbor_id)
+
+    def _all_events(self, *more: Any) -> Select[Any]:
+        return select(t.events, t.harbors.c.registry, *more).select_from(
+            t.events.join(t.harbors, t.harbors.c.id == t.events.c.harbor_id)
         )
 
     def _finish(self, connection: Connection, ids: Sequence[int], **values: Any) -> None:

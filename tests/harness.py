@@ -7,7 +7,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -178,9 +179,7 @@ def site(
 ) -> Iterator[Site]:
     """A site that is open within. At its end no question to Harbor may have been rude."""
     with HarborStandIn(source, [account]) as standin:
-        opened = Site(
-            standin, clock, folder, account, harbor=harbor, more=more, state_url=state_url, timeout=timeout
-        )
+        opened = Site(standin, clock, folder, account, harbor=harbor, more=more, state_url=state_url, timeout=timeout)
         try:
             yield opened
         finally:
@@ -194,7 +193,9 @@ def is_rude(request: Request) -> bool:
     if "page_size" in params and not 1 <= int(params["page_size"]) <= 100:
         return True
     is_list = request.path.endswith((*_LOG_PATHS, "/artifacts"))
-    return request.method != "GET" or (is_list and ("page_size" not in params or not _BOUND.search(params.get("q", ""))))
+    return request.method != "GET" or (
+        is_list and ("page_size" not in params or not _BOUND.search(params.get("q", "")))
+    )
 
 
 # -- the product as processes -----------------------------------------------------------------------
@@ -216,3 +217,73 @@ def recorded(conf: Path) -> list[dict[str, Any]]:
     done = run_poller("--config", conf, "events", "--json")
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+class Nursery:
+    """Starts `python -m poller …` again and again, each in a process of its own, but imports it only once."""
+
+    PROGRAM = """
+import json, os, signal, sys
+from poller.__main__ import cli
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the dead at once
+for line in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        order = json.loads(line)
+        os.environ.update(order["env"])
+        if order["output"]:
+            output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+        try:
+            cli(order["args"], prog_name="python -m poller")
+        except SystemExit as exit:
+            print("exit", exit.code)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
+    print(pid, flush=True)
+"""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", self.PROGRAM],
+            cwd=ROOT,
+            env={"PATH": os.environ.get("PATH", "")},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, *args: str | Path, env: Mapping[str, str] | None = None, output: Path | None = None) -> int:
+        """The process id. `output` gets both streams, and a last line such as `exit 0` unless it is killed."""
+        order = {"args": [str(arg) for arg in args], "env": dict(env or {}), "output": str(output or "")}
+        assert self._process.stdin
+        assert self._process.stdout
+        print(json.dumps(order), file=self._process.stdin, flush=True)
+        return int(self._process.stdout.readline())
+
+    def __enter__(self) -> Nursery:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 20, every_s: float = 0.1) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"nothing came within {timeout_s} s"
+        time.sleep(every_s)

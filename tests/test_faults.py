@@ -32,26 +32,21 @@ from poller.show import seen_json
 from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller, Wait
 from state import Store
-from tests.harness import ROOT, TOKEN, Clock, Site, recorded, run_poller, site, write_conf
+from tests.harness import (
+    ROOT,
+    TOKEN,
+    Clock,
+    Nursery,
+    Site,
+    is_alive,
+    recorded,
+    run_poller,
+    site,
+    wait_for,
+    write_conf,
+)
 
 # -- kill -9 ------------------------------------------------------------------------------------------
-
-NURSERY = """
-import os, signal, sys
-from poller.__main__ import cli
-signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the dead at once
-for line in sys.stdin:
-    pid = os.fork()
-    if not pid:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        try:
-            cli(line.split(), prog_name="python -m poller")
-        finally:
-            sys.stderr.flush()
-            os._exit(1)
-    print(pid, flush=True)
-"""
-"""Starts what `python -m poller` starts, each in a process of its own, but imports it only once."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ class Registry:
     conf: Path
     harbor: HarborStandIn
     telegram: TelegramStandIn
-    nursery: subprocess.Popen[str]
+    nursery: Nursery
     kills: list[int]
     """How many messages were there at each kill."""
 
@@ -73,14 +68,11 @@ class Registry:
 
     def kill_after(self, wait: Callable[[], object]) -> None:
         """Start a daemon, and kill it once `wait` returns."""
-        assert self.nursery.stdin
-        assert self.nursery.stdout
-        print(f"--config {self.conf} run", file=self.nursery.stdin, flush=True)
-        pid = int(self.nursery.stdout.readline())
+        pid = self.nursery.start("--config", self.conf, "run")
         wait()
-        assert _is_alive(pid), "the daemon ended by itself"
+        assert is_alive(pid), "the daemon ended by itself"
         os.kill(pid, signal.SIGKILL)
-        while _is_alive(pid):
+        while is_alive(pid):
             time.sleep(0.001)
         self.kills.append(len(self.telegram.messages))
 
@@ -88,7 +80,7 @@ class Registry:
         """Run a daemon as an operator does, until everything is told."""
         process = subprocess.Popen([sys.executable, "-m", "poller", "--config", str(self.conf), "run"], cwd=ROOT)
         try:
-            _wait_for(self._is_all_told, timeout_s)
+            wait_for(lambda: process.poll() is not None or self._is_all_told(), timeout_s)
         finally:
             process.terminate()
             code = process.wait(20)
@@ -102,21 +94,6 @@ class Registry:
             store.close()
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _wait_for(condition: Callable[[], bool], timeout_s: float = 20, every_s: float = 0.1) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"nothing came within {timeout_s} s"
-        time.sleep(every_s)
-
-
 @contextmanager
 def registry(folder: Path, generation: Generation) -> Iterator[Registry]:
     """A private chat, for there a message may go every second."""
@@ -125,13 +102,8 @@ def registry(folder: Path, generation: Generation) -> Iterator[Registry]:
         more = f"api_url = '{telegram.url}'\n[schedule]\npoll = '1s'\njitter = '0s'\n[delivery]\nmax_delay = '2s'\n"
         conf = write_conf(folder, harbor.url, chat="1001", more=more)
         assert run_poller("--config", conf, "once").returncode == 0
-        nursery = subprocess.Popen(
-            [sys.executable, "-c", NURSERY], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        with nursery:
+        with Nursery() as nursery:
             yield Registry(conf, harbor, telegram, nursery, [])
-            assert nursery.stdin
-            nursery.stdin.close()
 
 
 @contextmanager
@@ -242,7 +214,7 @@ def _wait_for_more(seen: Sized | HarborStandIn, more: int) -> None:
         return len(seen.requests) if isinstance(seen, HarborStandIn) else len(seen)
 
     wanted = count() + more
-    _wait_for(lambda: count() >= wanted, every_s=0.001)
+    wait_for(lambda: count() >= wanted, every_s=0.001)
 
 
 # -- outages, with an hour that takes seconds ---------------------------------------------------------
@@ -260,7 +232,7 @@ class Scene:
         config = self.site.config
         client = Telegram(config.telegram.bot_token, api_url=self.telegram.url, timeout=(1, 2))
         self.teller = Teller(client, self.site.store, config, self.site.clock)
-        self._polling = Turn()
+        self._polling = Turn(clock=lambda: self.site.clock.now.timestamp())
         self._next_poll = self._next_message = self.site.clock.now
 
     def restart(self) -> None:
@@ -278,15 +250,15 @@ class Scene:
 
     def _poll(self) -> None:
         now = self.site.clock.now
-        if now < max(self._next_poll, self._polling.not_before):
+        if now < self._next_poll or not self._polling.may_run:
             return
         self._next_poll = now + timedelta(seconds=10)
         try:
             self.site.poller.poll(now)
         except PollerError:
-            self._polling.failed(now, first=5, most=300)
+            self._polling.failed(first=5, most=300)
         else:
-            self._polling.succeeded(now, 0)
+            self._polling.succeeded(0)
 
     def _tell(self) -> None:
         now = self.site.clock.now

@@ -185,7 +185,9 @@ def uses_of_the_clock(tree: ast.Module) -> list[str]:
     taken = [
         f"line {node.lineno}: {ast.unparse(node)}"
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module == "time" and {a.name for a in node.names} & {"sleep", "time"}
+        if isinstance(node, ast.ImportFrom)
+        and node.module == "time"
+        and {a.name for a in node.names} & {"sleep", "time"}
     ]
     return found + taken
 

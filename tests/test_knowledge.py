@@ -91,7 +91,9 @@ facts = st.tuples(st.sampled_from(["v1", "v2"]), st.sampled_from([A, B, None]), 
 
 
 @given(st.lists(facts, unique_by=lambda fact: (fact[0], fact[2])), st.randoms())
-def test_any_order_of_learning_gives_the_same_knowledge(facts: list[tuple[str, str | None, int]], random: object) -> None:
+def test_any_order_of_learning_gives_the_same_knowledge(
+    facts: list[tuple[str, str | None, int]], random: object
+) -> None:
     """As long as no two facts about a tag are of the same moment."""
 
     def learnt(facts: list[tuple[str, str | None, int]]) -> dict[tuple[str, str], TagFact]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poller import normalize, rows
@@ -47,30 +47,30 @@ def read(row: AuditRow) -> tuple[EventType, str | None, str | None, str | None, 
 # -- every kind of row ------------------------------------------------------------------------------
 
 ARTIFACTS = [
-    ("create", EventType.PUSH_ARTIFACT, "push"),
-    ("pull", EventType.PULL_ARTIFACT, "pull"),
-    ("delete", EventType.DELETE_ARTIFACT, "delete"),
+    ("create", EventType.PUSH_ARTIFACT),
+    ("pull", EventType.PULL_ARTIFACT),
+    ("delete", EventType.DELETE_ARTIFACT),
 ]
 
 
-@pytest.mark.parametrize(("operation", "kind", "verb"), ARTIFACTS)
-def test_an_artifact_by_tag_in_the_new_log(operation: str, kind: EventType, verb: str) -> None:
+@pytest.mark.parametrize(("operation", "kind"), ARTIFACTS)
+def test_an_artifact_by_tag_in_the_new_log(operation: str, kind: EventType) -> None:
     """Since 2.13 the description holds the digest, also when the row names the tag."""
-    told = row(operation, "artifact", "team/app:1.27", f"{verb} artifact: team/app@{DIGEST}")
+    told = row(operation, "artifact", "team/app:1.27", f"{operation} artifact: team/app@{DIGEST}")
     assert read(told) == (kind, "team/app", "1.27", DIGEST, "")
 
 
-@pytest.mark.parametrize(("operation", "kind", "verb"), ARTIFACTS)
+@pytest.mark.parametrize(("operation", "kind"), ARTIFACTS)
 @pytest.mark.parametrize("table", [Source.NEW_LOG, Source.OLD_LOG])
 @pytest.mark.parametrize("mark", ["@", ":"])
-def test_an_artifact_by_digest(mark: str, table: Source, operation: str, kind: EventType, verb: str) -> None:
+def test_an_artifact_by_digest(mark: str, table: Source, operation: str, kind: EventType) -> None:
     """Behind an `@` since 2.11, before that behind a colon; an upgraded log holds both."""
     told = row(operation, "artifact", f"team/app{mark}{DIGEST}", table=table)
     assert read(told) == (kind, "team/app", None, DIGEST, "")
 
 
-@pytest.mark.parametrize(("operation", "kind", "verb"), ARTIFACTS)
-def test_an_artifact_by_tag_in_the_old_log(operation: str, kind: EventType, verb: str) -> None:
+@pytest.mark.parametrize(("operation", "kind"), ARTIFACTS)
+def test_an_artifact_by_tag_in_the_old_log(operation: str, kind: EventType) -> None:
     """The digest is not in the row."""
     assert read(old_row(operation, "artifact", "team/app:1.27")) == (kind, "team/app", "1.27", None, "")
 
@@ -157,6 +157,7 @@ tags = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", fullmatch=True)
 digests = st.from_regex(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", fullmatch=True)
 
 
+@settings(max_examples=40)
 @given(repositories, tags, digests, st.sampled_from("@:"))
 def test_any_name_that_harbor_allows_is_split(repository: str, tag: str, digest: str, mark: str) -> None:
     """However the repository, tag and digest look."""

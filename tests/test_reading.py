@@ -163,14 +163,14 @@ pauses = st.lists(st.integers(1, 400), min_size=1, max_size=20)
 def late_log(delays: Sequence[int], ids: Sequence[int], spread: int, hidden: frozenset[int] = frozenset()) -> Log:
     """Row after row is written, `spread` of them a second; each shows itself after its own delay."""
     written = {number: NOW + SECOND * (place // spread) for place, number in enumerate(ids)}
-    return Log({number: at + delay * SECOND for (number, at), delay in zip(written.items(), delays, strict=True)}, hidden)
+    return Log(
+        {number: at + delay * SECOND for (number, at), delay in zip(written.items(), delays, strict=True)}, hidden
+    )
 
 
 @settings(max_examples=60, deadline=None)
 @given(delays, pauses, st.integers(1, 10), st.sets(st.integers(1, 200), max_size=20))
-def test_whoever_sees_every_row_misses_none(
-    delays: list[int], pauses: list[int], spread: int, lost: set[int]
-) -> None:
+def test_whoever_sees_every_row_misses_none(delays: list[int], pauses: list[int], spread: int, lost: set[int]) -> None:
     """Rows that show themselves up to two minutes late, in any order, with any pauses between the polls.
 
     Some numbers are never used: their inserts were rolled back.

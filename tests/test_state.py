@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +35,8 @@ from state import (
     Telling,
     schema,
 )
+from tests.processes import Other, others
 
-ROOT = Path(__file__).parent.parent
 HARBOR, ROUTE = "https://harbor.example.com", "telegram"
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = (timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days"))
@@ -84,12 +82,6 @@ def deliveries(store: Store) -> list[DeliveryRecord]:
 
 def digest_of(store: Store, tag: str) -> str | None:
     return store.knowledge({"team/app"}, tags={tag}).digest_of("team/app", tag)
-
-
-def start_python(script: str, *arguments: str) -> subprocess.Popen[str]:
-    """Another process of this program, as cron or a second terminal would start it."""
-    command = [sys.executable, "-c", script, *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 # -- recording --------------------------------------------------------------------------------------
@@ -175,29 +167,21 @@ def test_a_failure_in_the_middle_leaves_nothing_behind(store: Store) -> None:
     assert store.record(pending(1, 2), now=NOW, cursor=cursor()) == 2
 
 
-RECORD_UNTIL_KILLED = """
-import sys
-from datetime import UTC, datetime
-from poller.events import Event
-from state import DeliveryState, NoticedScan, Store, Telling
+def record_until_killed(url: str, words: Connection) -> None:
+    def scans() -> Iterator[NoticedScan]:
+        yield NoticedScan("robot$x")
+        words.send("in the middle")
+        words.recv()
 
-def scans():
-    yield NoticedScan("robot$x")
-    print("in the middle", flush=True)
-    sys.stdin.read()
-
-tellings = [Telling(Event.example(source_id=number), DeliveryState.PENDING) for number in range(500)]
-Store.open(sys.argv[1], sys.argv[2], "telegram").record(tellings, now=datetime.now(UTC), scans=scans())
-"""
+    store = Store.open(url, HARBOR, ROUTE)
+    store.record(pending(*range(500)), now=NOW, scans=scans())  # type: ignore[arg-type] # it is only walked through
 
 
 def test_a_process_killed_in_the_middle_leaves_nothing_behind(store: Store, state_url: str) -> None:
     """SIGKILL between the writes of one page: the state is as before, and the next process can work at once."""
-    process = start_python(RECORD_UNTIL_KILLED, state_url, HARBOR)
-    with process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "in the middle\n"
-        process.send_signal(signal.SIGKILL)
+    process = Other(record_until_killed, state_url)
+    assert process.hear() == "in the middle"
+    process.kill()
     assert nothing_is_written(store)
     assert store.record(pending(1), now=NOW) == 1
 
@@ -759,37 +743,24 @@ def test_pruning_forgets_the_old_ledger_and_finished_scans(store: Store) -> None
 
 # -- several processes ------------------------------------------------------------------------------
 
-RECORD_MANY = """
-import sys
-from datetime import UTC, datetime
-from poller.events import Event
-from state import DeliveryState, Store, Telling
 
-name, url, harbor = sys.argv[1:]
-print("ready", flush=True)
-sys.stdin.readline()
-store = Store.open(url, harbor, "telegram")
-for number in range(25):
-    event = Event.example(source_id=number, subject=name)
-    store.record([Telling(event, DeliveryState.PENDING)], now=datetime.now(UTC))
-    store.due(most=10)
-store.close()
-"""
+def record_many(url: str, words: Connection) -> None:
+    words.send("ready")
+    words.recv()
+    store = Store.open(url, HARBOR, ROUTE)
+    for number in range(25):
+        store.record(pending(number), now=NOW)
+        store.due(most=10)
+    words.send("done")
 
 
 def test_processes_that_start_and_write_at_once_wait_for_each_other(state_url: str) -> None:
     """A daemon and a cron run on an empty database: one makes the schema, nobody fails, nothing is lost or doubled."""
-    processes = [start_python(RECORD_MANY, f"writer {number}", state_url, HARBOR) for number in range(3)]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    for process in processes:
-        process.communicate(timeout=30)
-    assert [process.returncode for process in processes] == [0, 0, 0]
+    with others(3, record_many, state_url) as writers:
+        assert [writer.hear() for writer in writers] == ["ready"] * 3
+        for writer in writers:
+            writer.say("go")
+        assert [writer.hear() for writer in writers] == ["done"] * 3
     store = Store.open(state_url, HARBOR, ROUTE)
     assert sorted(due_rows(store)) == list(range(25))
     store.close()
@@ -798,7 +769,8 @@ def test_processes_that_start_and_write_at_once_wait_for_each_other(state_url: s
 # -- opening ----------------------------------------------------------------------------------------
 
 
-def test_the_migrations_give_exactly_the_schema(store: Store, state_url: str) -> None:
+@pytest.mark.usefixtures("store")
+def test_the_migrations_give_exactly_the_schema(state_url: str) -> None:
     """Who changes a table and forgets the migration learns it here."""
     engine = sqlalchemy.create_engine(state_url)
     with engine.connect() as connection:
@@ -808,7 +780,8 @@ def test_the_migrations_give_exactly_the_schema(store: Store, state_url: str) ->
     engine.dispose()
 
 
-def test_the_index_of_what_is_unfinished_is_a_partial_one(store: Store, state_url: str) -> None:
+@pytest.mark.usefixtures("store")
+def test_the_index_of_what_is_unfinished_is_a_partial_one(state_url: str) -> None:
     """Alembic does not compare this: the outbox stays fast when millions are told."""
     engine = sqlalchemy.create_engine(state_url)
     with engine.connect() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -71,10 +72,8 @@ def test_anything_else_is_a_mistake_that_shows_how_to_write_it(text: str) -> Non
 @given(st.text(max_size=20))
 def test_no_text_breaks_it(text: str) -> None:
     """It is a moment in UTC or a ConfigError."""
-    try:
+    with suppress(ConfigError):
         assert moment(text, NOW, MOSCOW).tzinfo is UTC
-    except ConfigError:
-        pass
 
 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001 -- naive times are what people write

@@ -1,0 +1,35 @@
+"""How much is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    history: int = 20_000  # rows that are in the log before anybody polls
+    busy_polls: int = 240  # every 5 s: 20 minutes
+    idle_polls: int = 120
+    few_events: int = 1_000  # in the state
+    many_events: int = 100_000
+    pages: int = 15  # measured at each size of the state
+    small_backlog: int = 2_000  # rows
+    large_backlog: int = 20_000
+    few_in_digest: int = 100
+    many_in_digest: int = 10_000
+    repetitions: int = 3
+    with_postgres: bool = True
+
+
+FULL = Sizes()
+QUICK = Sizes(
+    history=2_000,
+    busy_polls=60,
+    idle_polls=30,
+    many_events=10_000,
+    pages=7,
+    small_backlog=500,
+    large_backlog=5_000,
+    many_in_digest=2_000,
+    repetitions=1,
+)

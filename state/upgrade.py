@@ -1,0 +1,52 @@
+"""Bringing the schema up to this program's version, or saying why that cannot be. Loads Alembic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
+
+from poller.errors import StateError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATING = 4_827_193  # any number, as long as all versions have the same
+
+
+Begin = Callable[[Engine], Any]  # opens a transaction that writes
+
+
+def migrate(engine: Engine, where: str, begin: Begin) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    scripts = ScriptDirectory.from_config(config)
+    with engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+        strangers = current is None and sqlalchemy.inspect(connection).get_table_names()
+    if strangers:
+        raise StateError(f"the database {where} holds tables of something else; name an empty one in [state] url")
+    known = {script.revision for script in scripts.walk_revisions()}
+    if current is not None and current not in known:
+        raise StateError(
+            f"the state database {where} was written by a newer version of harbor-poller (schema {current}); "
+            "upgrade harbor-poller, or name another database in [state] url"
+        )
+    if current != scripts.get_current_head():
+        _upgrade(engine, config, begin)
+
+
+def _upgrade(engine: Engine, config: Config, begin: Begin) -> None:
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            connection.connection.driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr] # a pooled connection has a driver's
+    with begin(engine) as connection:
+        if engine.dialect.name == "postgresql":  # whoever comes second finds the schema made
+            connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
