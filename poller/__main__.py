@@ -22,8 +22,8 @@ from poller import config as configuration
 from poller import lease, logs, pacing, show, times
 from poller.backfill import Backfill, Wanted
 from poller.config import Config
-from poller.errors import ConfigError, LeaseTaken, OperatorError, PollerError
-from poller.events import WEBHOOK_TYPES, EventType
+from poller.errors import ConfigError, LeaseTaken, OperatorError, PollerError, StateError
+from poller.events import SCAN_TYPES, WEBHOOK_TYPES, EventType
 from poller.exit_codes import DONE, MISTAKE, TAKEN, TRY_AGAIN
 from poller.foreground import Foreground, Interrupted
 from poller.harbor import Harbor
@@ -89,6 +89,15 @@ class Context:
 
     def teller(self, config: Config, store: Store) -> Teller:
         return Teller(self.telegram(config), store, config, utc_now)
+
+    @contextmanager
+    def kept(self, config: Config) -> Iterator[Store]:
+        """The state as it is, for commands that only look: nothing is made where nothing was recorded."""
+        file = config.state.file
+        if file is not None and not file.exists():
+            raise StateError(f"nothing is recorded yet: {file} does not exist; start with `run` or `once`")
+        with self.store(config) as store:
+            yield store
 
     @contextmanager
     def store(self, config: Config) -> Iterator[Store]:
@@ -318,6 +327,8 @@ def backfill(
     end = _moment("--until", until, now, config.timezone) if until else now
     if start >= end:
         raise ConfigError(f"--since {since} is not before --until {until or 'now'}")
+    if SCAN_TYPES & frozenset(types):
+        raise ConfigError("--event: scans are not in the audit log, so a backfill cannot find them")
     wanted = Wanted(start, end, frozenset(projects), frozenset(types))
     with context.store(config) as store, context.foreground(store) as work:
         harbor = context.harbor(config)
@@ -410,7 +421,7 @@ def check(context: Context, send: bool, as_json: bool) -> int:
 def status(context: Context, as_json: bool) -> int:
     """Show how far was read, what waits, and the last error."""
     config, now = context.config(), utc_now()
-    with context.store(config) as store:
+    with context.kept(config) as store:
         result = standing(store, config, now)
     if as_json:
         click.echo(json.dumps(result.to_json(), ensure_ascii=False))
@@ -438,7 +449,7 @@ def events(
     """Show what was seen, newest last, and what became of it."""
     config = context.config()
     start = _moment("--since", since, utc_now(), config.timezone) if since else None
-    with context.store(config) as store:
+    with context.kept(config) as store:
         seen = store.seen(since=start, types=types, repository=repository, limit=limit or (None if as_json else 50))
     if as_json:
         for each in seen:

@@ -87,6 +87,12 @@ class StateConfig:
     url: Secret
     keep: timedelta = timedelta(days=90)
 
+    @property
+    def file(self) -> Path | None:
+        """SQLite's file; None where a server keeps the state."""
+        scheme, _, path = self.url.reveal().partition(":///")
+        return Path(path) if scheme.startswith("sqlite") else None
+
 
 @dataclass(frozen=True, slots=True)
 class Config:

@@ -198,7 +198,7 @@ def report(result: Report, *, as_json: bool) -> None:
     for finding in result.findings:
         _wrapped(f"{_coloured(finding.mark, _MARKS[finding.mark])} ", f"{finding.area}: {finding.text}", 4)
         if finding.remedy:
-            _wrapped("  → ", finding.remedy, 4)
+            _wrapped("    → ", finding.remedy, 6)
 
 
 # -- words ------------------------------------------------------------------------------------------

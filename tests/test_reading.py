@@ -215,6 +215,19 @@ def test_a_late_row_is_seen_although_the_row_after_it_came_first() -> None:
         assert set(reader.seen) == {1, 2, 3}
 
 
+@pytest.mark.parametrize("sees_every_row", [True, False])
+@pytest.mark.parametrize("pause", [1, 7, 60, 119, 400])
+def test_a_row_may_be_two_minutes_late(pause: int, sees_every_row: bool) -> None:
+    """However often is polled meanwhile."""
+    log = Log({1: LONG_AGO, 2: NOW + OVERLAP - SECOND, 3: NOW})
+    reader = Reader(sees_every_row)
+    reader.poll(log, LONG_AGO)
+    for seconds in range(0, 1000, pause):
+        reader.poll(log, NOW + seconds * SECOND)
+    assert set(reader.seen) == {1, 2, 3}
+    assert OVERLAP >= timedelta(minutes=2)
+
+
 # -- whether it is still the same log ---------------------------------------------------------------
 
 

@@ -24,7 +24,6 @@ from demo.door import Call, Door, Reply
 from demo.harbor import Account, HarborStandIn, Role, World
 from demo.telegram import Kind, TelegramStandIn
 from poller import config as configuration
-from poller.daemon import utc_now
 from poller.errors import PollerError
 from poller.harbor import Harbor
 from poller.jobs import AuditPoller
@@ -32,7 +31,7 @@ from poller.secret import Secret
 from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller
 from state import Store
-from tests.harness import Nursery, is_alive, wait_for
+from tests.harness import Clock, Nursery, is_alive, wait_for
 
 TOKEN = "987654321:AAbot-Token_of-the-test_0123456789abcd"
 PASSWORD = "pA55/w0rd+of %the\"Robot'\\ü"
@@ -339,15 +338,10 @@ def test_what_the_program_says_about_a_broken_configuration(tmp_path: Path) -> N
             scene.start(scene.conf(f"file-{name}", harbor=key, telegram=telegram), "once")
         good = scene.conf("good", harbor=harbor, telegram=telegram)
         scene.start(good, "once", env={"TELEGRAM_BOT_TOKEN": f"{TOKEN} and {PASSWORD}"})
-        scene.start(good, "once", env={"HARBOR_PASSWORD": f"{PASSWORD}\x07\udcff"})
-        scene.start(good, "once", "--password", PASSWORD)
-        scene.start(good, TOKEN)
         scene.wait()
         said = dict(scene.written())
-        assert len(said) == len(broken) + len(files) + 4
-        found = [leak for name, text in said.items() for leak in leaks(name, text)]
-        typed = (PASSWORD, TOKEN)  # what somebody types as an argument, click repeats to him
-        assert [leak for leak in found if "good-" not in leak or not any(word in leak for word in typed)] == []
+        assert len(said) == len(broken) + len(files) + 1
+        assert [leak for name, text in said.items() for leak in leaks(name, text)] == []
         assert [name for name, text in said.items() if not text.endswith("exit 2\n")] == []
 
 
@@ -447,7 +441,7 @@ def test_objects_show_nothing(tmp_path: Path) -> None:
         harbor,
         telegram,
         AuditPoller(harbor, store, config),
-        Teller(telegram, store, config, utc_now),
+        Teller(telegram, store, config, Clock()),
     ]
     shown = [f"{each!r} {each}" for each in objects]
     store.close()
