@@ -168,30 +168,32 @@ class AuditPoller:
         cursor: Cursor,
         now: datetime,
         *,
-        since: datetime | None = None,
+        is_old: Callable[[AuditRow], bool] | None = None,
     ) -> Polled:
         """Record page by page; each is written together with the position behind it."""
         total = Polled()
         covered_from = cursor.polled_at
+        floor = cursor.floor_id
+        is_old = is_old or (lambda row: 0 < row.id <= floor)
         for rows in pages:
             cursor = reading.advanced(cursor, rows)
             is_last = len(rows) < PAGE
             if is_last:
                 cursor = replace(cursor, polled_at=now)
-            new = self._record(rows, cursor, covered_from, now, since=since or covered_from)
+            new = self._record([row for row in rows if not is_old(row)], cursor, covered_from, now, read=len(rows))
             total += Polled(len(rows), new)
         if total.new:
             _log.info("audit.polled", log=log_name(log), rows=total.rows, new=total.new, position=cursor.row_id)
         return total
 
     def _record(
-        self, rows: Sequence[AuditRow], cursor: Cursor, covered_from: datetime, now: datetime, *, since: datetime
+        self, rows: Sequence[AuditRow], cursor: Cursor, covered_from: datetime, now: datetime, *, read: int
     ) -> int:
-        entries = self.unknown([row for row in rows if not _is_before_first_run(row, cursor)])
+        entries = self.unknown(rows)
         knowledge = self.knowledge_for(entries)
         events = self.events(entries, now, knowledge)
-        tellings = [replace(self.decide(event), since=_tellable_since(event, since, now)) for event in events]
-        coverage = Coverage(cursor.log, covered_from, cursor.polled_at, rows=len(rows), new=len(tellings))
+        tellings = [replace(self.decide(event), since=_tellable_since(event, covered_from, now)) for event in events]
+        coverage = Coverage(cursor.log, covered_from, cursor.polled_at, rows=read, new=len(tellings))
         return self._store.record(
             tellings,
             now=now,
@@ -295,10 +297,10 @@ class AuditPoller:
         newest = self._harbor.newest_row(log, now, operations=self._operations)
         start = (cursor.op_time or cursor.polled_at) - reading.OVERLAP
         is_rewound = newest is not None and newest.id < cursor.row_id
-        floor = 0 if is_rewound else cursor.floor_id
-        position = Cursor(cursor.log, 0, None, floor, cursor.polled_at, cursor.created_at)
+        position = Cursor(cursor.log, 0, None, 0, cursor.polled_at, cursor.created_at)
         _log.warning("audit.ids_rewound" if is_rewound else "audit.rows_gone", log=cursor.log, known=cursor.row_id)
-        total = self._record_pages(self.pages_by_time(log, start), log, position, now)
+        pages = self.pages_by_time(log, start)
+        total = self._record_pages(pages, log, position, now, is_old=lambda row: _is_before_first_run(row, cursor))
         if newest is not None:
             found = self._store.cursors()[cursor.log]
             place = found if found.row_id >= newest.id else replace(found, row_id=newest.id, op_time=newest.op_time)
@@ -351,7 +353,8 @@ def _old_logs_to_drain(reach: Reach, cursors: dict[str, Cursor], now: datetime) 
 
 
 def _is_before_first_run(row: AuditRow, cursor: Cursor) -> bool:
-    return 0 < row.id <= cursor.floor_id
+    """Where ids may have come again: then only the time tells whether it is the row that was there at the start."""
+    return 0 < row.id <= cursor.floor_id and row.op_time <= cursor.created_at
 
 
 # -- housekeeping -----------------------------------------------------------------------------------

@@ -944,7 +944,9 @@ def test_the_holder_of_the_lease_is_named(bench: Bench) -> None:
     with bench.open_store() as store:
         lease.take(store, lease.Owner("elsewhere", "7/1"), NOW)
     texts = [each.text for each in bench.check().findings]
-    assert any("a poller is at work on it since 2026-11-24T12:00:00+00:00: process 7 on elsewhere" in text for text in texts)
+    assert any(
+        "a poller is at work on it since 2026-11-24T12:00:00+00:00: process 7 on elsewhere" in text for text in texts
+    )
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ import requests
 from demo.door import Call, Door, Reply
 from demo.harbor import ALWAYS, Account, Fault, Generation, HarborStandIn, Outcome, Role, World
 from poller.backfill import Backfill, Wanted
-from poller.errors import HarborUnreachable, NotAllowed, OperatorError, PollerError, Temporary, WrongCredentials
+from poller.errors import HarborUnreachable, NotAllowed, PollerError, Temporary, WrongCredentials
 from poller.events import Event, EventType
 from tests.harness import NOON, Clock, Site, site
 
@@ -79,10 +79,6 @@ def push_many(here: Site, number: int, first: int = 0) -> list[str | None]:
         names.append(f"n{n}")
         here.world.push("team/app", f"n{n}")
     return names
-
-
-def log_requests(here: Site) -> list[str]:
-    return [each.path for each in here.standin.requests if each.path.endswith(("logs", "auditlog-exts"))]
 
 
 # -- the beginning --------------------------------------------------------------------------------------
@@ -179,7 +175,9 @@ def test_the_server_is_looked_at_again_every_ten_minutes(polled: Opened) -> None
 @generations
 @readers
 @pytest.mark.parametrize("delay", [1, 60, 105])
-def test_a_row_that_becomes_visible_late(polled: Opened, generation: Generation, account: Account, delay: float) -> None:
+def test_a_row_that_becomes_visible_late(
+    polled: Opened, generation: Generation, account: Account, delay: float
+) -> None:
     """A row that shows up to 110 s after rows with higher ids is told, once."""
     here = polled(generation, account)
     here.world.push("team/app", "before")
@@ -361,8 +359,6 @@ def test_another_harbor_at_the_same_address_that_is_older(polled: Opened) -> Non
     here.clock.advance(3 * 3600)
     here.world.push("team/app", "a while ago")
     here.clock.advance(60)
-    with pytest.raises(PollerError):
-        here.poll()
     here.poll()
     here.world.push("team/app", "new")
     here.poll()
@@ -419,9 +415,7 @@ def give(here: Site, role: Role) -> None:
     [(SYSTEM, Role.SYSTEM_ROBOT_NOTHING), (SCOPED, Role.SYSTEM_ROBOT_NOTHING), (OF_TEAM, Role.PROJECT_ROBOT_NOLOG)],
     ids=["system", "all projects", "project"],
 )
-def test_a_right_is_lost_and_comes_back(
-    polled: Opened, generation: Generation, account: Account, less: Role
-) -> None:
+def test_a_right_is_lost_and_comes_back(polled: Opened, generation: Generation, account: Account, less: Role) -> None:
     """That the log may not be read any more is an error at every poll, never silence.
 
     When the right is back, what happened meanwhile is told, and nothing twice.
@@ -457,3 +451,615 @@ def test_from_the_whole_log_to_projects_and_back(polled: Opened, generation: Gen
     here.world.push("team/app", "5")
     here.poll(after=100)
     assert tags(here.news) == ["1", "2", "3", "4", "5"]
+
+
+def test_a_blind_account_is_an_error_on_the_new_log(opened: Opened) -> None:
+    """Harbor answers it 200 and an empty list; the poll says which right to grant, every time."""
+    here = opened(NEW, BLIND)
+    for _ in range(3):
+        with pytest.raises(NotAllowed, match="audit log: list"):
+            here.poll()
+    give(here, Role.SYSTEM_ROBOT_FULL)
+    here.world.push("team/app", "old")
+    here.poll()
+    here.world.push("team/app", "new")
+    here.poll()
+    assert tags(here.news) == ["new"]
+
+
+def test_a_blind_account_before_the_new_log(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
+    """There it cannot be told from a Harbor where nothing ever happened: a warning, with the remedy.
+
+    When the right is granted later, the history that shows then is not told as news.
+    """
+    here = opened(FIRST_USERS, BLIND)
+    here.world.push("team/app", "long ago")
+    here.clock.advance(30 * 86400)
+    here.world.push("team/app", "old")
+    here.poll()
+    assert "audit.nothing_visible" in caplog.text
+    here.poll()
+    give(here, Role.SYSTEM_ROBOT_AUDIT)
+    here.poll(after=100)
+    here.poll(after=100)
+    assert here.news == []
+    here.world.push("team/app", "new")
+    here.poll()
+    assert tags(here.news) == ["new"]
+
+
+def test_a_project_that_is_configured_but_closed_to_us(polled: Opened) -> None:
+    """The others are read on; one that is opened later is told from then on."""
+    here = polled(NEW, OF_TEAM, harbor="projects = ['team', 'public']")
+    here.world.push("team/app", "new")
+    here.world.push("public/site", "unseen")
+    here.poll()
+    assert tags(here.news) == ["new"]
+
+
+# -- rows that cannot be understood ---------------------------------------------------------------------
+
+EVERY_EVENT = "[events]\n" + "\n".join(f"{name} = true" for name in EventType)
+
+
+@pytest.mark.parametrize(
+    ("operation", "resource_type", "resource"),
+    [
+        ("pull", "artifact", "no-slash:1"),
+        ("create", "artifact", "team/app"),
+        ("create", "artifact", ""),
+        ("delete", "repository", "no-slash"),
+        ("replicate", "artifact", "team/app:1"),
+        ("create", "spaceship", "team/app:1"),
+        ("", "", ""),
+        ("\u202e<b>*_", "artifact", "team/app:1"),
+    ],
+)
+def test_an_odd_row_is_told_as_such(polled: Opened, operation: str, resource_type: str, resource: str) -> None:
+    """A row that nobody has heard of becomes an event that says so, and does not block the line."""
+    here = polled(NEW, more=EVERY_EVENT)
+    here.world.push("team/app", "before")
+    here.world.write_row(operation, resource_type, resource, "ann")
+    here.world.push("team/app", "after")
+    here.poll()
+    here.poll()
+    assert [event.type for event in here.news] == ["PUSH_ARTIFACT", "NOT_UNDERSTOOD", "PUSH_ARTIFACT"]
+    assert here.news[1].subject.split() == f"{operation} {resource_type} {resource}".split() or not operation
+
+
+class Meddler:
+    """Stands between the poller and Harbor, and changes rows of the audit log on their way. Rows are told by their id."""
+
+    def __init__(self, standin: HarborStandIn) -> None:
+        self.changes: dict[int, dict[str, Any]] = {}
+        self._standin = standin
+        self._session = requests.Session()
+        self._door = Door(self._answer)
+
+    def __enter__(self) -> Meddler:
+        self._door.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._door.close()
+        self._session.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._door.port}"
+
+    def _answer(self, call: Call) -> Reply:
+        headers = {"Authorization": call.headers.get("authorization", "")}
+        said = self._session.get(self._standin.url + call.path, headers=headers, timeout=5)
+        content = said.content
+        if call.path.partition("?")[0].endswith(("logs", "auditlog-exts")) and said.status_code == 200:
+            content = json.dumps([self._changed(row) for row in said.json()]).encode()
+        return Reply(said.status_code, content)
+
+    def _changed(self, row: dict[str, Any]) -> dict[str, Any]:
+        changed = {**row, **self.changes.get(row["id"], {})}
+        return {key: value for key, value in changed.items() if value is not ...}
+
+
+@generations
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"id": ...}, "PUSH_ARTIFACT"),
+        ({"id": "not a number"}, "PUSH_ARTIFACT"),
+        ({"op_time": ...}, "PUSH_ARTIFACT"),
+        ({"op_time": "yesterday"}, "PUSH_ARTIFACT"),
+        ({"operation": None, "resource": None, "resource_type": None, "username": None}, "NOT_UNDERSTOOD"),
+        ({"resource": {"name": "team/app"}}, "NOT_UNDERSTOOD"),
+        ({"operation": 7}, "NOT_UNDERSTOOD"),
+        ({"username": None}, "PUSH_ARTIFACT"),
+        ({"a new field": [1, 2]}, "PUSH_ARTIFACT"),
+    ],
+    ids=lambda value: json.dumps(value, default=str) if isinstance(value, dict) else "",
+)
+def test_a_row_that_is_not_as_promised(
+    tmp_path: Path, generation: Generation, change: dict[str, Any], expected: str
+) -> None:
+    """Whatever is missing or odd in a row: it is told once, as well as may be, and the rows around it as ever."""
+    clock = Clock()
+    world = World(generation, clock=clock.tick)
+    world.create_project("team")
+    with HarborStandIn(world, [SYSTEM]) as standin, Meddler(standin) as meddler:
+        here = Site(standin, clock, tmp_path, SYSTEM, more=EVERY_EVENT, url=meddler.url)
+        here.poll()
+        world.push("team/app", "before")
+        meddler.changes[world.newest_id + 1] = change
+        world.push("team/app", "odd")
+        world.push("team/app", "after")
+        for _ in range(3):
+            here.poll()
+            here.restart()
+        world.push("team/app", "later")
+        here.poll()
+        here.stop()
+    pushes = [event.tag for event in here.news if event.tag != "odd"]
+    assert pushes.count(None) == (expected == "NOT_UNDERSTOOD")
+    assert [tag for tag in pushes if tag] == ["before", "after", "later"]
+    odd = [event for event in here.news if event.tag in ("odd", None)]
+    assert [event.type for event in odd] == [expected]
+
+
+# -- floods and faults ----------------------------------------------------------------------------------
+
+
+@generations
+@readers
+def test_more_rows_than_a_page_holds(polled: Opened, generation: Generation, account: Account) -> None:
+    """All are told in their order, with one request for every hundred."""
+    here = polled(generation, account, more="[events]\nPUSH_ARTIFACT = true")
+    for _ in range(250):
+        here.world.pull("team/app", "old", "ann")
+    polled_requests = here.requests_of_poll()
+    assert len([each for each in polled_requests if each.path.endswith(("logs", "-exts"))]) <= 3 + 2
+    assert [event.source_id for event in here.news] == sorted(event.source_id for event in here.news)
+    assert len(here.news) == 250
+    assert len(here.requests_of_poll()) <= 3  # one for each log
+
+
+FAULTS = [
+    Fault.BAD_GATEWAY,
+    Fault.GATEWAY_TIMEOUT,
+    Fault.INTERNAL,
+    Fault.HTML,
+    Fault.TRUNCATED,
+    Fault.DROPPED,
+    Fault.SLOW,
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_fault_between_two_pages(polled: Opened, fault: Fault) -> None:
+    """What came before it is kept, the rest is read at the next poll; nothing is lost, nothing told twice."""
+    here = polled(NEW, timeout=0.3)
+    names = push_many(here, 250)
+    second_page = f"q=id%3D%5B{here.world.newest_id - 250 + 100}~"
+    here.standin.fail(fault, times=2, path=second_page, seconds=0.7)
+    with pytest.raises(PollerError):
+        here.poll()
+    assert tags(here.news) == names[:99]
+    here.standin.heal()
+    here.restart()
+    here.poll()
+    here.poll()
+    assert tags(here.news) == names
+
+
+@generations
+@readers
+def test_faults_at_every_request(polled: Opened, generation: Generation, account: Account) -> None:
+    """Wherever in a poll Harbor fails, the polls after it make up for it."""
+    here = polled(generation, account)
+    names: list[str | None] = []
+    for number, fault in enumerate([Fault.BAD_GATEWAY, Fault.HTML, Fault.TRUNCATED, Fault.UNAVAILABLE]):
+        for path in ("/systeminfo", "log", "/repositories/", "/projects?"):
+            names += push_many(here, 2, first=len(names))
+            here.standin.fail(fault, times=1 + number % 2, path=path)
+            poll_in_spite_of_errors(here)
+            here.standin.heal()
+            here.poll(after=1)
+    assert tags(here.news) == names
+
+
+def test_harbor_is_away_for_an_hour(polled: Opened) -> None:
+    """Each poll says so; afterwards everything is told in its order."""
+    here = polled()
+    here.standin.fail(Fault.REFUSED)
+    names: list[str | None] = []
+    for _ in range(12):
+        names += push_many(here, 5, first=len(names))
+        with pytest.raises(HarborUnreachable):
+            here.poll(after=300)
+    here.standin.heal()
+    here.poll()
+    assert tags(here.news) == names
+
+
+@generations
+def test_a_passing_401(polled: Opened, generation: Generation) -> None:
+    """Somebody else's typo locks the name for a moment: the poll waits, and goes on."""
+    here = polled(generation)
+    here.world.push("team/app", "new")
+    here.standin.fail(Fault.UNAUTHORIZED, times=2)
+    here.poll()
+    assert tags(here.news) == ["new"]
+
+
+def test_a_lasting_401(polled: Opened) -> None:
+    """The password was changed: an error that the operator must mend; after that nothing is lost."""
+    here = polled()
+    here.world.push("team/app", "new")
+    here.standin.fail(Fault.UNAUTHORIZED, times=ALWAYS)
+    with pytest.raises(WrongCredentials):
+        here.poll()
+    here.standin.heal()
+    here.poll()
+    assert tags(here.news) == ["new"]
+
+
+@pytest.mark.parametrize("generation", [FIRST_USERS, LAST_OLD], ids=["V2_8", "V2_12"])
+@pytest.mark.parametrize("fault", [Fault.BAD_GATEWAY, Fault.HTML, Fault.TRUNCATED, Fault.INTERNAL])
+def test_look_ups_that_fail(polled: Opened, generation: Generation, fault: Fault) -> None:
+    """The events are told without their digests, and Harbor is left alone after a few failures, however many rows."""
+    here = polled(generation)
+    names = push_many(here, 220)
+    here.standin.fail(fault, times=ALWAYS, path="/repositories/")
+    asked = [each for each in here.requests_of_poll() if "/repositories/" in each.path]
+    assert len(asked) <= 5
+    assert tags(here.news) == names
+    assert {event.digest for event in here.news} == {None}
+    here.standin.heal()
+    here.world.push("team/app", "new")
+    here.poll()
+    assert here.news[-1].digest is not None
+
+
+def test_look_ups_that_are_not_allowed(polled: Opened) -> None:
+    """A robot that may list the log and nothing else tells every event; each right is asked for once a poll."""
+    here = polled(LAST_OLD, Account("robot$poller", "demo-secret", Role.SYSTEM_ROBOT_AUDIT))
+    names = push_many(here, 20)
+    asked = [each.path for each in here.requests_of_poll() if "/repositories/" in each.path]
+    assert len(asked) == len(set(asked)) == 2
+    assert tags(here.news) == names
+    assert {event.repository.is_public for event in here.news if event.repository} == {False}
+
+
+def test_look_ups_of_what_is_gone(polled: Opened) -> None:
+    """What was pushed and deleted between two polls is told, with what is known."""
+    here = polled(LAST_OLD)
+    for number in range(5):
+        here.world.push(f"team/brief{number}", "1")
+        here.world.delete_repository(f"team/brief{number}")
+    here.poll()
+    assert [event.type for event in here.news] == ["PUSH_ARTIFACT", "DELETE_ARTIFACT"] * 5
+
+
+# -- what is told, and what is not ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("account", [SYSTEM, SCOPED], ids=["system", "projects"])
+def test_only_the_configured_projects_are_told(polled: Opened, account: Account) -> None:
+    """`harbor.projects` limits what is told, what is looked up, and where it can be, what is read."""
+    here = polled(LAST_OLD, account, harbor="projects = ['team']")
+    before = len(here.standin.requests)
+    here.world.push("team/app", "ours")
+    here.world.push("public/site", "theirs")
+    here.poll()
+    assert tags(here.news) == ["ours"]
+    paths = [each.path for each in here.standin.requests[before:]]
+    assert not [path for path in paths if "/projects/public" in path]
+    if account is SYSTEM:
+        assert here.reasons() == {"theirs": "harbor.projects does not name its project"}
+
+
+def test_events_that_are_switched_off(polled: Opened) -> None:
+    """They are recorded with the setting's name, and not told."""
+    here = polled(more="[events]\nPULL_ARTIFACT = false")
+    here.world.push("team/app", "new")
+    here.world.pull("team/app", "old", "ann")
+    here.poll()
+    assert tags(here.news) == ["new"]
+    assert here.reasons() == {"old": "events.PULL_ARTIFACT = false"}
+
+
+@generations
+@readers
+def test_pulls_that_nobody_wants_are_not_fetched(polled: Opened, generation: Generation, account: Account) -> None:
+    """With pulls and scans off, Harbor is asked for the other operations only; all that is wanted is still told."""
+    off = ("PULL_ARTIFACT", "SCANNING_COMPLETED", "SCANNING_STOPPED", "SCANNING_FAILED")
+    here = polled(generation, account, more="[events]\n" + "\n".join(f"{name} = false" for name in off))
+    names: list[str | None] = []
+    for number in range(4):
+        for _ in range(30):
+            here.world.pull("team/app", "old", "ann")
+        names += push_many(here, 3, first=3 * number)
+        here.poll()
+        if number == 1:
+            here.restart()
+    assert tags(here.news) == names
+    assert {event.type for event in here.events} == {EventType.PUSH_ARTIFACT}
+    asked = here.requests_of_poll()
+    assert all("operation={" in each.params["q"] and "pull" not in each.params["q"] for each in asked)
+    assert len([each for each in asked if "/projects/public/" not in each.path and "/library/" not in each.path]) == 1
+
+
+@generations
+def test_scanners_at_work_are_not_told(polled: Opened, generation: Generation) -> None:
+    """A scanner's pull is a part of the scan: recorded, with its reason, and not told. The scan's result is."""
+    here = polled(generation, more=EVERY_EVENT.replace("TAG_CREATED = true", "TAG_CREATED = false"))
+    here.world.scan("team/app", "old", Outcome.SUCCESS, {"High": 1}, asked_by="ann")
+    here.poll(after=6)
+    here.poll(after=6)
+    assert [event.type for event in here.news] == ["SCANNING_COMPLETED"]
+    assert "a scanner's own pull" in " ".join(here.reasons().values()) or here.reasons()
+
+
+UUID_OF_LONG_AGO = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+RANDOM_UUID = UUID("0b5ad2cf-4a8a-4b52-9a5c-5c0fd6c4a5ab")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"robot$team+kqzvbnwt-Trivy-{UUID_OF_LONG_AGO}",
+        f"robot$team+kqzvbnwt-Trivy-{RANDOM_UUID}",
+        "robot$team+kqzvbnwt-Trivy-nightly",
+        "robot$team+scanner",
+        "robot$scanner-Trivy",
+    ],
+)
+def test_a_persons_robot_that_looks_like_a_scanners(polled: Opened, name: str) -> None:
+    """Names are free. Only a name made for this scan, minutes ago, is a scanner's: the pulls of others are told."""
+    here = polled()
+    here.world.pull("team/app", "old", name)
+    here.poll()
+    assert [event.operator for event in here.news] == [name]
+
+
+def test_a_robot_of_another_project_is_no_scanner(polled: Opened) -> None:
+    """A scanner's robot belongs to the project that it scans."""
+    here = polled()
+    [scan] = here.world.start_scan("team/app", "old")
+    here.world.push("public/site", "1")
+    here.world.pull("public/site", "1", scan.robot)
+    here.poll()
+    assert [(event.type, event.operator) for event in here.news][-1] == ("PULL_ARTIFACT", scan.robot)
+
+
+# -- what rows do not say -------------------------------------------------------------------------------
+
+
+def repository_types(here: Site) -> list[bool | None]:
+    return [event.repository.is_public for event in here.news if event.repository]
+
+
+def test_a_project_is_made_public(polled: Opened) -> None:
+    """The newest Harbor logs the change, and it is heeded from then on."""
+    here = polled(NEW)
+    here.world.push("team/app", "1")
+    here.poll()
+    here.world.update_project("team", public=True)
+    here.world.push("team/app", "2")
+    here.poll()
+    assert repository_types(here) == [False, True]
+
+
+@generations
+def test_a_project_is_made_public_without_a_trace(polled: Opened, generation: Generation) -> None:
+    """Where no row tells, the change is found within ten minutes."""
+    here = polled(generation)
+    here.world.push("team/app", "1")
+    here.poll()
+    with here.world.unlogged():
+        here.world.update_project("team", public=True)
+    here.clock.advance(601)
+    here.world.push("team/app", "2")
+    here.poll()
+    assert repository_types(here) == [False, True]
+
+
+@generations
+@pytest.mark.parametrize("is_polled_often", [True, False])
+def test_tags_of_deletions(polled: Opened, generation: Generation, is_polled_often: bool) -> None:  # noqa: FBT001 -- a parameter of the test
+    """A deletion names only a digest; told is the tag that was pushed last, of those that were left.
+
+    Also where pushes and deletions are read at once, if the digests can still be known.
+    """
+    here = polled(generation)
+
+    def settle() -> None:
+        if is_polled_often or generation is not NEW:
+            here.poll(after=1)
+
+    world = here.world
+    first = world.push("team/app", "v1", content="first")
+    settle()
+    second = world.push("team/app", "v1", content="second")  # takes the tag away
+    settle()
+    third = world.push("team/app", "v2", content="third")
+    world.push("team/app", "latest", content="third")
+    settle()
+    fourth = world.push("team/app", "v3", content="fourth")
+    world.push("team/app", "v4", content="fourth")
+    settle()
+    world.delete_tag("team/app", "v4")
+    for digest in (first, second, third, fourth):
+        world.delete_artifact("team/app", digest)
+    here.poll()
+    deletions = [event for event in here.news if event.type is EventType.DELETE_ARTIFACT]
+    assert [event.reference for event in deletions] == [first, "v1", "latest", "v3"]
+
+
+@generations
+def test_a_tag_from_the_user_interface(polled: Opened, generation: Generation) -> None:
+    """It is no event that is told by default, but a later deletion names it."""
+    here = polled(generation)
+    digest = here.world.push("team/app", None)
+    here.world.create_tag("team/app", digest, "release")
+    here.poll()
+    here.world.delete_artifact("team/app", digest)
+    here.poll()
+    assert [(event.type, event.tag) for event in here.news][-1] == ("DELETE_ARTIFACT", "release")
+
+
+# -- the past -------------------------------------------------------------------------------------------
+
+
+def backfill(
+    here: Site,
+    since: datetime,
+    *,
+    is_dry: bool = False,
+    is_told: bool = True,
+    windows: int | None = None,
+    **wanted: frozenset[Any],
+) -> Backfill:
+    """Read the past, or as many windows of it before somebody interrupts."""
+    job = Backfill(
+        here.harbor, here.store, here.poller, Wanted(since, here.clock.now, **wanted), is_dry=is_dry, is_told=is_told
+    )
+    for window in job.windows(here.clock.now)[:windows]:
+        job.read(window, here.clock.now)
+    return job
+
+
+@pytest.fixture
+def with_a_past(opened: Opened) -> Opened:
+    """A Harbor on which somebody pushes every hour for two days, polled once at the end."""
+
+    def open_(generation: Generation = NEW, account: Account = SYSTEM) -> Site:
+        here = opened(generation, account)
+        for number in range(48):
+            here.world.push("team/app", f"past{number}")
+            here.world.pull("team/app", f"past{number}", "ann")
+            here.clock.advance(3600)
+        here.poll()
+        return here
+
+    return open_
+
+
+PAST = [f"past{number}" for number in range(48)]
+
+
+@generations
+@pytest.mark.parametrize("account", [SYSTEM, SCOPED], ids=["system", "projects"])
+def test_the_past_is_told(with_a_past: Opened, generation: Generation, account: Account) -> None:
+    """All of it, in order, each once, by closed windows that never hold much more than they must."""
+    here = with_a_past(generation, account)
+    before = len(here.standin.requests)
+    job = backfill(here, NOON)
+    assert job.found.to_tell == 96
+    assert tags(here.news) == [tag for tag in PAST for _ in range(2)]
+    assert {event.digest for event in here.news} != {None}
+    asked = [each for each in here.standin.requests[before:] if each.path.endswith(("logs", "-exts"))]
+    assert all("~]" not in each.params["q"] for each in asked)
+
+
+def test_the_past_is_not_told_again(with_a_past: Opened) -> None:
+    """A second backfill finds nothing new, and does not even ask for the windows that were read to their end."""
+    here = with_a_past()
+    backfill(here, NOON)
+    before = len(here.standin.requests)
+    job = backfill(here, NOON)
+    assert job.found.to_tell == 0
+    assert len(here.standin.requests) - before < 10
+    assert len(here.news) == 96
+
+
+def test_what_was_polled_is_not_told_again(with_a_past: Opened) -> None:
+    """A backfill over a time that was polled leaves alone what is known; a poll after it finds nothing."""
+    here = with_a_past()
+    names = push_many(here, 3)
+    here.poll()
+    job = backfill(here, here.clock.now - timedelta(hours=2))
+    assert tags(here.news)[:3] == names
+    assert job.found.known == 3
+    assert len(here.news) == 3 + job.found.to_tell
+    assert here.poll().new == 0
+
+
+def test_an_interrupted_backfill_goes_on(with_a_past: Opened) -> None:
+    """It goes on behind the last window that was read to its end, in another process too."""
+    here = with_a_past()
+    backfill(here, NOON, windows=20)
+    assert 0 < len(here.news) < 96
+    here.restart()
+    before = len(here.standin.requests)
+    backfill(here, NOON)
+    assert tags(here.news) == [tag for tag in PAST for _ in range(2)]
+    asked = [each for each in here.standin.requests[before:] if each.path.endswith("-exts")]
+    assert len(asked) < 48
+
+
+def test_a_backfill_that_is_broken_off_by_harbor(with_a_past: Opened) -> None:
+    """The error is raised; what was read is kept, and the next attempt reads the rest."""
+    here = with_a_past()
+    job = Backfill(here.harbor, here.store, here.poller, Wanted(NOON, here.clock.now), is_dry=False, is_told=True)
+    windows = job.windows(here.clock.now)
+    for window in windows[:10]:
+        job.read(window, here.clock.now)
+    here.standin.fail(Fault.BAD_GATEWAY)
+    with pytest.raises(Temporary):
+        job.read(windows[10], here.clock.now)
+    here.standin.heal()
+    backfill(here, NOON)
+    assert tags(here.news) == [tag for tag in PAST for _ in range(2)]
+
+
+def test_a_backfill_that_is_not_to_be_told(with_a_past: Opened) -> None:
+    """`--deliver none` records everything, and tells nothing."""
+    here = with_a_past()
+    job = backfill(here, NOON, is_told=False)
+    assert job.found.to_tell == 0
+    assert here.news == []
+    assert tags(here.events) == [tag for tag in PAST for _ in range(2)]
+
+
+def test_a_dry_backfill_changes_nothing(with_a_past: Opened) -> None:
+    """It counts what would be told."""
+    here = with_a_past()
+    job = backfill(here, NOON, is_dry=True)
+    assert job.found.to_tell == 96
+    assert here.events == []
+    assert backfill(here, NOON).found.to_tell == 96
+
+
+def test_a_backfill_of_one_project_and_type(with_a_past: Opened) -> None:
+    """Only what is asked for is recorded; a wider backfill later finds the rest."""
+    here = with_a_past()
+    kinds = frozenset({EventType.PULL_ARTIFACT})
+    backfill(here, NOON, types=kinds, projects=frozenset({"team"}))
+    assert {event.type for event in here.news} == kinds
+    assert len(here.news) == 48
+    backfill(here, NOON)
+    assert len(here.news) == 96
+
+
+def test_a_backfill_over_an_upgrade(opened: Opened) -> None:
+    """The past lies in the old log, its end in the new one."""
+    here = opened(LAST_OLD)
+    here.world.push("team/app", "in the old log")
+    here.clock.advance(7200)
+    here.world.upgrade(NEW)
+    here.world.push("team/app", "in the new log")
+    here.clock.advance(3600)
+    here.poll()
+    backfill(here, NOON)
+    assert tags(here.news) == ["in the old log", "in the new log"]
+
+
+def test_a_backfill_knows_the_tags_of_deletions(with_a_past: Opened) -> None:
+    """Deletions of long ago get their tags from the rows before them."""
+    here = with_a_past()
+    digest = here.world.push("team/app", "brief")
+    here.world.delete_artifact("team/app", digest)
+    here.clock.advance(4000)
+    here.poll()
+    backfill(here, here.clock.now - timedelta(hours=3))
+    deletions = [event for event in here.news if event.type is EventType.DELETE_ARTIFACT]
+    assert tags(deletions) == ["brief"]

@@ -168,7 +168,7 @@ def late_log(delays: Sequence[int], ids: Sequence[int], spread: int, hidden: fro
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(delays, pauses, st.integers(1, 10), st.sets(st.integers(1, 200), max_size=20))
 def test_whoever_sees_every_row_misses_none(delays: list[int], pauses: list[int], spread: int, lost: set[int]) -> None:
     """Rows that show themselves up to two minutes late, in any order, with any pauses between the polls.
@@ -180,7 +180,7 @@ def test_whoever_sees_every_row_misses_none(delays: list[int], pauses: list[int]
     assert poll_to_the_end(Reader(sees_every_row=True), log, pauses) == set(ids)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(delays.filter(lambda them: len(them) <= OVERLAP_ROWS), pauses, st.integers(1, 10), st.integers(1, 15))
 def test_whoever_sees_some_rows_misses_none_of_them(
     delays: list[int], pauses: list[int], spread: int, step: int
@@ -225,7 +225,7 @@ def test_a_row_may_be_two_minutes_late(pause: int, sees_every_row: bool) -> None
     for seconds in range(0, 1000, pause):
         reader.poll(log, NOW + seconds * SECOND)
     assert set(reader.seen) == {1, 2, 3}
-    assert OVERLAP >= timedelta(minutes=2)
+    assert OVERLAP.total_seconds() >= 120
 
 
 # -- whether it is still the same log ---------------------------------------------------------------
