@@ -30,8 +30,8 @@ def run(sizes: Sizes) -> Sheet:
             ("told as well, without pauses", number(rows / told), ratio(told, downloaded)),
         ],
         (
-            "The stand-in has its answers ready. A real Harbor takes 3 ms or more for each page, and a real network its "
-            "time: there the ratio is smaller.",
+            "The stand-in has its answers ready. A real Harbor takes 3 ms or more for each page, and the network "
+            "its time: there the ratio is smaller.",
         ),
     )
 

@@ -107,10 +107,10 @@ def run(sizes: Sizes) -> Sheet:
         f"1. Harbor's burden, with {sizes.history:,} rows in its log",
         ("", *(result.name for result in results)),
         [
-            ("idle poll: requests", *_shares([result.idle.requests for result in results], idle_polls)),
+            ("requests/idle poll", *_shares([result.idle.requests for result in results], idle_polls)),
             ("  rows sent", *_shares([result.idle.rows for result in results], idle_polls)),
             ("  rows counted", *_shares([result.idle.counted for result in results], idle_polls)),
-            ("new event: requests", *_shares([result.busy.requests for result in results], events)),
+            ("requests/event", *_shares([result.busy.requests for result in results], events)),
             ("  rows sent", *_shares([result.busy.rows for result in results], events)),
             ("  rows counted", *_shares([result.busy.counted for result in results], events)),
             ("missed events", *(str(result.missed) for result in results)),

@@ -16,8 +16,8 @@ from state import Cursor
 
 PAGE = 100
 OVERLAP = timedelta(seconds=120)
-OVERLAP_ROWS = 100
-"""How many known rows are read again where skipped ids mean nothing (other projects' rows)."""
+OVERLAP_ROWS = PAGE - 1
+"""How many known rows are read again where skipped ids mean nothing (other projects' rows): no full page of them."""
 MOST_GAP = 2000
 PROJECT_BOUND = timedelta(hours=1)
 """Beside the id, a project's log is bounded by time, or Harbor would walk through everybody's rows."""

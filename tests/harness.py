@@ -34,7 +34,7 @@ _BOUND = re.compile(r"\b(id|op_time|push_time)=\[[^~\]]+~")
 
 
 class Clock:
-    """Stands still until the test moves it. Whoever asks by `tick` moves it by a little, so that deeds have an order."""
+    """Stands still until the test moves it. Asked by `tick`, it moves a little, so that deeds have an order."""
 
     def __init__(self, now: datetime = NOON, tick: timedelta = timedelta(milliseconds=40)) -> None:
         self.now = now

@@ -313,7 +313,7 @@ def test_an_upgrade_to_the_new_log(polled: Opened, account: Account) -> None:
 
 
 def test_an_upgrade_of_a_quiet_harbor_is_noticed(polled: Opened) -> None:
-    """The old log goes on answering, without new rows; within ten minutes the new one is found and read from its start."""
+    """The old log goes on answering, without new rows; within ten minutes the new one is found and read."""
     here = polled(LAST_OLD)
     here.world.upgrade(NEW)
     names = push_many(here, 3)
@@ -528,7 +528,7 @@ def test_an_odd_row_is_told_as_such(polled: Opened, operation: str, resource_typ
 
 
 class Meddler:
-    """Stands between the poller and Harbor, and changes rows of the audit log on their way. Rows are told by their id."""
+    """Stands between the poller and Harbor, and changes rows of the audit log, told by their id, on their way."""
 
     def __init__(self, standin: HarborStandIn) -> None:
         self.changes: dict[int, dict[str, Any]] = {}
@@ -854,8 +854,9 @@ def test_a_project_is_made_public_without_a_trace(polled: Opened, generation: Ge
     here = polled(generation)
     here.world.push("team/app", "1")
     here.poll()
-    with here.world.unlogged():
-        here.world.update_project("team", public=True)
+    here.world.audit_database = False
+    here.world.update_project("team", public=True)
+    here.world.audit_database = True
     here.clock.advance(601)
     here.world.push("team/app", "2")
     here.poll()
@@ -864,7 +865,7 @@ def test_a_project_is_made_public_without_a_trace(polled: Opened, generation: Ge
 
 @generations
 @pytest.mark.parametrize("is_polled_often", [True, False])
-def test_tags_of_deletions(polled: Opened, generation: Generation, is_polled_often: bool) -> None:  # noqa: FBT001 -- a parameter of the test
+def test_tags_of_deletions(polled: Opened, generation: Generation, is_polled_often: bool) -> None:
     """A deletion names only a digest; told is the tag that was pushed last, of those that were left.
 
     Also where pushes and deletions are read at once, if the digests can still be known.
