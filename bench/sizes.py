@@ -17,7 +17,7 @@ class Sizes:
     large_backlog: int = 20_000
     few_in_digest: int = 100
     many_in_digest: int = 10_000
-    repetitions: int = 3
+    repetitions: int = 2
     with_postgres: bool = True
 
 
