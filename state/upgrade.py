@@ -27,9 +27,10 @@ def migrate(engine: Engine, where: str, begin: Begin) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     scripts = ScriptDirectory.from_config(config)
     with engine.connect() as connection:
+        tables = sqlalchemy.inspect(connection).get_table_names()
+        # Asked second: whoever made the tables in between made the revision in the same transaction.
         current = MigrationContext.configure(connection).get_current_revision()
-        strangers = current is None and sqlalchemy.inspect(connection).get_table_names()
-    if strangers:
+    if tables and current is None:
         raise StateError(f"the database {where} holds tables of something else; name an empty one in [state] url")
     known = {script.revision for script in scripts.walk_revisions()}
     if current is not None and current not in known:
