@@ -63,7 +63,7 @@ class Metered(HarborStandIn):
 class Ours:
     """The product. A restart opens it anew: all that it knows is in its state."""
 
-    name = "harbor-poller"
+    name = "ours"
 
     def __init__(self, conf: Path) -> None:
         self._conf = conf
@@ -107,27 +107,28 @@ def run(sizes: Sizes) -> Sheet:
         f"1. Harbor's burden, with {sizes.history:,} rows in its log",
         ("", *(result.name for result in results)),
         [
-            ("requests/idle poll", *_shares([result.idle.requests for result in results], idle_polls)),
+            ("requests per idle poll", *_shares([result.idle.requests for result in results], idle_polls)),
             ("  rows sent", *_shares([result.idle.rows for result in results], idle_polls)),
             ("  rows counted", *_shares([result.idle.counted for result in results], idle_polls)),
-            ("requests/event", *_shares([result.busy.requests for result in results], events)),
+            ("requests per new event", *_shares([result.busy.requests for result in results], events)),
             ("  rows sent", *_shares([result.busy.rows for result in results], events)),
             ("  rows counted", *_shares([result.busy.counted for result in results], events)),
-            ("missed events", *(str(result.missed) for result in results)),
-            ("told twice", *(str(result.repeated) for result in results)),
+            ("events missed", *(str(result.missed) for result in results)),
+            ("events told twice", *(str(result.repeated) for result in results)),
         ],
         (
             f"A poll every {POLL_EVERY_S} s: {sizes.busy_polls} with {events} events between them, then {idle_polls} "
             "idle ones. The accidents are the same for all: late rows, two rows of one time, a restart in the middle.",
-            "In brackets: times ours. Ours includes looking up repositories and projects, and detecting the live log.",
+            "Harbor counts all rows that match, for every answer. Our requests are not only for rows: they detect the "
+            "live log, and look up repositories and projects.",
         ),
     )
 
 
 def _shares(values: Sequence[int], of: int) -> list[str]:
-    """Each value per one; behind it, how many times the first value it is."""
+    """The first value per one, and how many times that the others are."""
     ours, *others = values
-    return [number(ours / of), *(f"{number(value / of)} ({ratio(value, ours)})" for value in others)]
+    return [number(ours / of), *(ratio(value, ours) for value in others)]
 
 
 def measure(sizes: Sizes, folder: Path) -> tuple[list[Result], int]:

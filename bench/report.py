@@ -24,7 +24,7 @@ class Sheet:
 def show(sheet: Sheet, console: Console) -> None:
     table = Table(title=sheet.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for number, column in enumerate(sheet.columns):
-        table.add_column(column, justify="right" if number else "left", overflow="fold")
+        table.add_column(column, justify="right" if number else "left", no_wrap=not number)
     for row in sheet.rows:
         table.add_row(*row)
     console.print(Group(table, *(Text(note, style="dim") for note in sheet.notes)), end="\n\n")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Sizes:
     history: int = 20_000  # rows that are in the log before anybody polls
-    busy_polls: int = 180  # every 5 s: a quarter of an hour
-    idle_polls: int = 90
+    busy_polls: int = 120  # every 5 s: ten minutes
+    idle_polls: int = 60
     few_events: int = 1_000  # in the state
     many_events: int = 100_000
-    pages: int = 15  # measured at each size of the state
+    pages: int = 20  # measured at each size of the state
     small_backlog: int = 2_000  # rows
     large_backlog: int = 20_000
     few_in_digest: int = 100

@@ -1,0 +1,79 @@
+"""The benchmarks run and show their ratios. How fast anything is, is not for tests to say."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from bench import burden
+from bench.__main__ import BENCHMARKS, main
+from bench.report import Sheet, ratio, show
+from bench.sizes import Sizes
+
+TINY = Sizes(
+    history=300,
+    busy_polls=50,
+    idle_polls=3,
+    few_events=200,
+    many_events=400,
+    pages=2,
+    small_backlog=120,
+    large_backlog=250,
+    few_in_digest=20,
+    many_in_digest=200,
+    repetitions=1,
+    with_postgres=False,
+)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[burden.Result], int]:
+    """What each way of polling cost and missed, ours first, and how many events there were."""
+    return burden.measure(TINY, tmp_path_factory.mktemp("burden"))
+
+
+@pytest.mark.parametrize("benchmark", BENCHMARKS.values(), ids=BENCHMARKS)
+def test_each_benchmark_shows_its_ratios(benchmark: Callable[[Sizes], Sheet]) -> None:
+    """A small run of each ends in a table with a row per measurement, and with ratios."""
+    sheet = benchmark(TINY)
+    assert all(len(row) == len(sheet.columns) for row in sheet.rows)
+    printed = io.StringIO()
+    show(sheet, Console(file=printed, width=120))
+    assert sheet.title in printed.getvalue()
+    assert "×" in printed.getvalue()
+
+
+def test_the_peers_err_where_the_product_does_not(measured: tuple[list[burden.Result], int]) -> None:
+    """With late rows, rows of one time and a restart, each usual way misses events or tells some twice."""
+    (ours, *peers), events = measured
+    assert events > TINY.busy_polls
+    assert (ours.missed, ours.repeated) == (0, 0)
+    assert [peer.name for peer in peers if not peer.missed + peer.repeated] == []
+
+
+def test_an_idle_poll_costs_harbor_one_request_and_one_row(measured: tuple[list[burden.Result], int]) -> None:
+    """The row is the newest one known, which witnesses that the log is the same."""
+    (ours, *_), _ = measured
+    assert ours.idle == burden.Cost(requests=TINY.idle_polls, rows=TINY.idle_polls, counted=TINY.idle_polls)
+
+
+def test_the_command_measures_what_is_named() -> None:
+    """`python -m bench NAME` prints that table alone, and on which kind of machine."""
+    done = CliRunner().invoke(main, ["--quick", "formatting"])
+    assert done.exit_code == 0, done.output
+    assert "4. Messages" in done.output
+    assert "burden" not in done.output
+    assert "cores" in done.output
+
+
+@pytest.mark.parametrize(
+    ("value", "base", "text"),
+    [(2, 2, "×1.0"), (1, 1.02, "×1.0"), (1, 4, "×0.25"), (12345, 1, "×12,345"), (25, 10, "×2.5"), (1, 0, "–")],
+)
+def test_a_ratio_has_no_more_digits_than_it_deserves(value: float, base: float, text: str) -> None:
+    """Two digits; none behind the point from ten on."""
+    assert ratio(value, base) == text
