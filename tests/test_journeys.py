@@ -245,6 +245,21 @@ def test_a_restored_database(polled: Opened, generation: Generation, pushed_sinc
     assert len(here.requests_of_poll()) == 1
 
 
+def test_a_stop_while_the_place_is_found_again(polled: Opened) -> None:
+    """A daemon that is told to stop in the middle of that has not skipped what it had not read."""
+    here = polled(NEW)
+    kept = here.world.newest_id + 2
+    before = push_many(here, 5)
+    here.poll()
+    here.world.restore(kept)
+    since = push_many(here, 250, first=100)
+    here.poller.stop()
+    here.poll()
+    here.restart()
+    here.poll()
+    assert tags(here.news) == [*before, *since]
+
+
 def test_a_restored_database_for_a_reader_of_projects(polled: Opened) -> None:
     """The same, where projects are read one by one."""
     here = polled(NEW, SCOPED)
