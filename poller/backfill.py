@@ -88,7 +88,7 @@ class Backfill:
     def read(self, window: Window, now: datetime) -> None:
         """Read one window and record it, page by page."""
         for rows in self._poller.pages_by_time(window.log, window.start, window.end):
-            mine = [row for row in rows if self._is_mine(row)]
+            mine = [row for row in rows if self._is_mine(row, window.log)]
             entries = self._poller.unknown(mine)
             self.found.rows += len(mine)
             self.found.known += len(mine) - len(entries)
@@ -102,10 +102,9 @@ class Backfill:
         if not self._is_dry and self._is_whole(window) and window.end <= now - SETTLED:
             self._store.cover(Coverage(self._name(window), window.start, window.end))
 
-    def _is_mine(self, row: AuditRow) -> bool:
+    def _is_mine(self, row: AuditRow, log: Log) -> bool:
         """Of the period, and not for the next poll: what that has not read yet is news, not the past."""
-        name = log_name(Log(row.table, row.project))
-        cursor = self._cursors.get(name)
+        cursor = self._cursors.get(log_name(log))
         is_past = cursor is None or row.id <= cursor.row_id
         return is_past and self._wanted.since <= row.op_time <= self._wanted.until
 

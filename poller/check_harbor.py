@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from poller import check_log, check_lookups
+from poller import check_log, check_lookups, versions
 from poller.config import Config
 from poller.errors import (
     HarborUnreachable,
@@ -31,11 +31,8 @@ HARBOR, RIGHTS, CLOCK = "Harbor", "rights", "clock"
 CLOCK_WARNING = timedelta(seconds=30)
 CLOCK_WRONG = timedelta(minutes=5)
 OLDEST = (2, 4)
-SILENT_ON_KNOWN_DIGESTS = ((2, 11, 1), (2, 11, 2), (2, 12, 0))
 
-Version = tuple[int, ...]
-
-_LOGGED_SINCE: dict[EventType, Version] = {
+_LOGGED_SINCE: dict[EventType, tuple[int, int]] = {
     EventType.ROBOT_CREATED: (2, 12),
     EventType.ROBOT_DELETED: (2, 12),
     EventType.USER_CREATED: (2, 13),
@@ -64,9 +61,8 @@ class Account:
     server: Server
 
     @property
-    def version(self) -> Version | None:
-        found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", self.server.version or "")
-        return tuple(int(part or 0) for part in found.groups()) if found else None
+    def version(self) -> versions.Version | None:
+        return versions.parse(self.server.version)
 
 
 def probe(harbor: Harbor, config: Config, now: datetime) -> list[Finding]:
@@ -187,7 +183,7 @@ def _version(account: Account, config: Config) -> Iterator[Finding]:
         return
     if version < OLDEST:
         yield wrong(HARBOR, f"Harbor {account.server.version} is too old: this needs 2.4 or newer", "upgrade Harbor")
-    if version in SILENT_ON_KNOWN_DIGESTS:
+    if version in versions.SILENT_ON_KNOWN_DIGESTS:
         yield warning(
             HARBOR,
             f"Harbor {account.server.version} logs no push of an image that it has already, under a new tag for"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from poller import versions
 from poller.errors import BadRequest, NotAllowed, NotFound, Temporary
 from poller.events import EventType, Repository
 from poller.harbor import Harbor
@@ -18,6 +19,7 @@ from poller.knowledge import LONG_AGO, Knowledge
 from poller.logs import Log
 from poller.normalize import Entry, Facts
 from poller.rows import Artifact
+from poller.survey import KnownServer
 
 _log = Log(__name__)
 _T = TypeVar("_T")
@@ -31,8 +33,6 @@ PUSHED_JUST_BEFORE = timedelta(milliseconds=250)
 MOST_FAILURES = 3
 MOST_QUESTIONS = 1000
 """Look-ups in one poll or backfill; what comes after them stays unknown."""
-
-_SILENT_ON_KNOWN_DIGESTS = ("2.11.1", "2.11.2", "2.12.0")
 
 
 @dataclass(slots=True)
@@ -52,16 +52,15 @@ class Enricher:
         self,
         harbor: Harbor,
         knowledge: Knowledge,
-        registry: str,
+        server: KnownServer,
         now: datetime,
-        version: str | None,
         patience: Patience,
     ) -> None:
         self._harbor = harbor
         self.knowledge = knowledge
-        self._registry = registry
+        self._registry = server.registry
         self._now = now
-        self._may_trust_tags = not (version or "").removeprefix("v").startswith(_SILENT_ON_KNOWN_DIGESTS)
+        self._may_trust_tags = versions.parse(server.version) not in versions.SILENT_ON_KNOWN_DIGESTS
         self._patience = patience
         self._last_push: dict[str, datetime] = {}  # by repository
 
@@ -190,15 +189,15 @@ class Enricher:
         try:
             answer = question()
         except NotAllowed as error:
-            self._patience.refused.add(right)
+            patience.refused.add(right)
             _log.info("lookup.not_allowed", right=f"{right}:read", error=error)
         except (NotFound, BadRequest):
             return None
         except Temporary as error:
-            self._patience.failures += 1
-            _log.warning("lookup.failed", failures=self._patience.failures, error=error)
+            patience.failures += 1
+            _log.warning("lookup.failed", failures=patience.failures, error=error)
         else:
-            self._patience.failures = 0
+            patience.failures = 0
             return answer
         return None
 

@@ -35,9 +35,9 @@ from poller.errors import (
 )
 from poller.events import Source
 from poller.logs import Redactor
-from poller.queries import NEVER, OLD_LOG_LAST_ID, PAGE, between, by_id, q, repository_path, segment
+from poller.queries import NEVER, OLD_LOG_LAST_ID, between, by_id, q, repository_path, segment
 from poller.reach import Log, Reach, ReachKind, detect
-from poller.rows import Artifact, AuditRow, CurrentUser, Project, Server
+from poller.rows import PAGE, Artifact, AuditRow, CurrentUser, Project, Server
 from poller.secret import Secret
 
 __all__ = ["PAGE", "CurrentUser", "Harbor", "Log", "PathNotFound", "Reach", "ReachKind"]

@@ -20,9 +20,9 @@ from poller.harbor import Harbor, Log, Reach, ReachKind
 from poller.knowledge import Knowledge
 from poller.logs import Log as Logger
 from poller.normalize import Entry
-from poller.reading import PAGE, SeenRow
+from poller.reading import SeenRow
 from poller.results import ResultReader
-from poller.rows import AuditRow
+from poller.rows import PAGE, AuditRow
 from poller.survey import Survey, log_name, table_of
 from state import Coverage, Cursor, DeliveryState, Store, Telling
 
@@ -200,7 +200,7 @@ class AuditPoller:
             cursor=cursor,
             coverage=coverage,
             learnt=knowledge.take_changes(),
-            scans=scans.noticed(entries, has_end_rows=self.survey.has_robot_rows()),
+            scans=scans.noticed(entries, has_end_rows=scans.has_robot_rows(self.survey.server().version)),
         )
 
     def unknown(self, rows: Sequence[AuditRow]) -> list[Entry]:
@@ -216,8 +216,7 @@ class AuditPoller:
         is_worth_asking: Callable[[Entry], bool] = lambda _: True,
     ) -> list[Event]:
         """Complete entries to events, in the order of the log, with what is remembered or can be looked up."""
-        registry, _, _ = self._store.harbor()
-        enricher = Enricher(self._harbor, knowledge, registry, now, self.survey.version(), self._patience)
+        enricher = Enricher(self._harbor, knowledge, self.survey.server(), now, self._patience)
         wanted = [is_worth_asking(entry) and self._is_wanted(entry) for entry in entries]
         return [normalize.complete(e, enricher.facts(e, is_wanted=w)) for e, w in zip(entries, wanted, strict=True)]
 

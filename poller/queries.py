@@ -6,10 +6,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from poller.errors import OperatorError
-from poller.rows import AuditRow
-
-PAGE = 100
-"""The most rows that Harbor gives at once; more is refused, and 0 means all of them."""
+from poller.rows import PAGE, AuditRow
 
 OLD_LOG_LAST_ID = 2**31 - 1  # the old table's ids are int4: a greater one is answered with 500
 

@@ -47,6 +47,7 @@ class Reach:
     table: Source
     projects: tuple[str, ...] = ()  # only where they are read one by one
     version: str | None = None
+    registry: str | None = None
     unreadable: tuple[str, ...] = ()
 
     @property
@@ -69,12 +70,13 @@ def detect(harbor: Harbor, projects: tuple[str, ...]) -> Reach:
             user.is_robot and harbor.newest_row(Log(table), server.clock or EPOCH) is not None
         )
     if sees_all:
-        return Reach(ReachKind.SYSTEM, table, version=server.version)
+        return Reach(ReachKind.SYSTEM, table, version=server.version, registry=server.registry)
     readable = tuple(name for name in projects or harbor.project_names() if harbor.may_read(Log(table, name)))
     return Reach(
         ReachKind.PROJECTS if readable else ReachKind.BLIND,
         table,
         readable,
         server.version,
+        server.registry,
         unreadable=tuple(name for name in projects if name not in readable),
     )

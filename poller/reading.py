@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from poller.rows import AuditRow
+from poller.rows import PAGE, AuditRow
 from state import Cursor
 
-PAGE = 100
 OVERLAP = timedelta(seconds=120)
 OVERLAP_ROWS = PAGE - 1
 """How many known rows are read again where skipped ids mean nothing (other projects' rows): no full page of them."""

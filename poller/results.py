@@ -96,12 +96,12 @@ class ResultReader:
     def _facts(self, scan: NoticedScan) -> ScanFacts:
         assert scan.repository
         assert scan.digest
-        registry, _, _ = self._store.harbor()
+        server = self._survey.server()
         pushed_by = None
         if scan.started_at is not None:
             since = scan.started_at - SCAN_ON_PUSH
             pushed_by = self._store.pusher_of(scan.repository, scan.digest, since=since, until=scan.started_at)
-        return ScanFacts(registry, self._is_public(scan.repository), self._survey.version(), pushed_by)
+        return ScanFacts(server.registry, self._is_public(scan.repository), server.version, pushed_by)
 
     def _is_public(self, repository: str) -> bool | None:
         name = repository.partition("/")[0]

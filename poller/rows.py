@@ -21,6 +21,9 @@ from poller.events import Source, row_key
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+PAGE = 100
+"""The most rows that Harbor gives at once; more is refused, and 0 means all of them."""
+
 _T = TypeVar("_T")
 _LONGEST_RAW = 2000
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d+))?\s*([+-]\d\d:?\d\d)?")

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from poller import versions
 from poller.events import Event, EventType, Repository, Scan, Source
 from poller.normalize import Entry
 from poller.rows import Artifact, parse_time
@@ -70,9 +71,9 @@ def looks_like_scanner(robot: str, at: datetime) -> bool:
 
 
 def has_robot_rows(version: str | None) -> bool:
-    """Whether this Harbor logs the deletion of robots: since 2.12."""
-    match = re.match(r"v?(\d+)\.(\d+)", version or "")
-    return match is not None and (int(match[1]), int(match[2])) >= (2, 12)
+    """Whether this Harbor logs the deletion of robots."""
+    known = versions.parse(version)
+    return known is not None and known >= versions.ROBOT_ROWS
 
 
 def noticed(entries: Iterable[Entry], *, has_end_rows: bool) -> list[NoticedScan]:
@@ -180,8 +181,8 @@ class ScanFacts:
     pushed_by: str | None
 
     def _is_since(self, minor: int) -> bool:
-        match = re.match(r"v?(\d+)\.(\d+)", self.version or "")
-        return match is None or (int(match[1]), int(match[2])) >= (2, minor)
+        known = versions.parse(self.version)
+        return known is None or known >= (2, minor, 0)
 
     @property
     def is_since_2_11(self) -> bool:

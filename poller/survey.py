@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
-from poller import scans
 from poller.config import HarborConfig
 from poller.errors import NotAllowed
 from poller.events import Source
 from poller.harbor import Harbor, Log, Reach, ReachKind
+from poller.knowledge import LONG_AGO
 from poller.logs import Log as Logger
 from state import Store
 
@@ -23,8 +24,6 @@ LOOK_FOR_PROJECTS = timedelta(minutes=1)
 PROBE = timedelta(seconds=5)
 """Each project costs a request to ask again, so the more there are, the rarer."""
 
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-
 BLIND = (
     "Harbor answers this account with an empty audit log, whatever happens. Grant the robot the system permission "
     '"audit log: list", or "log: list" on its projects'
@@ -32,6 +31,14 @@ BLIND = (
 
 
 _log = Logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownServer:
+    """What the state knows of Harbor: the registry's host, and the version where Harbor tells it."""
+
+    registry: str
+    version: str | None
 
 
 class Survey:
@@ -53,8 +60,7 @@ class Survey:
 
     def detect(self, now: datetime) -> Reach:
         reach = self._harbor.reach(self._config.projects)
-        server = self._harbor.server()
-        registry = server.registry or self._config.url.partition("://")[2]
+        registry = reach.registry or self._config.url.partition("://")[2]
         if reach.kind is ReachKind.BLIND:
             self._refuse_blindness(reach)
         self._store.save_harbor(registry, self._detected(reach), now)
@@ -81,13 +87,9 @@ class Survey:
             raise NotAllowed(BLIND)
         _log.warning("audit.nothing_visible", remedy=BLIND)
 
-    def version(self) -> str | None:
-        _, detected, _ = self._store.harbor()
-        return detected.get("version") if detected else None
-
-    def has_robot_rows(self) -> bool:
-        """Whether the end of a scan can be seen in the log."""
-        return scans.has_robot_rows(self.version())
+    def server(self) -> KnownServer:
+        registry, detected, _ = self._store.harbor()
+        return KnownServer(registry, detected.get("version") if detected else None)
 
     def doubt(self) -> None:
         """Look again before the next poll: something was wrong."""
@@ -111,5 +113,5 @@ def _reach_of(detected: Mapping[str, Any]) -> Reach:
         Source(detected["table"]),
         tuple(detected["projects"]),
         detected["version"],
-        tuple(detected["unreadable"]),
+        unreadable=tuple(detected["unreadable"]),
     )

@@ -5,7 +5,7 @@ At least once: a message counts as told after Telegram accepted it, so a crash i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -14,7 +14,7 @@ from poller import backoff, pacing, plan
 from poller.config import Config
 from poller.logs import Log
 from poller.telegram import ChatRefused, Later, MessageRefused, Sent, Telegram
-from state import RouteState, Store
+from state import Due, RouteState, Store
 
 ROUTE = "telegram"
 MOST_DUE = 5000
@@ -67,12 +67,7 @@ class Teller:
         pause = pacing.wait(history, now, limits)
         if pause > 0:
             return Wait(pause, "pace")
-        parcel = plan.next_parcel(
-            self._store.due(most=MOST_DUE),
-            now=now,
-            room=pacing.room(history, now, self._delivery.max_delay, limits),
-            catch_up_after=timedelta(seconds=self._delivery.catch_up_after),
-        )
+        parcel = self._next_parcel(self._store.due(most=MOST_DUE), history, limits, now)
         assert parcel is not None
         return self._send(parcel, route, now)
 
@@ -92,14 +87,19 @@ class Teller:
         now = self._clock()
         due = self._store.due(most=MOST_DUE)
         limits = pacing.limits_for(self._chat.chat_id)
-        while parcel := plan.next_parcel(
-            due,
-            now=now,
-            room=pacing.room((), now, self._delivery.max_delay, limits),
-            catch_up_after=timedelta(seconds=self._delivery.catch_up_after),
-        ):
+        while parcel := self._next_parcel(due, (), limits, now):
             yield self.text(parcel)
             due = tuple(item for item in due if item.id not in parcel.ids)
+
+    def _next_parcel(
+        self, due: Sequence[Due], history: Sequence[datetime], limits: pacing.Limits, now: datetime
+    ) -> plan.Parcel | None:
+        return plan.next_parcel(
+            due,
+            now=now,
+            room=pacing.room(history, now, self._delivery.max_delay, limits),
+            catch_up_after=timedelta(seconds=self._delivery.catch_up_after),
+        )
 
     def _send(self, parcel: plan.Parcel, route: RouteState, now: datetime) -> Told | Wait:
         chat_id = route.moved_to or self._chat.chat_id

@@ -91,8 +91,6 @@ events = Table(
     Index("ix_events_occurred_at", "harbor_id", "occurred_at"),
 )
 
-PENDING, SENT, FOLDED, REFUSED, OFF = "pending", "sent", "folded", "refused", "off"
-
 deliveries = Table(
     "deliveries",
     metadata,

@@ -241,7 +241,7 @@ class Store:
                 t.deliveries.c.attempts,
             )
             .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
-            .where(t.deliveries.c.route == self._route, t.deliveries.c.state == t.PENDING)
+            .where(t.deliveries.c.route == self._route, t.deliveries.c.state == DeliveryState.PENDING)
             .order_by(t.deliveries.c.id)
             .limit(most)
         )
@@ -267,12 +267,14 @@ class Store:
             "attempts": t.deliveries.c.attempts + 1,
         }
         with self._writing() as connection:
-            self._finish(connection, ids[:1], state=t.SENT, reason=reason, **common)
-            self._finish(connection, ids[1:], state=t.FOLDED, reason=f"folded into message {message_id}", **common)
+            self._finish(connection, ids[:1], state=DeliveryState.SENT, reason=reason, **common)
+            self._finish(
+                connection, ids[1:], state=DeliveryState.FOLDED, reason=f"folded into message {message_id}", **common
+            )
 
     def refused(self, ids: Sequence[int], reason: str, now: datetime) -> None:
         with self._writing() as connection:
-            self._finish(connection, ids, state=t.REFUSED, reason=reason, finished_at=now)
+            self._finish(connection, ids, state=DeliveryState.REFUSED, reason=reason, finished_at=now)
 
     def tell_singly(self, ids: Sequence[int]) -> None:
         """Telegram would not take these as one message."""
@@ -281,7 +283,11 @@ class Store:
 
     def set_mode(self, old: Mode, new: Mode) -> None:
         """Tell what is pending in another way."""
-        pending = (t.deliveries.c.route == self._route, t.deliveries.c.state == t.PENDING, t.deliveries.c.mode == old)
+        pending = (
+            t.deliveries.c.route == self._route,
+            t.deliveries.c.state == DeliveryState.PENDING,
+            t.deliveries.c.mode == old,
+        )
         with self._writing() as connection:
             connection.execute(update(t.deliveries).where(*pending).values(mode=new))
 
@@ -290,7 +296,9 @@ class Store:
         query = (
             select(t.deliveries.c.finished_at)
             .where(
-                t.deliveries.c.chat_id == chat_id, t.deliveries.c.state == t.SENT, t.deliveries.c.finished_at >= since
+                t.deliveries.c.chat_id == chat_id,
+                t.deliveries.c.state == DeliveryState.SENT,
+                t.deliveries.c.finished_at >= since,
             )
             .order_by(t.deliveries.c.finished_at)
         )
@@ -318,7 +326,7 @@ class Store:
                 row[0]: (row[1], row[2]) for row in connection.execute(query.where(t.deliveries.c.route == self._route))
             }
         number = {state: rows.get(state, (0, None))[0] for state in DeliveryState}
-        oldest = rows.get(t.PENDING, (0, None))[1]
+        oldest = rows.get(DeliveryState.PENDING, (0, None))[1]
         return Counts(oldest_pending=oldest, **number)
 
     # -- looking back ---------------------------------------------------------------------------
@@ -383,7 +391,7 @@ class Store:
             return 0
         by_id = sorted(cursors.values(), key=lambda cursor: cursor.row_id)
         newest = {cursor.log.partition("/")[0]: cursor.row_id for cursor in by_id}  # of each table, over all projects
-        pending = select(t.deliveries.c.event_id).where(t.deliveries.c.state == t.PENDING)
+        pending = select(t.deliveries.c.event_id).where(t.deliveries.c.state == DeliveryState.PENDING)
         passed = or_(
             *(and_(t.events.c.source == log, t.events.c.source_id < row - _READ_AGAIN) for log, row in newest.items())
         )

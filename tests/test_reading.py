@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from poller import reading
 from poller.events import Source
-from poller.reading import OVERLAP, OVERLAP_ROWS, PAGE, PROJECT_BOUND, SeenRow
-from poller.rows import AuditRow
+from poller.reading import OVERLAP, OVERLAP_ROWS, PROJECT_BOUND, SeenRow
+from poller.rows import PAGE, AuditRow
 from state import Cursor
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -362,15 +362,8 @@ class Api:
         return _page(asked, wanted, [project_json(project, asked.account, registry) for project in found], total)
 
     def _project(self, asked: Asked) -> Answer:
-        registry, name = self.source.registry(), asked.part["project"]
-        project = registry.project(name, is_name=asked.is_name)
-        if project is None or not project.is_public:
-            account = _known(asked)
-            if project is None and account.role is Role.ADMIN:
-                raise _not_found(f"project {name} not found")
-            if project is None or not account.reads_project(project.name):
-                raise _forbidden()
-        return Answer(200, project_json(project, asked.account, registry))
+        project = self._visible(asked, Account.reads_project)
+        return Answer(200, project_json(project, asked.account, self.source.registry()))
 
     def _repositories_of_project(self, asked: Asked) -> Answer:
         wanted = listing(asked.params)
@@ -398,13 +391,16 @@ class Api:
 
     def _readable(self, asked: Asked) -> Project:
         """The path's project, if what is in it may be read."""
-        registry, name = self.source.registry(), asked.part["project"]
-        project = registry.project(name, is_name=asked.is_name)
+        return self._visible(asked, Account.reads_artifacts)
+
+    def _visible(self, asked: Asked, may_see: Callable[[Account, str], bool]) -> Project:
+        name = asked.part["project"]
+        project = self.source.registry().project(name, is_name=asked.is_name)
         if project is None or not project.is_public:
             account = _known(asked)
             if project is None and account.role is Role.ADMIN:
                 raise _not_found(f"project {name} not found")
-            if project is None or not account.reads_artifacts(project.name):
+            if project is None or not may_see(account, project.name):
                 raise _forbidden()
         return project
 
