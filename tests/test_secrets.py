@@ -245,6 +245,13 @@ def redirecting(call: Call) -> Reply:
     return Reply(302, headers={"Location": f"https://{USER}:{quote(PASSWORD)}@elsewhere.example{call.path}"})
 
 
+def troubles(key: str, host: str, ways: dict[str, str], proxies: dict[str, tuple[str, str]]) -> dict[str, str]:
+    """Lines of conf.toml that lead into each of the troubles, straight or through a proxy."""
+    straight = {name: f"{key} = '{url}'" for name, url in ways.items()}
+    through = {name: f"{key} = '{scheme}://{host}.invalid'\n{line}" for name, (scheme, line) in proxies.items()}
+    return straight | through
+
+
 def test_what_the_program_says_when_the_network_fails(tmp_path: Path) -> None:
     """Wrong password or token, TLS, proxies with a password, servers that repeat what they were told."""
     password, token = SECRET_LINES
@@ -261,36 +268,19 @@ def test_what_the_program_says_when_the_network_fails(tmp_path: Path) -> None:
         good = f"url = '{harbor.url}'\n{password}", f"api_url = '{telegram.url}'\n{token}"
         wrong_bot.fail(Kind.REFUSED, times=3, code=404, description=f"Not Found: bot{TOKEN} {quote(TOKEN)}")
         credentials = f"{USER}:{quote(PROXY_PASSWORD, safe='')}"
-        harbors = {
-            "wrong-password": f"url = '{wrong_harbor.url}'",
-            "away": f"url = 'http://{dead}'",
-            "tls": f"url = '{tls}'",
-            "no-tls": f"url = 'https://{echo}'",
-            "echo": f"url = 'http://{echo}'",
-            "mirror": f"url = 'http://{mirror}'",
-            **{
-                f"{kind}-{what}": f"url = '{scheme}://harbor.invalid'\nproxy = '{kind}://{credentials}@{place}'"
-                for kind in ("http", "socks5h")
-                for what, scheme, place in (("dead", "http", dead), ("407", "http", proxy), ("407s", "https", proxy))
-            },
+        ways = {"away": f"http://{dead}", "tls": tls, "no-tls": f"https://{echo}", "echo": f"http://{echo}"}
+        ways["mirror"] = f"http://{mirror}"
+        proxies = {
+            f"{kind}-{what}": (scheme, f"proxy = '{kind}://{credentials}@{place}'")
+            for kind in ("http", "socks5h")
+            for what, scheme, place in (("dead", "http", dead), ("407", "http", proxy), ("407s", "https", proxy))
         }
+        harbors = {"wrong-password": f"url = '{wrong_harbor.url}'"} | troubles("url", "harbor", ways, proxies)
         for name, url in harbors.items():
             conf = scene.conf(f"harbor-{name}", harbor=f"{url}\n{password}", telegram=good[1])
             scene.start(conf, "once")
             scene.start(conf, "check")
-        telegrams = {
-            "wrong-token": f"api_url = '{wrong_bot.url}'",
-            "away": f"api_url = 'http://{dead}'",
-            "tls": f"api_url = '{tls}'",
-            "no-tls": f"api_url = 'https://{echo}'",
-            "echo": f"api_url = 'http://{echo}'",
-            "mirror": f"api_url = 'http://{mirror}'",
-            **{
-                f"{kind}-{what}": f"api_url = '{scheme}://telegram.invalid'\nproxy = '{kind}://{credentials}@{place}'"
-                for kind in ("http", "socks5h")
-                for what, scheme, place in (("dead", "http", dead), ("407", "http", proxy), ("407s", "https", proxy))
-            },
-        }
+        telegrams = {"wrong-token": f"api_url = '{wrong_bot.url}'"} | troubles("api_url", "telegram", ways, proxies)
         for name, url in telegrams.items():
             conf = scene.conf(f"telegram-{name}", harbor=good[0], telegram=f"{url}\n{token}")
             scene.start(conf, "check")
