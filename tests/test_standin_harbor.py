@@ -27,6 +27,7 @@ from demo.harbor import (
     Replay,
     Role,
     Table,
+    Vulnerability,
     World,
 )
 
@@ -509,6 +510,424 @@ def test_what_older_generations_do_not_log_leaves_no_row(clock: Clock) -> None:
         counts[generation] = world.newest_id - before
     assert counts == {Generation.V2_8: 0, Generation.V2_12: 1, Generation.V2_16: 5}
     assert [row.result for row in world.rows(Table.NEW)[-4:-3]] == [False]
+
+
+# -- scans, as a poller finds them ----------------------------------------------------------------------------------
+
+APP = "/projects/team/repositories/app/artifacts"
+FINDINGS = (
+    Vulnerability("CVE-2026-1111", "Critical", "openssl", "3.0.1", "3.0.2"),
+    Vulnerability("CVE-2026-2222", "High", "zlib", "1.2", "1.3"),
+    Vulnerability("CVE-2026-3333", "High", "bash", "5.2"),
+)
+
+
+def listed(harbor: HarborStandIn, reference: str) -> Any:
+    """The answer about the findings of `team/app`, one by one."""
+    return get(harbor, f"{APP}/{reference}/additions/vulnerabilities").json()
+
+
+def digests(harbor: HarborStandIn, **params: str | int) -> list[str]:
+    return [each["digest"] for each in get(harbor, APP, **params).json()]
+
+
+def test_findings_count_for_themselves_and_are_listed_as_they_are(world: World) -> None:
+    digest = world.push("team/app", "v1")
+    world.scan("team/app", "v1", findings=FINDINGS)
+    with HarborStandIn(world) as harbor:
+        assert overview(harbor, f"{APP}/v1")["summary"] == {
+            "fixable": 2,
+            "summary": {"Critical": 1, "High": 2},
+            "total": 3,
+        }
+        said = listed(harbor, "v1")[SCAN]
+    assert said["severity"] == "Critical"
+    assert [Vulnerability(*map(each.get, Vulnerability._fields)) for each in said["vulnerabilities"]] == [*FINDINGS]
+    assert all(each["artifact_digests"] == [digest] for each in said["vulnerabilities"])
+
+
+def test_an_artifact_without_a_result_lists_no_findings(world: World) -> None:
+    """Never scanned, being scanned, failed: the answer is an empty object, and no error."""
+    world.push("team/app", "v1")
+    with HarborStandIn(world) as harbor:
+        assert listed(harbor, "v1") == {}
+        running = world.start_scan("team/app", "v1")
+        assert listed(harbor, "v1") == {}
+        world.finish_scan(running, Outcome.ERROR)
+        assert listed(harbor, "v1") == {}
+
+
+def test_listed_findings_are_the_recorded_ones(recorded: HarborStandIn) -> None:
+    """Field by field, but for which of them have a fix: a recorded overview tells only how many."""
+    for answer in recorded_answers(recorded, "artifact-vulnerabilities"):
+        said, wanted = ask_again(recorded, answer).json(), answer["body"]
+        assert said.keys() == wanted.keys()
+        for mime in wanted:
+            assert less(said[mime], "vulnerabilities") == less(wanted[mime], "vulnerabilities")
+            assert [less(each, "fix_version") for each in said[mime]["vulnerabilities"]] == [
+                less(each, "fix_version") for each in wanted[mime]["vulnerabilities"]
+            ]
+
+
+def test_an_index_merges_the_findings_of_its_platforms(world: World) -> None:
+    """What both have is listed once, with both digests; as long as one has no report, nothing is."""
+    world.push_index("team/app", "v1")
+    first, second = world.start_scan("team/app", "v1")
+    world.finish_scan([first], findings=FINDINGS[:2])
+    with HarborStandIn(world) as harbor:
+        assert [each["id"] for each in listed(harbor, "v1")[SCAN]["vulnerabilities"]] == [
+            "CVE-2026-1111",
+            "CVE-2026-2222",
+        ]
+        world.finish_scan([second], findings=FINDINGS[1:])
+        said = listed(harbor, "v1")[SCAN]["vulnerabilities"]
+    assert [len(each["artifact_digests"]) for each in said] == [1, 2, 1]
+
+
+def test_attestations_are_listed_but_never_scanned(world: World) -> None:
+    """They do not hide the overview of their index, which waits for its platforms only."""
+    index = world.push_index("team/app", "v1", attestations=True)
+    scans = world.start_scan("team/app", "v1")
+    world.finish_scan(scans, severities={"High": 1})
+    with HarborStandIn(world) as harbor:
+        references = get(harbor, f"{APP}/v1").json()["references"]
+        unknown = [each for each in references if each["platform"]["os"] == "unknown"]
+        assert (len(references), len(unknown), len(scans)) == (4, 2, 2)
+        assert overview(harbor, f"{APP}/v1")["complete_percent"] == 100
+        assert digests(harbor) == [index]
+        attestation = f"{APP}/{unknown[0]['child_digest']}"
+        assert "scan_overview" not in get(harbor, attestation, with_scan_overview="true").json()
+    with pytest.raises(ValueError, match="cannot be scanned"):
+        world.start_scan("team/app", unknown[0]["child_digest"])
+
+
+def test_a_scan_shows_in_the_times_of_artifact_and_repository(world: World, clock: Clock) -> None:
+    """Also when pulls are not logged: this is how a poller without them finds what was scanned."""
+    scanned, other = world.push("team/app", "v1"), world.push("team/app", "v2")
+    world.push("team/quiet", "v1")
+    world.log_pulls = False
+    clock.advance(60)
+    world.scan("team/app", "v1")
+    since = "[2026-11-24T12:00:30~]"
+    with HarborStandIn(world) as harbor:
+        assert digests(harbor, q=f"base=*,pull_time={since}", sort="-pull_time") == [scanned]
+        for path in ("/repositories", "/projects/team/repositories"):
+            changed = get(harbor, path, q=f"update_time={since}", sort="-update_time").json()
+            assert [each["name"] for each in changed] == ["team/app"]
+            first, second = get(harbor, path, sort="id").json()
+            assert [each["name"] for each in get(harbor, path, q=f"id=[{second['id']}~]", sort="id").json()] == [
+                second["name"]
+            ]
+            assert first["id"] < second["id"]
+        assert digests(harbor, q=f"digest={{{scanned} {other}}}", sort="id") == [scanned, other]
+        assert digests(harbor, q=f"digest={other}") == [other]
+
+
+def test_a_scanner_may_not_pull_at_all(world: World, clock: Clock) -> None:
+    """Its robot comes and goes, and neither a row nor a time tells of the artifact."""
+    world.push("team/app", "v1")
+    before = world.newest_id
+    clock.advance(60)
+    world.scan("team/app", "v1", severities={"Low": 1}, pulls=False)
+    rows = [row for row in world.rows(world.generation.live_table) if row.id > before]
+    robots = [] if world.generation is Generation.V2_8 else [("delete", "robot")]
+    assert [(row.operation, row.resource_type) for row in rows] == robots
+    assert kinds(world) == ["PUSH_ARTIFACT", "SCANNING_COMPLETED"]
+    with HarborStandIn(world) as harbor:
+        assert get(harbor, f"{APP}/v1").json()["pull_time"].startswith("0001")
+        assert overview(harbor, f"{APP}/v1")["scan_status"] == "Success"
+
+
+def test_artifacts_can_be_asked_for_by_the_type_of_their_manifest(world: World) -> None:
+    """A plus is written so that it survives being unescaped twice."""
+    plain, index = world.push("team/app", "v1"), world.push_index("team/app", "v2")
+    oci, docker = (
+        "application/vnd.oci.image.index.v1%2Bjson",
+        "application/vnd.docker.distribution.manifest.list.v2%2Bjson",
+    )
+    with HarborStandIn(world) as harbor:
+        assert digests(harbor, q=f"manifest_media_type={{{oci} {docker}}}") == [index]
+        assert digests(harbor, q="manifest_media_type=application/vnd.oci.image.manifest.v1%2Bjson") == [plain]
+        assert len(digests(harbor, q="base=*,colour=red")) == 4
+
+
+def test_each_scanner_has_reports_of_its_own(world: World, clock: Clock) -> None:
+    """After a switch the overview is gone until that scanner has been there, and the old one comes back as it was."""
+    world.push("team/app", "v1")
+    world.scan("team/app", "v1", severities={"High": 1})
+    with HarborStandIn(world) as harbor:
+        before = overview(harbor, f"{APP}/v1")
+        world.use_scanner("Clair", "v4.7", "Red Hat")
+        assert "scan_overview" not in get(harbor, f"{APP}/v1", with_scan_overview="true").json()
+        assert listed(harbor, "v1") == {}
+        clock.advance(60)
+        [running] = world.start_scan("team/app", "v1")
+        world.finish_scan([running])
+        assert "-Clair-" in running.robot
+        assert overview(harbor, f"{APP}/v1")["scanner"] == {"name": "Clair", "vendor": "Red Hat", "version": "v4.7"}
+        world.use_scanner("Trivy", "v0.60.0", "Aqua Security", project="team")
+        assert overview(harbor, f"{APP}/v1") == before
+
+
+def test_no_overview_is_shown_while_the_scanner_cannot_be_reached(world: World) -> None:
+    world.push("team/app", "v1")
+    world.scan("team/app", "v1", severities={"High": 1})
+    with HarborStandIn(world) as harbor:
+        before = overview(harbor, f"{APP}/v1")
+        world.scanner_reachable = False
+        assert "scan_overview" not in get(harbor, f"{APP}/v1", with_scan_overview="true").json()
+        assert listed(harbor, "v1") == {}
+        world.scanner_reachable = True
+        assert overview(harbor, f"{APP}/v1") == before
+
+
+def test_a_swept_task_makes_an_old_result_an_error_without_times(world: World) -> None:
+    """The report keeps its id and its findings; nothing has failed."""
+    world.push("team/app", "v1")
+    world.scan("team/app", "v1", findings=FINDINGS)
+    with HarborStandIn(world) as harbor:
+        before = overview(harbor, f"{APP}/v1")
+        world.sweep_tasks("team/app", "v1")
+        never = "0001-01-01T00:00:00.000Z"
+        assert overview(harbor, f"{APP}/v1") == {
+            "end_time": never,
+            "report_id": before["report_id"],
+            "scan_status": "Error",
+            "start_time": never,
+        }
+        assert len(listed(harbor, "v1")[SCAN]["vulnerabilities"]) == 3
+
+
+def test_a_result_is_that_of_the_scan_which_began_last(world: World) -> None:
+    """A scan that is overtaken ends on its own, and tells its own result."""
+    world.push("team/app", "v1")
+    first, second = world.start_scan("team/app", "v1"), world.start_scan("team/app", "v1")
+    world.finish_scan(first, Outcome.ERROR)
+    with HarborStandIn(world) as harbor:
+        assert overview(harbor, f"{APP}/v1")["scan_status"] == "Running"
+        world.finish_scan(second)
+        assert overview(harbor, f"{APP}/v1")["scan_status"] == "Success"
+    assert kinds(world)[-2:] == ["SCANNING_FAILED", "SCANNING_COMPLETED"]
+
+
+# -- scans of everything --------------------------------------------------------------------------------------------
+
+
+def metrics(harbor: HarborStandIn, which: str = "all", account: Account | None = ADMIN) -> Any:
+    return get(harbor, f"/scans/{which}/metrics", account).json()
+
+
+def test_a_scan_of_everything_can_be_followed(world: World) -> None:
+    """Each platform, nothing twice, no attestation and no signature, nor what is being scanned already."""
+    signed = world.push("team/app", "v1", content="shared")
+    world.push("team/app", None, subject=signed)
+    world.push("team/copy", "v1", content="shared")
+    world.push_index("team/app", "v2", attestations=True)
+    world.push("team/busy", "v1")
+    world.start_scan("team/busy", "v1")
+    with HarborStandIn(world) as harbor:
+        assert metrics(harbor) == {"completed": 0, "ongoing": False, "total": 0}
+        running = world.start_scan_all("ann")
+        world.finish_scan_all(running, Outcome.ERROR, count=1)
+        assert metrics(harbor) == {
+            "completed": 1,
+            "metrics": {"Error": 1, "Pending": 0, "Running": 2, "Stopped": 0, "Success": 0},
+            "ongoing": True,
+            "total": 3,
+            "trigger": "Manual",
+        }
+        world.finish_scan_all(running, severities={"Low": 1})
+        assert (metrics(harbor)["completed"], metrics(harbor)["ongoing"]) == (3, False)
+        assert metrics(harbor, "schedule")["total"] == 0
+    ends = [webhook for webhook in world.webhooks if webhook["type"].startswith("SCANNING_")]
+    assert len(ends) == 3
+    is_old = world.generation is Generation.V2_8
+    assert {webhook["operator"] for webhook in ends} == {"auto" if is_old else "ann"}
+    assert {"scan_overview" in webhook["event_data"]["resources"][0] for webhook in ends} == {is_old}
+
+
+def test_a_scheduled_scan_of_everything_is_nobodys(world: World) -> None:
+    world.push("team/app", "v1")
+    before = world.newest_id
+    world.scan_all(scheduled=True)
+    rows = [row[:2] for row in last_rows(world, world.newest_id - before)]
+    assert rows == [("pull", "artifact"), ("delete", "robot")][: 1 + (world.generation is not Generation.V2_8)]
+    assert world.webhooks[-1]["operator"] == ("auto" if world.generation is Generation.V2_8 else "harbor-jobservice")
+    with HarborStandIn(world) as harbor:
+        assert metrics(harbor) == metrics(harbor, "schedule")
+        assert metrics(harbor)["trigger"] == "Schedule"
+
+
+def test_the_progress_of_a_scan_of_everything_needs_a_right_of_its_own(world: World) -> None:
+    """No robot has it before 2.10."""
+    entitled = Account("robot$scans", "s", Role.SYSTEM_ROBOT_SCANS)
+    with HarborStandIn(world, [ADMIN, POLLER, entitled]) as harbor:
+        for path in ("/scans/all/metrics", "/scans/schedule/metrics"):
+            statuses = [get(harbor, path, account).status_code for account in (ADMIN, POLLER, entitled, None)]
+            assert statuses == [200, 403, 403 if world.generation is Generation.V2_8 else 200, 401]
+        assert get(harbor, f"/{world.generation.live_table}", entitled).status_code == 200
+
+
+def test_the_progress_of_a_scan_of_everything_is_the_recorded_one(recorded: HarborStandIn) -> None:
+    compared = 0
+    for answer in recorded_answers(recorded, "scan-all-metrics", "scan-schedule-metrics"):
+        assert ask_again(recorded, answer).json() == answer["body"]
+        compared += 1
+    assert compared == 2
+
+
+# -- SBOMs ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[Generation.V2_12, Generation.V2_16], ids=lambda generation: generation.name)
+def sbom_world(request: pytest.FixtureRequest, clock: Clock) -> World:
+    return world_of(request.param, clock)
+
+
+def sbom_of(harbor: HarborStandIn, reference: str) -> Any:
+    return get(harbor, f"{APP}/{reference}", with_sbom_overview="true").json().get("sbom_overview")
+
+
+def test_an_sbom_is_an_accessory_pushed_by_the_scanners_robot(sbom_world: World, clock: Clock) -> None:
+    world, digest = sbom_world, sbom_world.push("team/app", "v1")
+    before = world.newest_id
+    [run] = world.start_sbom("team/app", "v1", asked_by="ann")
+    clock.advance(4)
+    with HarborStandIn(world) as harbor:
+        never = "0001-01-01T00:00:00.000Z"
+        running = {"report_id": run.sbom.report_id, "scan_status": "Running", "start_time": never, "end_time": never}
+        assert sbom_of(harbor, "v1") == running
+        world.finish_sbom([run])
+        [accessory] = get(harbor, f"{APP}/v1").json()["accessories"]
+        scanner = {"name": "Trivy", "vendor": "Aqua Security", "version": "v0.58.0"}
+        assert sbom_of(harbor, "v1") == {
+            "duration": 4,
+            "end_time": "2026-11-24T12:00:04.000Z",
+            "sbom_digest": accessory["digest"],
+            "scan_status": "Success",
+            "scanner": scanner,
+            "start_time": "2026-11-24T12:00:00.000Z",
+        }
+        assert digests(harbor, q="base=*") == [digest]
+    assert (accessory["type"], accessory["subject_artifact_digest"]) == ("sbom.harbor", digest)
+    assert last_rows(world, world.newest_id - before) == [
+        ("create", "robot", run.robot, "ann"),
+        ("pull", "artifact", f"team/app@{digest}", run.robot),
+        ("create", "artifact", f"team/app@{accessory['digest']}", run.robot),
+        ("delete", "robot", run.robot, "harbor-jobservice"),
+    ]
+    told = world.webhooks[-1]
+    assert (told["type"], told["operator"]) == ("SCANNING_COMPLETED", "ann")
+    assert told["event_data"]["scan"] == {"scan_type": "sbom"}
+    [resource] = told["event_data"]["resources"]
+    assert (resource["tag"], resource["sbom_overview"]["sbom_digest"]) == ("v1", accessory["digest"])
+    assert "scan_overview" not in resource
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind"), [(Outcome.ERROR, "SCANNING_FAILED"), (Outcome.STOPPED, "SCANNING_STOPPED")]
+)
+def test_an_sbom_that_failed_says_no_more_than_one_that_runs(sbom_world: World, outcome: Outcome, kind: str) -> None:
+    """Harbor keeps times only of a success; unlike after a sweep, a failure without times is real here."""
+    sbom_world.push("team/app", "v1")
+    sbom_world.sbom("team/app", "v1", outcome)
+    assert kinds(sbom_world)[-1] == kind
+    told = sbom_world.webhooks[-1]["event_data"]["resources"][0]["sbom_overview"]
+    assert told.keys() == {"report_id", "scan_status"}
+    with HarborStandIn(sbom_world) as harbor:
+        never = "0001-01-01T00:00:00.000Z"
+        assert sbom_of(harbor, "v1") == told | {"start_time": never, "end_time": never}
+
+
+def test_an_sbom_of_what_is_gone_fails(sbom_world: World) -> None:
+    sbom_world.push("team/app", "v1")
+    runs = sbom_world.start_sbom("team/app", "v1")
+    sbom_world.delete_artifact("team/app", "v1")
+    sbom_world.finish_sbom(runs)
+    assert kinds(sbom_world)[-1] == "SCANNING_FAILED"
+    assert not sbom_world.registry().repositories["team/app"].artifacts
+
+
+def test_a_new_sbom_takes_the_place_of_the_old_one(sbom_world: World) -> None:
+    digest = sbom_world.push("team/app", "v1")
+    sbom_world.sbom("team/app", "v1")
+    sbom_world.sbom("team/app", "v1", asked_by="ann")
+    found = sbom_world.registry().repositories["team/app"]
+    assert len(found.accessories(found.artifacts[digest])) == 1
+    assert kinds(sbom_world).count("DELETE_ARTIFACT") == 1
+
+
+def test_the_sbom_of_an_index_is_one_for_each_platform(sbom_world: World) -> None:
+    """The index has no list of its own, and tells how the run went."""
+    sbom_world.push_index("team/app", "v1", attestations=True)
+    runs = sbom_world.start_sbom("team/app", "v1")
+    with HarborStandIn(sbom_world) as harbor:
+        sbom_world.finish_sbom(runs[:1])
+        assert sbom_of(harbor, "v1")["scan_status"] == "Running"
+        sbom_world.finish_sbom(runs[1:])
+        assert sbom_of(harbor, "v1").keys() == {"scan_status", "start_time", "end_time"}
+        assert sbom_of(harbor, "v1")["scan_status"] == "Success"
+    assert kinds(sbom_world)[-1] == "SCANNING_COMPLETED"
+
+
+def test_there_are_no_sboms_before_2_11(clock: Clock) -> None:
+    world = world_of(Generation.V2_8, clock)
+    world.push("team/app", "v1")
+    with pytest.raises(ValueError, match="makes no SBOM"):
+        world.sbom("team/app", "v1")
+    with HarborStandIn(world) as harbor:
+        assert sbom_of(harbor, "v1") is None
+
+
+# -- a large registry -----------------------------------------------------------------------------------------------
+
+
+def test_a_registry_can_have_a_past_that_no_row_tells(world: World) -> None:
+    before = world.newest_id
+    names = world.populate(repositories=3, artifacts_each=12, severities={"High": 2})
+    assert names == ["team/service-0000", "team/service-0001", "team/service-0002"]
+    assert (world.newest_id, world.webhooks) == (before, [])
+    with HarborStandIn(world) as harbor:
+        path = "/projects/team/repositories/service-0001/artifacts"
+        newest = get(harbor, path, page_size=5, page=1, with_scan_overview="true")
+        assert [each["tags"][0]["name"] for each in newest.json()] == ["v11", "v10", "v9", "v8", "v7"]
+        assert newest.headers["X-Total-Count"] == "12"
+        assert newest.json()[0]["scan_overview"][SCAN]["summary"]["total"] == 2
+        world.scan(names[1], "v3", severities={"Critical": 1})
+        assert overview(harbor, f"{path}/v3")["severity"] == "Critical"
+        assert overview(harbor, f"{path}/v4")["severity"] == "High"
+
+
+def test_a_hundred_thousand_artifacts_are_there_in_seconds(clock: Clock) -> None:
+    """And a scan or a look-up among them takes no longer than among a few."""
+    world = world_of(Generation.V2_16, clock)
+    started = time.monotonic()
+    names = world.populate(repositories=1000, artifacts_each=100)
+    for number in range(500):
+        world.scan(names[number], f"v{number % 100}")
+    assert time.monotonic() - started < 20  # less than 2 s on a machine with nothing else to do
+    assert sum(repository.artifact_count for repository in world.registry().repositories.values()) == 100_000
+
+
+def test_what_a_repository_counts_is_what_it_lists(world: World) -> None:
+    """Whatever has come and gone: tags, indexes, their platforms and accessories."""
+    world.push_index("team/app", "v1", content="a", platforms=("linux/amd64", "linux/arm64"))
+    world.push_index("team/app", "v2", content="a", platforms=("linux/amd64", "linux/arm64"))
+    world.push_index("team/app", "v3", attestations=True)
+    signed = world.push("team/app", "v3")
+    world.push("team/app", None, subject=signed)
+    child = world.registry().repositories["team/app"].find("v2").children[0][0]  # type: ignore[union-attr]  # pushed above
+    world.create_tag("team/app", child, "amd64")
+    world.delete_tag("team/app", "v1")
+    world.delete_artifact("team/app", signed)
+    with HarborStandIn(world) as harbor:
+        count = get(harbor, "/projects/team/repositories/app").json()["artifact_count"]
+        assert sorted(digests(harbor, page_size=100)) == sorted(
+            each.digest for each in world.registry().repositories["team/app"].top_level()
+        )
+        assert (count, len(digests(harbor))) == (3, 3)
+        world.delete_artifact("team/app", "v2")
+        assert get(harbor, f"{APP}/amd64").status_code == 200
 
 
 # -- accidents of the log ---------------------------------------------------------------------------------------

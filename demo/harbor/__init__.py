@@ -3,9 +3,11 @@
 from demo.harbor.accounts import ADMIN, POLLER, Account, Role
 from demo.harbor.clock import Clock
 from demo.harbor.generation import Generation, Table
+from demo.harbor.registry import Scanner, Vulnerability
 from demo.harbor.replay import RECORDED_ACCOUNTS, Replay
+from demo.harbor.scans import Outcome, RunningSbom, RunningScan, ScanAll
 from demo.harbor.standin import ALWAYS, Fault, HarborStandIn, Request
-from demo.harbor.world import Outcome, RunningScan, World
+from demo.harbor.world import World
 
 __all__ = [
     "ADMIN",
@@ -21,7 +23,11 @@ __all__ = [
     "Replay",
     "Request",
     "Role",
+    "RunningSbom",
     "RunningScan",
+    "ScanAll",
+    "Scanner",
     "Table",
+    "Vulnerability",
     "World",
 ]

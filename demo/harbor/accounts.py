@@ -15,6 +15,7 @@ class Role(Enum):
     SYSTEM_ROBOT_AUDIT = "system robot with audit-log:list only"
     SYSTEM_ROBOT_ALL_PROJECTS = "system robot with log:list and reading in all projects"
     SYSTEM_ROBOT_FULL = "system robot with both"
+    SYSTEM_ROBOT_SCANS = "system robot with both, and scan-all:read"
     SYSTEM_ROBOT_NOTHING = "system robot with rights that are of no use here"
     PROJECT_ROBOT = "robot of a project, with log:list"
     PROJECT_ROBOT_NOLOG = "robot of a project, without log:list"
@@ -24,12 +25,14 @@ class Role(Enum):
     NO_MEMBER = "user without a project"
 
 
-_SYSTEM_READERS = {Role.ADMIN, Role.SYSTEM_ROBOT_AUDIT, Role.SYSTEM_ROBOT_FULL}
-_ALL_PROJECTS_READERS = {Role.ADMIN, Role.SYSTEM_ROBOT_ALL_PROJECTS, Role.SYSTEM_ROBOT_FULL}
+_BOTH_READERS = {Role.ADMIN, Role.SYSTEM_ROBOT_FULL, Role.SYSTEM_ROBOT_SCANS}
+_SYSTEM_READERS = _BOTH_READERS | {Role.SYSTEM_ROBOT_AUDIT}
+_ALL_PROJECTS_READERS = _BOTH_READERS | {Role.SYSTEM_ROBOT_ALL_PROJECTS}
 _SYSTEM_ROBOTS = {
     Role.SYSTEM_ROBOT_AUDIT,
     Role.SYSTEM_ROBOT_ALL_PROJECTS,
     Role.SYSTEM_ROBOT_FULL,
+    Role.SYSTEM_ROBOT_SCANS,
     Role.SYSTEM_ROBOT_NOTHING,
 }
 _PROJECT_ROBOTS = {Role.PROJECT_ROBOT, Role.PROJECT_ROBOT_NOLOG}
@@ -63,6 +66,12 @@ class Account:
         """Whether the whole log shows the rows of own projects: only users get that, robots get an empty list."""
         return self.role in _ROLE_IDS
 
+    def reads_scan_all(self, generation: Generation) -> bool:
+        """`scan-all:read`, for the progress of a scan of everything."""
+        if self.role is Role.SYSTEM_ROBOT_SCANS:
+            return generation.lets_robots_read_scan_all
+        return self.role is Role.ADMIN
+
     def is_member(self, project: str) -> bool:
         return project == self.project and (self.role in _PROJECT_ROBOTS or self.role in _ROLE_IDS)
 
@@ -85,7 +94,7 @@ class Account:
 
     def reads_project(self, project: str) -> bool:
         """`project:read`, which robots have only if they were given it."""
-        if self.role in (Role.ADMIN, Role.SYSTEM_ROBOT_FULL):
+        if self.role in _BOTH_READERS:
             return True
         return self.is_member(project) and not self.is_robot
 

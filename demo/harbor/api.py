@@ -32,7 +32,7 @@ from demo.harbor.query import (
 )
 from demo.harbor.registry import Artifact, Project, Registry, Repository
 from demo.harbor.rows import Row, api_time, columns
-from demo.harbor.shapes import artifact_json, project_json, repository_json, vulnerabilities
+from demo.harbor.shapes import artifact_json, media_type, project_json, repository_json, vulnerabilities
 
 BASE = "/api/v2.0"
 T = TypeVar("T")
@@ -75,6 +75,7 @@ class Source(Protocol):
     def settings(self) -> Mapping[str, object]: ...
     def now(self) -> datetime: ...
     def rows(self, table: Table) -> Sequence[Row]: ...
+    def scan_all_metrics(self, *, scheduled: bool) -> Mapping[str, object]: ...
     def registry(self, user: str = "", question: Question | None = None) -> Registry: ...
 
 
@@ -156,6 +157,8 @@ class Api:
             ("/users/current/permissions", self._permissions),
             ("/configurations", self._configurations),
             ("/scanners", self._scanners),
+            ("/scans/all/metrics", self._scan_all_metrics),
+            ("/scans/schedule/metrics", self._scheduled_scan_all_metrics),
             ("/audit-logs", self._old_log),
             ("/auditlog-exts", self._new_log),
             ("/auditlog-exts/events", self._event_types),
@@ -280,11 +283,22 @@ class Api:
             "description": "The Trivy scanner adapter",
             "disabled": False,
             "is_default": True,
-            "name": "Trivy",
+            "name": self.source.registry().scanner.name,
             "url": "http://trivy-adapter:8080",
             "uuid": "bd012ccd-e84d-11f1-a3c2-000000000000",
         }
         return Answer(200, [trivy], {"X-Total-Count": "1"})
+
+    def _scan_all_metrics(self, asked: Asked) -> Answer:
+        return self._metrics(asked, scheduled=False)
+
+    def _scheduled_scan_all_metrics(self, asked: Asked) -> Answer:
+        return self._metrics(asked, scheduled=True)
+
+    def _metrics(self, asked: Asked, *, scheduled: bool) -> Answer:
+        if not _known(asked).reads_scan_all(self.source.generation):
+            raise _forbidden()
+        return Answer(200, self.source.scan_all_metrics(scheduled=scheduled))
 
     def _must_be_admin(self, asked: Asked) -> None:
         if _known(asked).role is not Role.ADMIN:
@@ -434,14 +448,18 @@ class Api:
     def _artifact_json(
         self, asked: Asked, artifact: Artifact, repository: Repository, registry: Registry
     ) -> dict[str, Any]:
-        with_scan = asked.has("with_scan_overview")
-        answer = artifact_json(artifact, repository, registry, self.source.generation, with_scan=with_scan)
+        answer = artifact_json(
+            artifact,
+            repository,
+            registry,
+            self.source.generation,
+            with_scan=asked.has("with_scan_overview"),
+            with_sbom=asked.has("with_sbom_overview"),
+        )
         return answer if asked.params.get("with_tag") != "false" else {**answer, "tags": None}
 
     def _vulnerabilities(self, asked: Asked) -> Answer:
-        artifact, _, registry = self._find(asked)
-        report = registry.reports.get(artifact.digest)
-        return Answer(200, vulnerabilities(artifact, report) if report and report.status == "Success" else {})
+        return Answer(200, vulnerabilities(*self._find(asked), self.source.generation))
 
 
 # -- parts of the above -----------------------------------------------------------------------------------
@@ -523,6 +541,7 @@ _REPOSITORY_COLUMNS: Columns[Repository] = {
 _ARTIFACT_COLUMNS: Columns[Artifact] = {
     "id": Column(Kind.INT8, lambda artifact: artifact.id),
     "digest": Column(Kind.TEXT, lambda artifact: artifact.digest),
+    "manifest_media_type": Column(Kind.TEXT, media_type),
     "push_time": Column(Kind.TIME, lambda artifact: artifact.push_time),
     "pull_time": Column(Kind.TIME, lambda artifact: artifact.pull_time or _LONG_AGO),
 }

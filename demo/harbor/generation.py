@@ -59,6 +59,21 @@ class Generation(Enum):
         return self.has_new_log
 
     @property
+    def has_sboms(self) -> bool:
+        """Since 2.11."""
+        return self is not Generation.V2_8
+
+    @property
+    def lets_robots_read_scan_all(self) -> bool:
+        """Since 2.10 a system robot can be given `scan-all: read`."""
+        return self is not Generation.V2_8
+
+    @property
+    def has_finding_status(self) -> bool:
+        """Whether a finding has the field `status`."""
+        return self is Generation.V2_16
+
+    @property
     def scans_name_who_asked(self) -> bool:
         """Before 2.9 the operator of every scan's webhook was `auto`."""
         return self is not Generation.V2_8

@@ -66,6 +66,9 @@ class Recording:
         said = (each for each in self.answers if (each["name"], each["as"], each["status"]) == (name, "admin", 200))
         return next((each["body"] for each in said), [])
 
+    def scan_all_metrics(self, *, scheduled: bool) -> dict[str, Any]:
+        return dict(self._answer("scan-schedule-metrics" if scheduled else "scan-all-metrics"))
+
     def artifact(self, repository: str, digest: str) -> dict[str, Any]:
         """What Harbor said of it at the day's end; empty if it was gone by then."""
         artifacts = self.repositories.get(repository, {}).get("artifacts", ())

@@ -20,7 +20,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -147,6 +147,10 @@ class Replay:
         """The newest Harbor was installed afresh: its old log is empty."""
         return self.recording.rows[: self.shown] if table is self.generation.live_table else []
 
+    def scan_all_metrics(self, *, scheduled: bool) -> Mapping[str, object]:
+        """As of the day's end."""
+        return self.recording.scan_all_metrics(scheduled=scheduled)
+
     def registry(self, user: str = "", question: Question | None = None) -> Registry:
         with self.lock:
             moment = self._moment_for(user, question) if question and self.as_it_was else self._moment
@@ -242,15 +246,15 @@ class _Day:
         repository = self._repository(name, row)
         artifact = repository.artifacts.get(digest)
         if artifact is None:
-            artifact = repository.artifacts[digest] = self._artifact(name, digest, row)
+            artifact = self._artifact(name, digest, row)
             children = self._recording.indexes.get(position, ())
             artifact.children = tuple((self._recording.digests[child], "linux/amd64") for child in children)
+            repository.add(artifact)
             unseen = self._recording.unseen_tags.get((name, digest))
             if unseen:
                 self._tag(artifact, name, unseen, row.op_time - TAG_BEFORE_ROW / 2)
         artifact.pushed_by = row.username
         if tag and tag not in artifact.tags:
-            self._untag(name, tag)
             self._tag(artifact, name, tag, row.op_time - TAG_BEFORE_ROW)
         repository.updated_at = row.op_time
 
@@ -275,14 +279,15 @@ class _Day:
         said: dict[str, Any] = next(
             (tag for tag in tags_of(self._recording.artifact(repository, artifact.digest)) if tag["name"] == name), {}
         )
-        artifact.tags[name] = Tag(said.get("id") or self._new_id(), name, at)
+        tag = Tag(said.get("id") or self._new_id(), name, at)
         if said and abs(api_datetime(said["push_time"]) - at) < timedelta(seconds=1):
-            artifact.tags[name].push_time = api_datetime(said["push_time"])
+            tag.push_time = api_datetime(said["push_time"])
+        self._registry.repositories[repository].tag(artifact, tag)
 
     def _untag(self, repository: str, tag: str) -> None:
-        holder = self._registry.find(repository, tag)
-        if holder:
-            del holder.tags[tag]
+        found = self._registry.repositories.get(repository)
+        if found:
+            found.untag(tag)
 
     def _create_tag(self, repository: str, tag: str, row: Row) -> None:
         """The row does not say of which artifact: the one pushed last by a tag that is not a signature's, we guess."""
@@ -310,16 +315,16 @@ class _Day:
 
     def _delete(self, repository: str, digest: str) -> None:
         found = self._registry.repositories.get(repository)
-        artifact = found.artifacts.pop(digest, None) if found else None
+        artifact = found.remove(digest) if found else None
         for child, _ in artifact.children if found and artifact else ():
-            found.artifacts.pop(child, None) if found else None
+            found.remove(child) if found else None
 
     def _add_reports(self, moment: Moment) -> None:
         for scan in self._recording.scans:
             if scan.started < moment.shown:
                 started = self._recording.rows[scan.started].op_time.replace(microsecond=0)
                 running = Report(scan.report.report_id, "Running", started)
-                self._registry.reports[scan.digest] = scan.report if scan.ended_at <= moment.at else running
+                self._registry.keep_report(scan.digest, scan.report if scan.ended_at <= moment.at else running)
 
     def _add_counts(self) -> None:
         for name, repository in self._registry.repositories.items():

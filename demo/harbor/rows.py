@@ -46,7 +46,7 @@ def api_time(at: datetime | None) -> str:
     """As Harbor's API writes it: UTC, cut to milliseconds. None is the year 1."""
     if at is None:
         return "0001-01-01T00:00:00.000Z"
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
+    return at.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def split(resource: str) -> tuple[str, str, str]:

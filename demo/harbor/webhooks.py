@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from demo.harbor.generation import Generation
-from demo.harbor.registry import Project, Report, Repository
-from demo.harbor.shapes import webhook_overview
+from demo.harbor.registry import Project, Repository
+from demo.harbor.scans import RunningSbom, RunningScan
+from demo.harbor.shapes import webhook_overview, webhook_sbom
 
 Webhook = dict[str, Any]
 _SCAN_EVENTS = {"Success": "SCANNING_COMPLETED", "Error": "SCANNING_FAILED", "Stopped": "SCANNING_STOPPED"}
@@ -39,28 +40,40 @@ def artifact_webhook(
 
 def scan_webhook(
     at: datetime,
-    operator: str,
+    scan: RunningScan,
     registry_url: str,
     repository: Repository,
     project: Project,
-    digest: str,
-    tag: str | None,
-    report: Report,
     generation: Generation,
-    *,
-    is_scan_all: bool,
 ) -> Webhook:
-    resource: dict[str, Any] = {"digest": digest}
-    if tag:
-        resource["tag"] = tag
-    resource["resource_url"] = _url(registry_url, repository, digest, tag)
-    if not (is_scan_all and generation.scans_name_their_type):
-        resource["scan_overview"] = webhook_overview(report)
+    """SCANNING_COMPLETED, SCANNING_FAILED or SCANNING_STOPPED of a scan that has just ended."""
+    resource = _scanned(registry_url, repository, scan.digest, scan.tag)
+    if not (scan.is_scan_all and generation.scans_name_their_type):
+        resource["scan_overview"] = webhook_overview(scan.report)
     event_data: dict[str, Any] = {"resources": [resource], "repository": _repository(repository, project)}
     if generation.scans_name_their_type:
-        event_data["scan"] = {} if is_scan_all else {"scan_type": "vulnerability"}
-    operator = operator if generation.scans_name_who_asked else "auto"
-    return _webhook(_SCAN_EVENTS[report.status], at, operator, event_data)
+        event_data["scan"] = {} if scan.is_scan_all else {"scan_type": "vulnerability"}
+    operator = scan.operator if generation.scans_name_who_asked else "auto"
+    return _webhook(_SCAN_EVENTS[scan.report.status], at, operator, event_data)
+
+
+def sbom_webhook(
+    at: datetime, run: RunningSbom, registry_url: str, repository: Repository, project: Project
+) -> Webhook:
+    """The same of a run that made an SBOM, or was to make one."""
+    resource = _scanned(registry_url, repository, run.artifact.digest, run.tag)
+    resource["sbom_overview"] = webhook_sbom(run.sbom, repository)
+    event_data = {
+        "resources": [resource],
+        "repository": _repository(repository, project),
+        "scan": {"scan_type": "sbom"},
+    }
+    return _webhook(_SCAN_EVENTS[run.sbom.status], at, run.operator, event_data)
+
+
+def _scanned(registry_url: str, repository: Repository, digest: str, tag: str | None) -> dict[str, Any]:
+    resource: dict[str, Any] = {"digest": digest, "resource_url": _url(registry_url, repository, digest, tag)}
+    return resource | ({"tag": tag} if tag else {})
 
 
 def _webhook(kind: str, at: datetime, operator: str, event_data: dict[str, Any]) -> Webhook:

@@ -7,42 +7,36 @@ import itertools
 import random
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import Enum
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from demo.harbor.generation import Generation, Table
-from demo.harbor.registry import Artifact, Project, Registry, Report, Repository, Tag
+from demo.harbor.population import USUAL, Population
+from demo.harbor.registry import (
+    ATTESTATION,
+    NEVER,
+    SBOM,
+    SIGNATURE,
+    Artifact,
+    Project,
+    Registry,
+    Report,
+    Repository,
+    Sbom,
+    Scanner,
+    Tag,
+)
 from demo.harbor.rows import Row
-from demo.harbor.webhooks import Webhook, artifact_webhook, scan_webhook
+from demo.harbor.scans import NO_SCAN_ALL, Outcome, Result, RunningSbom, RunningScan, ScanAll, uuid1
+from demo.harbor.webhooks import Webhook, artifact_webhook, sbom_webhook, scan_webhook
 
 JOBSERVICE = "harbor-jobservice"
 ARTIFACT_BEFORE_ROW = timedelta(milliseconds=14)
 TAG_BEFORE_ROW = timedelta(milliseconds=4)
 FASTEST_MOVE = timedelta(milliseconds=20)
-_GREGORIAN = datetime(1582, 10, 15, tzinfo=UTC)  # where the clock of a version-1 UUID begins
-
-
-class Outcome(Enum):
-    """How a scan ends; the value is its `scan_status`."""
-
-    SUCCESS = "Success"
-    ERROR = "Error"
-    STOPPED = "Stopped"
-
-
-@dataclass(frozen=True, slots=True)
-class RunningScan:
-    """One scanned manifest, between `start_scan` and `finish_scan`."""
-
-    repository: str
-    digest: str
-    tag: str | None
-    robot: str
-    operator: str
-    is_scan_all: bool
+_A_MONTH = timedelta(days=30)
 
 
 @dataclass(slots=True)
@@ -86,6 +80,8 @@ class World:
         self._ids = itertools.count(1)
         self._contents = itertools.count(1)
         self._holding = False
+        self._scan_all: ScanAll | None = None
+        self._scheduled_scan_all: ScanAll | None = None
         self._random = random.Random(1)  # for scanners' robots; the same names at every run
         self._registry.projects["library"] = Project(1, "library", is_public=True, created_at=clock())
         self._project_ids = itertools.count(2)
@@ -114,6 +110,12 @@ class World:
     def registry(self, user: str = "", question: object = None) -> Registry:  # noqa: ARG002  # a replay's depends on both
         return self._registry
 
+    def scan_all_metrics(self, *, scheduled: bool) -> Mapping[str, object]:
+        """Of the last one; `scheduled`: of the last one that nobody asked for."""
+        with self.lock:
+            last = self._scheduled_scan_all if scheduled else self._scan_all
+            return last.metrics if last else NO_SCAN_ALL
+
     # -- projects -------------------------------------------------------------------------------------
 
     def create_project(self, name: str, *, public: bool = False, operator: str = "admin") -> Project:
@@ -130,6 +132,32 @@ class World:
             project.is_public = public
             if self.generation.has_member_rows:
                 self._log("update", "project", name, operator, f"update project: {name}", project.id)
+
+    def populate(
+        self,
+        *,
+        project: str = "team",
+        repositories: int = 1000,
+        artifacts_each: int = 100,
+        scanned: bool = True,
+        severities: Mapping[str, int] | None = None,
+        name: str = "service",
+        pushed_at: datetime | None = None,
+    ) -> list[str]:
+        """Fill a project, made if need be, as if that had happened before the log was purged: no rows, no webhooks.
+
+        Tells the names of the repositories: `team/service-0000` …, with the tags `v0`, `v1` …, a minute apart from
+        `pushed_at` on (a month ago).
+        """
+        with self.lock:
+            found = self._registry.projects.get(project)
+            if found is None:
+                found = Project(next(self._project_ids), project, is_public=False, created_at=self.now())
+                self._registry.projects[project] = found
+            counts = USUAL if severities is None else severities
+            begin = pushed_at or self.now().replace(microsecond=0) - _A_MONTH
+            population = Population(repositories, artifacts_each, name, begin, scanned, counts)
+            return population.settle(self._registry, found, self._ids)
 
     def delete_project(self, name: str, operator: str = "admin") -> None:
         """Only an empty one, as in Harbor."""
@@ -167,14 +195,17 @@ class World:
         *,
         platforms: Sequence[str] = ("linux/amd64", "linux/arm64"),
         content: str | None = None,
+        attestations: bool = False,
     ) -> str:
-        """As buildx does it: each platform by digest, then the index by tag."""
+        """As buildx does it: each platform by digest, then an attestation for each if wanted, then the index by tag."""
         name = content or f"index {next(self._contents)}"
-        children = tuple((self._digest(f"{name} for {platform}"), platform) for platform in platforms)
-        for digest, _ in children:
-            self._push(repository, None, operator, digest)
+        children = [(self._digest(f"{name} for {platform}"), platform) for platform in platforms]
+        if attestations:
+            children += [(self._digest(f"{name} about {platform}"), ATTESTATION) for platform in platforms]
+        for digest, platform in children:
+            self._push(repository, None, operator, digest, is_attestation=platform == ATTESTATION)
         digest = self._digest(name)
-        self._push(repository, tag, operator, digest, children=children)
+        self._push(repository, tag, operator, digest, children=tuple(children))
         return digest
 
     def copy(self, repository: str, reference: str, to: str, operator: str = "admin") -> None:
@@ -184,14 +215,15 @@ class World:
             artifact = self._artifact(repository, reference)
             accessories = source.accessories(artifact)
             tags = [tag.name for tag in artifact.newest_tags]
-            for digest, _ in artifact.children:
-                self._push(to, None, operator, digest)
+            for digest, platform in artifact.children:
+                self._push(to, None, operator, digest, is_attestation=platform == ATTESTATION)
             self._push(to, tags[0] if tags else None, operator, artifact.digest, children=artifact.children)
             copied = self._artifact(to, artifact.digest)
             for number, tag in enumerate(tags[1:], 1):
-                self._tag(copied, tag, copied.push_time + number * timedelta(milliseconds=1))
-            for accessory in accessories:
-                self._push(to, None, operator, accessory.digest, subject=artifact.digest)
+                self._tag(to, copied, tag, copied.push_time + number * timedelta(milliseconds=1))
+            for each in accessories:
+                kind = each.accessory_type
+                self._push(to, None, operator, each.digest, subject=artifact.digest, accessory_type=kind)
 
     def _push(
         self,
@@ -202,19 +234,21 @@ class World:
         *,
         children: tuple[tuple[str, str], ...] = (),
         subject: str | None = None,
+        accessory_type: str = SIGNATURE,
+        is_attestation: bool = False,
     ) -> None:
         with self.lock:
             now = self._time_of_push(name, tag)
             repository = self._repository(name, now)
             artifact = repository.artifacts.get(digest)
             if artifact is None:
-                artifact = Artifact(next(self._ids), digest, now - ARTIFACT_BEFORE_ROW)
-                artifact.children, artifact.subject = children, subject
-                repository.artifacts[digest] = artifact
+                artifact = Artifact(next(self._ids), digest, now - ARTIFACT_BEFORE_ROW, children=children)
+                artifact.subject, artifact.accessory_type = subject, accessory_type
+                artifact.is_attestation = is_attestation
+                repository.add(artifact)
             artifact.pushed_by = operator
             if tag and tag not in artifact.tags:
-                self._untag(repository, tag)
-                self._tag(artifact, tag, now - TAG_BEFORE_ROW)
+                self._tag(name, artifact, tag, now - TAG_BEFORE_ROW)
             repository.updated_at = now
             self._log_artifact("create", repository, digest, tag, operator, now)
             self._send("PUSH_ARTIFACT", repository, digest, tag, operator, now)
@@ -235,13 +269,8 @@ class World:
             self._registry.repositories[name] = found
         return found
 
-    def _tag(self, artifact: Artifact, name: str, at: datetime) -> None:
-        artifact.tags[name] = Tag(next(self._ids), name, at)
-
-    def _untag(self, repository: Repository, tag: str) -> None:
-        holder = repository.find(tag)
-        if holder:
-            del holder.tags[tag]
+    def _tag(self, repository: str, artifact: Artifact, name: str, at: datetime) -> None:
+        self._registry.repositories[repository].tag(artifact, Tag(next(self._ids), name, at))
 
     def _digest(self, content: str | None) -> str:
         text = content if content is not None else f"content {next(self._contents)}"
@@ -270,12 +299,13 @@ class World:
         """By the user interface or the API: Harbor has no webhook for it."""
         with self.lock:
             artifact, now = self._artifact(repository, reference), self.now()
-            self._tag(artifact, tag, now - TAG_BEFORE_ROW)
+            self._tag(repository, artifact, tag, now - TAG_BEFORE_ROW)
             self._log_tag("create", repository, tag, operator, now)
 
     def delete_tag(self, repository: str, tag: str, operator: str = "admin") -> None:
         with self.lock:
-            del self._artifact(repository, tag).tags[tag]
+            self._artifact(repository, tag)  # must be there
+            self._registry.repositories[repository].untag(tag)
             self._log_tag("delete", repository, tag, operator, self.now())
 
     def _log_tag(self, operation: str, repository: str, tag: str, operator: str, now: datetime) -> None:
@@ -283,17 +313,25 @@ class World:
         self._log(operation, "tag", name, operator, f"{operation} tag: {name}", self._project(repository).id, at=now)
 
     def delete_artifact(self, repository: str, reference: str, operator: str = "admin") -> None:
-        """Its signatures go with it: a row and a webhook each. An index's platforms go silently."""
+        """Its signatures go with it: a row and a webhook each. An index's platforms go silently.
+
+        Those stay that have a tag, or are another index's too.
+        """
         with self.lock:
             found = self._registry.repositories[repository]
-            artifact, now = self._artifact(repository, reference), self.now()
+            artifact = self._artifact(repository, reference)
             for each in (*found.accessories(artifact), artifact):
-                del found.artifacts[each.digest]
-                self._log_artifact("delete", found, each.digest, None, operator, now)
-                self._send("DELETE_ARTIFACT", found, each.digest, each.first_tag, operator, now)
+                self._delete(found, each, operator)
             for digest, _ in artifact.children:
-                if digest not in found.indexed:
-                    found.artifacts.pop(digest, None)
+                child = found.artifacts.get(digest)
+                if child and not child.tags and not found.is_indexed(digest):
+                    found.remove(digest)
+
+    def _delete(self, repository: Repository, artifact: Artifact, operator: str) -> None:
+        now = self.now()
+        repository.remove(artifact.digest)
+        self._log_artifact("delete", repository, artifact.digest, None, operator, now)
+        self._send("DELETE_ARTIFACT", repository, artifact.digest, artifact.first_tag, operator, now)
 
     def delete_repository(self, repository: str, operator: str = "admin") -> None:
         """A row per artifact and one for the repository, which is gone before the webhooks are made."""
@@ -306,6 +344,38 @@ class World:
             about = f"delete repository: {repository}"
             self._log("delete", "repository", repository, operator, about, found.project_id, at=now)
 
+    # -- scanners -------------------------------------------------------------------------------------
+
+    def use_scanner(self, name: str, version: str = "v1.0.0", vendor: str = "", *, project: str | None = None) -> None:
+        """From now on that one scans a project, or all that have none of their own; overviews show only its reports.
+
+        Reports are kept by digest and by the scanner's name, so they are there again when it comes back.
+        """
+        with self.lock:
+            scanner = Scanner(name, version, vendor)
+            if project is None:
+                self._registry.scanner = scanner
+            else:
+                self._registry.projects[project].scanner = scanner
+
+    @property
+    def scanner_reachable(self) -> bool:
+        """False: as long as Harbor cannot reach the scanner, it shows no overview and no findings at all."""
+        return self._registry.is_scanner_reachable
+
+    @scanner_reachable.setter
+    def scanner_reachable(self, value: bool) -> None:
+        self._registry.is_scanner_reachable = value
+
+    def sweep_tasks(self, repository: str, reference: str) -> None:
+        """What the sweep of old tasks does to a result: status and times are gone, the findings are not."""
+        with self.lock:
+            for digest in self._artifact(repository, reference).scannable:
+                report = self._registry.stored_report(repository, digest)
+                if report and report.status != "Running":
+                    report.is_swept = report.is_readable
+                    report.status, report.started_at, report.ended_at = Outcome.ERROR.value, NEVER, None
+
     # -- scans ----------------------------------------------------------------------------------------
 
     def scan(
@@ -316,13 +386,17 @@ class World:
         severities: Mapping[str, int] | None = None,
         *,
         fixable: int | None = None,
+        findings: Iterable[tuple[str, str, str, str, str]] | None = None,
         asked_by: str | None = None,
         operator: str | None = None,
         scan_all: bool = False,
+        pulls: bool = True,
     ) -> None:
         """`start_scan` and `finish_scan` at once."""
-        started = self.start_scan(repository, reference, asked_by=asked_by, operator=operator, scan_all=scan_all)
-        self.finish_scan(started, outcome, severities, fixable=fixable)
+        started = self.start_scan(
+            repository, reference, asked_by=asked_by, operator=operator, scan_all=scan_all, pulls=pulls
+        )
+        self.finish_scan(started, outcome, severities, fixable=fixable, findings=findings)
 
     def start_scan(
         self,
@@ -332,31 +406,45 @@ class World:
         asked_by: str | None = None,
         operator: str | None = None,
         scan_all: bool = False,
+        pulls: bool = True,
     ) -> tuple[RunningScan, ...]:
         """Let the scanner's robot pull the artifact; of an index: each platform, with a robot each.
 
         `asked_by`: the person who pressed the button (on 2.12+ a row tells); None: on push, or all.
-        `operator`: of the webhook, if nobody asked; whoever pushed by default.
+        `operator`: of the webhook, if nobody asked; whoever pushed by default. `pulls` False: the scanner knows the
+        image already, and asks for nothing. Raises ValueError for what cannot be scanned.
         """
         with self.lock:
             artifact = self._artifact(repository, reference)
             operator = asked_by or operator or artifact.pushed_by
-            digests = [digest for digest, _ in artifact.children] or [artifact.digest]
+            digests = _scannable(artifact)
             scans = tuple(self._announce(repository, digest, asked_by, operator, scan_all) for digest in digests)
-            for scan in scans:
+            for scan in scans if pulls else ():
                 self.pull(repository, scan.digest, scan.robot)
             return scans
 
     def _announce(
         self, repository: str, digest: str, asked_by: str | None, operator: str, scan_all: bool
     ) -> RunningScan:
+        robot, scanner = self._scan_robot(repository, asked_by), self._registry.scanner_of(repository)
+        report = Report(str(uuid4()), "Running", self.now().replace(microsecond=0), scanner=scanner)
+        self._registry.keep_report(digest, report)
+        tag = self._artifact(repository, digest).first_tag
+        return RunningScan(repository, digest, tag, robot, operator, scan_all, report)
+
+    def _scan_robot(self, repository: str, asked_by: str | None) -> str:
+        """The name of a new one. Its creation leaves a row only if somebody asked for the scan."""
         now, project = self.now(), self._project(repository)
-        robot = f"robot${project.name}+{self.scanner_prefix}-Trivy-{self._uuid1(now)}"
+        scanner = self._registry.scanner_of(repository).name
+        robot = f"robot${project.name}+{self.scanner_prefix}-{scanner}-{uuid1(now, self._random)}"
         if asked_by and self.generation.has_robot_rows:
             self._log("create", "robot", robot, asked_by, f"create robot: {robot}", project.id, at=now)
-        self._registry.reports[digest] = Report(str(uuid4()), "Running", now.replace(microsecond=0))
-        tag = self._artifact(repository, digest).first_tag
-        return RunningScan(repository, digest, tag, robot, operator, scan_all)
+        return robot
+
+    def _dismiss(self, robot: str, repository: str, now: datetime) -> None:
+        if self.generation.has_robot_rows:
+            about = f"delete robot: {robot}"
+            self._log("delete", "robot", robot, JOBSERVICE, about, self._project(repository).id, at=now)
 
     def finish_scan(
         self,
@@ -365,53 +453,145 @@ class World:
         severities: Mapping[str, int] | None = None,
         *,
         fixable: int | None = None,
+        findings: Iterable[tuple[str, str, str, str, str]] | None = None,
     ) -> None:
-        """End them. `severities`: findings by `Critical`, `High` …; half of them have a fix, unless said otherwise."""
-        with self.lock:
-            for scan in scans:
-                self._end(scan, outcome, dict(severities or {}), fixable)
+        """End them. `severities`: findings by `Critical`, `High` …; half of them have a fix, unless said otherwise.
 
-    def _end(self, scan: RunningScan, outcome: Outcome, counts: dict[str, int], fixable: int | None) -> None:
-        now, project = self.now(), self._project(scan.repository)
-        report = self._registry.reports[scan.digest]
+        `findings`: (id, severity, package, version, fix version) of each, which count for themselves.
+        """
+        with self.lock:
+            result = Result.of(severities, fixable, findings)
+            for scan in scans:
+                self._end(scan, outcome, result)
+
+    def _end(self, scan: RunningScan, outcome: Outcome, result: Result) -> None:
+        now, report = self.now(), scan.report
         report.status, report.ended_at = outcome.value, now.replace(microsecond=0)
         if outcome is Outcome.SUCCESS:
-            report.counts = counts
-            report.fixable = sum(counts.values()) // 2 if fixable is None else fixable
-        if self.generation.has_robot_rows:
-            about = f"delete robot: {scan.robot}"
-            self._log("delete", "robot", scan.robot, JOBSERVICE, about, project.id, at=now)
+            result.fill(report)
+        self._dismiss(scan.robot, scan.repository, now)
         repository = self._registry.repositories.get(scan.repository)
         if repository:
-            self.webhooks.append(
-                scan_webhook(
-                    now,
-                    scan.operator,
-                    self.registry_url,
-                    repository,
-                    project,
-                    scan.digest,
-                    scan.tag,
-                    report,
-                    self.generation,
-                    is_scan_all=scan.is_scan_all,
-                )
+            project = self._project(scan.repository)
+            webhook = scan_webhook(now, scan, self.registry_url, repository, project, self.generation)
+            self.webhooks.append(webhook)
+
+    # -- scans of everything ----------------------------------------------------------------------------
+
+    def scan_all(
+        self,
+        operator: str = "admin",
+        outcome: Outcome = Outcome.SUCCESS,
+        severities: Mapping[str, int] | None = None,
+        *,
+        fixable: int | None = None,
+        findings: Iterable[tuple[str, str, str, str, str]] | None = None,
+        scheduled: bool = False,
+        pulls: bool = True,
+    ) -> ScanAll:
+        """`start_scan_all` and `finish_scan_all` at once."""
+        started = self.start_scan_all(operator, scheduled=scheduled, pulls=pulls)
+        self.finish_scan_all(started, outcome, severities, fixable=fixable, findings=findings)
+        return started
+
+    def start_scan_all(self, operator: str = "admin", *, scheduled: bool = False, pulls: bool = True) -> ScanAll:
+        """Begin to scan all there is, but for what is being scanned already. `scheduled`: no person asked for it."""
+        with self.lock:
+            operator = JOBSERVICE if scheduled else operator
+            scans = [
+                scan
+                for name, artifact in self._idle_artifacts()
+                for scan in self.start_scan(name, artifact.digest, operator=operator, scan_all=True, pulls=pulls)
+            ]
+            self._scan_all = ScanAll("Schedule" if scheduled else "Manual", tuple(scans))
+            self._scheduled_scan_all = self._scan_all if scheduled else self._scheduled_scan_all
+            return self._scan_all
+
+    def _idle_artifacts(self) -> Iterable[tuple[str, Artifact]]:
+        """(repository, artifact) of what is listed and can be scanned; lazily, for a scan may be another's too."""
+        for repository in list(self._registry.repositories.values()):
+            for artifact in repository.top_level():
+                reports = [self._registry.stored_report(repository.name, digest) for digest in artifact.scannable]
+                if reports and not any(report and report.status == "Running" for report in reports):
+                    yield repository.name, artifact
+
+    def finish_scan_all(
+        self,
+        scan_all: ScanAll,
+        outcome: Outcome = Outcome.SUCCESS,
+        severities: Mapping[str, int] | None = None,
+        *,
+        fixable: int | None = None,
+        findings: Iterable[tuple[str, str, str, str, str]] | None = None,
+        count: int | None = None,
+    ) -> None:
+        """End the next `count` of its scans; None: all that are left."""
+        with self.lock:
+            scans = scan_all.left[:count]
+            self.finish_scan(scans, outcome, severities, fixable=fixable, findings=findings)
+            scan_all.ended += [outcome] * len(scans)
+
+    # -- SBOMs ------------------------------------------------------------------------------------------
+
+    def sbom(
+        self,
+        repository: str,
+        reference: str,
+        outcome: Outcome = Outcome.SUCCESS,
+        *,
+        asked_by: str | None = None,
+        operator: str | None = None,
+    ) -> None:
+        """`start_sbom` and `finish_sbom` at once."""
+        self.finish_sbom(self.start_sbom(repository, reference, asked_by=asked_by, operator=operator), outcome)
+
+    def start_sbom(
+        self, repository: str, reference: str, *, asked_by: str | None = None, operator: str | None = None
+    ) -> tuple[RunningSbom, ...]:
+        """Let the scanner's robot pull the artifact to list its contents; of an index: each platform.
+
+        The list that there was is deleted at once. Raises ValueError before 2.11, and for what cannot be scanned.
+        """
+        with self.lock:
+            if not self.generation.has_sboms:
+                raise ValueError(f"{self.version} makes no SBOM")
+            artifact = self._artifact(repository, reference)
+            operator = asked_by or operator or artifact.pushed_by
+            return tuple(
+                self._begin_sbom(self._registry.repositories[repository], digest, asked_by, operator)
+                for digest in _scannable(artifact)
             )
 
-    def _uuid1(self, now: datetime) -> UUID:
-        """A version-1 UUID of that moment, with the address of no machine."""
-        ticks = (now - _GREGORIAN) // timedelta(microseconds=1) * 10 + self._random.randrange(10)
-        clock = self._random.randrange(1 << 14)
-        return UUID(
-            fields=(
-                ticks & 0xFFFFFFFF,
-                ticks >> 32 & 0xFFFF,
-                ticks >> 48 & 0x0FFF | 0x1000,
-                clock >> 8 & 0x3F | 0x80,
-                clock & 0xFF,
-                self._random.getrandbits(48),
-            )
-        )
+    def _begin_sbom(self, repository: Repository, digest: str, asked_by: str | None, operator: str) -> RunningSbom:
+        artifact = repository.artifacts[digest]
+        for each in repository.accessories(artifact):
+            if each.accessory_type == SBOM:
+                self._delete(repository, each, operator)
+        sbom = Sbom(str(uuid4()), "Running", self.now(), self._registry.scanner_of(repository.name))
+        self._registry.keep_sbom(artifact, sbom)
+        robot = self._scan_robot(repository.name, asked_by)
+        self.pull(repository.name, digest, robot)
+        return RunningSbom(repository.name, artifact, artifact.first_tag, robot, operator, sbom)
+
+    def finish_sbom(self, runs: Sequence[RunningSbom], outcome: Outcome = Outcome.SUCCESS) -> None:
+        """End them. A success is an accessory of the artifact, pushed by the scanner's robot."""
+        with self.lock:
+            for run in runs:
+                self._end_sbom(run, outcome)
+
+    def _end_sbom(self, run: RunningSbom, outcome: Outcome) -> None:
+        now, sbom, digest = self.now(), run.sbom, run.artifact.digest
+        if not self._registry.find(run.repository, digest):
+            outcome = Outcome.ERROR  # nothing is left that an accessory could belong to
+        sbom.status, sbom.ended_at = outcome.value, now
+        if outcome is Outcome.SUCCESS:
+            sbom.digest = self._digest(None)
+            self._push(run.repository, None, run.robot, sbom.digest, subject=digest, accessory_type=SBOM)
+        self._dismiss(run.robot, run.repository, now)
+        repository = self._registry.repositories.get(run.repository)
+        if repository:
+            project = self._project(run.repository)
+            self.webhooks.append(sbom_webhook(now, run, self.registry_url, repository, project))
 
     # -- what only the log tells --------------------------------------------------------------------------
 
@@ -569,3 +749,10 @@ class World:
         if artifact is None:
             raise LookupError(f"{repository} has no {reference}")
         return artifact
+
+
+def _scannable(artifact: Artifact) -> list[str]:
+    """Digests of what a scan scans. Raises ValueError if there is none, as Harbor refuses to."""
+    if not artifact.scannable:
+        raise ValueError(f"{artifact.digest} cannot be scanned")
+    return artifact.scannable
