@@ -19,6 +19,8 @@ from poller.secret import Secret
 
 PLACES = (Path("conf.toml"), Path("/etc/harbor-poller/conf.toml"))
 STATE_URL_VARIABLE = "HARBOR_POLLER_STATE_URL"
+SEVERITIES = ("critical", "high", "medium", "low")
+"""Of findings, worst first."""
 
 KEYS = {
     "": ("language", "timezone"),
@@ -34,7 +36,8 @@ KEYS = {
     ),
     "markdown": ("escape_chars",),
     "events": tuple(EventType),
-    "schedule": ("poll", "cron", "jitter"),
+    "schedule": ("poll", "cron", "jitter", "sweep", "sweep_requests"),
+    "scans": ("minimum_severity", "important", "only_fixable", "only_changed", "sbom", "quiet"),
     "delivery": ("max_delay", "catch_up_after"),
     "state": ("url", "keep"),
 }
@@ -67,11 +70,25 @@ class TelegramConfig:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Either `poll` or `cron` is given; seconds."""
+    """Either `poll` or `cron` is given; seconds. `sweep` None: off; `sweep_requests`: at most so many an hour."""
 
     poll: float | None = 5.0
     cron: str | None = None
     jitter: float = 1.0
+    sweep: float | None = 3600.0
+    sweep_requests: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class ScansConfig:
+    """Which scans are told, and how. Severities in lower case."""
+
+    minimum_severity: str = "none"
+    important: str | None = "critical"  # None: nothing is
+    only_fixable: bool = False
+    only_changed: bool = False
+    sbom: bool = False
+    quiet: float = 60.0  # seconds without a scan, after which a scan-all has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +124,7 @@ class Config:
     schedule: Schedule
     delivery: Delivery
     state: StateConfig
+    scans: ScansConfig = field(default_factory=ScansConfig)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -168,6 +186,7 @@ def _read(document: Table, path: Path, environ: Mapping[str, str], mistakes: Mis
         schedule=_schedule(section(document, "schedule", mistakes)),
         delivery=_delivery(section(document, "delivery", mistakes)),
         state=_state(section(document, "state", mistakes), environ, folder),
+        scans=_scans(section(document, "scans", mistakes)),
         warnings=tuple(_warnings(document, path, harbor, events)),
     )
 
@@ -222,11 +241,26 @@ def _schedule(here: Section) -> Schedule:
         here.mistakes.add("[schedule]", "has both poll and cron: keep one of them")
     poll = here.read("poll", duration("1s", "1d"), 5.0)
     jitter = here.read("jitter", duration("0s", "1h"), 1.0)
+    an_hour: float | None = 3600.0
+    sweep = here.read("sweep", values.duration_or_off("1m", "7d"), an_hour)
+    sweep_requests = here.read("sweep_requests", values.whole_number(1, 3600), 60)
     if here.has("cron"):
-        return Schedule(None, here.read("cron", cron.expression, None), jitter)
+        return Schedule(None, here.read("cron", cron.expression, None), jitter, sweep, sweep_requests)
     if jitter > poll:
         here.mistakes.add("[schedule] jitter", f"must not be longer than poll, which is {poll:g} s")
-    return Schedule(poll, None, jitter)
+    return Schedule(poll, None, jitter, sweep, sweep_requests)
+
+
+def _scans(here: Section) -> ScansConfig:
+    important = here.read("important", values.word(*SEVERITIES, "off"), "critical")
+    return ScansConfig(
+        minimum_severity=here.read("minimum_severity", values.word(*SEVERITIES, "none"), "none"),
+        important=None if important == "off" else important,
+        only_fixable=here.read("only_fixable", values.switch, False),
+        only_changed=here.read("only_changed", values.switch, False),
+        sbom=here.read("sbom", values.switch, False),
+        quiet=here.read("quiet", duration("0s", "1h"), 60.0),
+    )
 
 
 def _delivery(here: Section) -> Delivery:

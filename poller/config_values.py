@@ -74,6 +74,41 @@ def duration(least: str, most: str) -> Callable[[object], float]:
     return parse
 
 
+def duration_or_off(least: str, most: str) -> Callable[[object], float | None]:
+    """As `duration`; None for "off"."""
+    parse = duration(least, most)
+
+    def parse_or_off(value: object) -> float | None:
+        if isinstance(value, str) and value.strip().lower() == "off":
+            return None
+        try:
+            return parse(value)
+        except Unfit as unfit:
+            raise Unfit(f'{unfit}, or "off"') from None
+
+    return parse_or_off
+
+
+def whole_number(least: int, most: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        number = _whole_number(value.strip() if isinstance(value, str) else value)
+        if number is None or not least <= number <= most:
+            raise Unfit(f"must be a whole number from {least} to {most}")
+        return number
+
+    return parse
+
+
+def word(*words: str) -> Callable[[object], str]:
+    """One of these words, however it is written."""
+    parse = one_of(*words)
+
+    def parse_word(value: object) -> str:
+        return parse(value.strip().lower() if isinstance(value, str) else value)
+
+    return parse_word
+
+
 def seconds_of(value: object) -> float | None:
     """None for what is no duration."""
     if isinstance(value, bool):

@@ -14,7 +14,7 @@ from poller import config, config_values, cron, timezones
 from poller.config import Config, find, load
 from poller.config_values import Unfit, seconds_of
 from poller.errors import ConfigError
-from poller.events import WEBHOOK_TYPES, EventType
+from poller.events import SCAN_TYPES, WEBHOOK_TYPES, EventType
 
 TOKEN = "123456789:AAE-abcdefghijklmnopqrstuvwxyz_0123"
 PASSWORD = "s3cret/pass@word"
@@ -112,7 +112,10 @@ def test_everything_else_has_a_default(tmp_path: Path) -> None:
     assert (got.telegram.proxy, got.telegram.silent) == (None, False)
     assert got.missing_escapes == ""
     assert got.events == WEBHOOK_TYPES
-    assert got.schedule == config.Schedule(poll=5.0, cron=None, jitter=1.0)
+    assert got.schedule == config.Schedule(poll=5.0, cron=None, jitter=1.0, sweep=3600.0, sweep_requests=60)
+    assert got.scans == config.ScansConfig(
+        minimum_severity="none", important="critical", only_fixable=False, only_changed=False, sbom=False, quiet=60.0
+    )
     assert got.delivery == config.Delivery(max_delay=120.0, catch_up_after=900.0)
     assert got.state.keep == timedelta(days=90)
     assert got.state.url.reveal() == f"sqlite:///{tmp_path}/state.db"
@@ -263,6 +266,63 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
     assert load(path, {}).harbor.username == "robot$poller"
 
 
+# -- scans ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [('"1m"', 60), ('"7d"', 604800), ("90", 90), ('"90"', 90), ("90.5", 90.5), ('"off"', None), ('" Off "', None)],
+)
+def test_how_often_the_sweep_looks(tmp_path: Path, value: str, seconds: float | None) -> None:
+    """A duration as everywhere, or "off", with `cron` as with `poll`."""
+    for other in ("", 'cron = "*/5 * * * *"\n'):
+        text = f"{HARBOR}{TELEGRAM}[schedule]\n{other}sweep = {value}\n"
+        assert load(written(tmp_path, text), {}).schedule.sweep == seconds
+
+
+@pytest.mark.parametrize(("value", "requests"), [("1", 1), ("3600", 3600), ('"200"', 200), ('" 200 "', 200)])
+def test_what_the_sweep_may_cost(tmp_path: Path, value: str, requests: int) -> None:
+    for other in ("", 'cron = "*/5 * * * *"\n'):
+        text = f"{HARBOR}{TELEGRAM}[schedule]\n{other}sweep_requests = {value}\n"
+        assert load(written(tmp_path, text), {}).schedule.sweep_requests == requests
+
+
+def test_which_scans_are_told(tmp_path: Path) -> None:
+    """Severities are understood as Harbor and people write them."""
+    text = """
+        [scans]
+        minimum_severity = "High"
+        important = " MEDIUM "
+        only_fixable = true
+        only_changed = true
+        sbom = true
+        quiet = "0s"
+        """
+    assert load(written(tmp_path, HARBOR + TELEGRAM + text), {}).scans == config.ScansConfig(
+        minimum_severity="high", important="medium", only_fixable=True, only_changed=True, sbom=True, quiet=0.0
+    )
+
+
+@pytest.mark.parametrize("severity", ["critical", "high", "medium", "low"])
+def test_every_severity_can_be_a_threshold(tmp_path: Path, severity: str) -> None:
+    text = f'[scans]\nminimum_severity = "{severity}"\nimportant = "{severity}"\n'
+    got = load(written(tmp_path, HARBOR + TELEGRAM + text), {}).scans
+    assert (got.minimum_severity, got.important) == (severity, severity)
+
+
+@pytest.mark.parametrize(("value", "important"), [('"off"', None), ('"OFF"', None), ('""', "critical")])
+def test_no_finding_need_be_important(tmp_path: Path, value: str, important: str | None) -> None:
+    """The word is a setting, an empty text is none."""
+    got = load(written(tmp_path, f"{HARBOR}{TELEGRAM}[scans]\nimportant = {value}\n"), {})
+    assert got.scans.important == important
+
+
+def test_without_scan_events_the_settings_of_scans_are_no_mistake(tmp_path: Path) -> None:
+    off = "".join(f"{name} = false\n" for name in sorted(SCAN_TYPES))
+    got = load(written(tmp_path, f"{HARBOR}{TELEGRAM}[events]\n{off}[scans]\nsbom = true\n"), {})
+    assert (got.events & SCAN_TYPES, got.scans.sbom, got.warnings) == (frozenset(), True, ())
+
+
 # -- time zones -------------------------------------------------------------------------------------
 
 
@@ -409,7 +469,13 @@ def test_all_mistakes_are_told_together(tmp_path: Path) -> None:
         chat_id = true
         [schedule]
         poll = "0.5s"
-        sweep = "1h"
+        sweep = "soon"
+        sweeps_requests = 60
+        [scans]
+        only_fixed = true
+        minimum_severity = "severe"
+        important = "none"
+        quiet = "2h"
         [events]
         push_artifact = true
         timezone = "UTC"
@@ -418,7 +484,8 @@ def test_all_mistakes_are_told_together(tmp_path: Path) -> None:
         "langage: unknown key; did you mean language?",
         "[harbor] pasword: unknown key; did you mean password?",
         "[telegarm]: unknown section; did you mean [telegram]?",
-        "[schedule] sweep: unknown key; known here are poll, cron, jitter",
+        "[schedule] sweeps_requests: unknown key; did you mean sweep_requests?",
+        "[scans] only_fixed: unknown key; did you mean only_fixable?",
         "[events] push_artifact: unknown key; did you mean PUSH_ARTIFACT?",
         "[events] timezone: unknown key; timezone belongs at the top of the file, above the first section",
         'language = "de": must be "ru" or "en"',
@@ -430,6 +497,11 @@ def test_all_mistakes_are_told_together(tmp_path: Path) -> None:
         '[telegram] chat_id = true: must be the number of a chat such as "-1001234567890", '
         'or "@name" of a public group or channel',
         '[schedule] poll = "0.5s": must be between "1s" and "1d"',
+        '[schedule] sweep = "soon": must be a duration such as "5s", "2m", "1h" or "90d", or a number of seconds, '
+        'or "off"',
+        '[scans] important = "none": must be "critical" or "high" or "medium" or "low" or "off"',
+        '[scans] minimum_severity = "severe": must be "critical" or "high" or "medium" or "low" or "none"',
+        '[scans] quiet = "2h": must be between "0s" and "1h"',
     ]
 
 
@@ -443,7 +515,9 @@ def test_missing_sections_are_told_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("[scans]\n", "[scans]: unknown section; there are [harbor], [telegram]"),
+        ("[backups]\n", "[backups]: unknown section; there are [harbor], [telegram]"),
+        ("[scan]\n", "[scan]: unknown section; did you mean [scans]?"),
+        ("[scans]\nsweep = '1h'\n", "[scans] sweep: unknown key; sweep belongs in [schedule]"),
         ("[[state]]\n", "[[state]] must be one section, with single brackets: [state]"),
         ("[harbor.x]\n", "[harbor] x: unknown key"),
         ("[delivery]\nsettle = 1\n", "[delivery] settle: unknown key; known here are max_delay, catch_up_after"),
@@ -531,6 +605,25 @@ def test_mistakes_in_telegram(tmp_path: Path, line: str) -> None:
         "[events]\nPUSH_ARTIFACT = 1\n",
         '[schedule]\npoll = "5s"\ncron = "* * * * *"\n',
         '[schedule]\npoll = "5s"\njitter = "6s"\n',
+        '[schedule]\nsweep = "59s"\n',
+        '[schedule]\nsweep = "8d"\n',
+        "[schedule]\nsweep = 0\n",
+        "[schedule]\nsweep = false\n",
+        "[schedule]\nsweep_requests = 0\n",
+        "[schedule]\nsweep_requests = 3601\n",
+        "[schedule]\nsweep_requests = 1.5\n",
+        "[schedule]\nsweep_requests = true\n",
+        '[schedule]\nsweep_requests = "many"\n',
+        '[scans]\nminimum_severity = "off"\n',
+        "[scans]\nminimum_severity = 3\n",
+        '[scans]\nimportant = "none"\n',
+        "[scans]\nimportant = false\n",
+        '[scans]\nonly_fixable = "true"\n',
+        "[scans]\nonly_changed = 1\n",
+        '[scans]\nsbom = "yes"\n',
+        '[scans]\nquiet = "-1s"\n',
+        '[scans]\nquiet = "61m"\n',
+        '[scans]\nquiet = "off"\n',
         '[delivery]\nmax_delay = "-1s"\n',
         '[state]\nkeep = "1h"\n',
         '[state]\nurl = "sqlite://"\n',
