@@ -1,9 +1,25 @@
 """Events to Telegram's MarkdownV2: pure and total. Any event gives a message that Telegram accepts."""
 
 from formatters.digests import digest
-from formatters.examples import examples
+from formatters.examples import examples, scan_examples
+from formatters.images import image_message
 from formatters.markdown import plain
+from formatters.mass import MassScan
 from formatters.messages import message, test_message
+from formatters.scans import WORST_FIRST, rank
 from formatters.texts import Occasion, Style
 
-__all__ = ["Occasion", "Style", "digest", "examples", "message", "plain", "test_message"]
+__all__ = [
+    "WORST_FIRST",
+    "MassScan",
+    "Occasion",
+    "Style",
+    "digest",
+    "examples",
+    "image_message",
+    "message",
+    "plain",
+    "rank",
+    "scan_examples",
+    "test_message",
+]

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import islice
 
 from formatters.markdown import ABSENT, LIMIT, bold, escape, labelled, plain, quotation, shorten, units, visible
-from formatters.scans import rank, report
+from formatters.scans import image_of, report, worst
 from formatters.texts import EMOJI, OCCASION_EMOJI, Label, Occasion, Style
 from poller.events import Event, EventType
 
@@ -57,7 +57,8 @@ def digest(events: Sequence[Event], style: Style, occasion: Occasion) -> str:
 def _heading(events: Sequence[Event], style: Style, occasion: Occasion) -> Iterator[str]:
     texts, extra = style.texts, style.extra_escapes
     yield f"{OCCASION_EMOJI[occasion]} {bold(texts.occasions[occasion], extra)}"
-    yield labelled(texts.labels[Label.PERIOD], escape(_period(events, style), extra), extra)
+    times = [event.occurred_at for event in events]
+    yield labelled(texts.labels[Label.PERIOD], escape(period(times, style), extra), extra)
     yield labelled(texts.labels[Label.COUNT], escape(texts.events(len(events)), extra), extra)
     yield from (escape(line, extra) for line in _counts(events, style))
 
@@ -72,16 +73,13 @@ def _counts(events: Sequence[Event], style: Style) -> Iterator[str]:
 
 
 def _worst(events: Sequence[Event]) -> str:
-    found = {report(event.scan).severity for event in events if event.type is EventType.SCANNING_COMPLETED}
-    worst = min(found - {ABSENT}, key=lambda word: (rank(word), word), default="")
-    return shorten(visible(worst), _STEPS[-1].length) if worst else ""
+    return worst(report(event.scan).severity for event in events if event.type is EventType.SCANNING_COMPLETED)
 
 
-def _period(events: Sequence[Event], style: Style) -> str:
-    """From the first to the last event, in the style's time zone, which is named."""
-    if not events:
+def period(times: Sequence[datetime], style: Style) -> str:
+    """From the first to the last moment, in the style's time zone, which is named."""
+    if not times:
         return ABSENT
-    times = [event.occurred_at for event in events]
     first, last = _local(min(times), style), _local(max(times), style)
     zone = visible(last.tzname() or last.strftime("UTC%z"))
     start, end = f"{first:{style.texts.date} %H:%M}", f"{last:{style.texts.date} %H:%M}"
@@ -107,9 +105,13 @@ def _grouped(events: Sequence[Event], style: Style) -> list[_Group]:
 
 def _item(event: Event) -> str:
     """What a line names of an event: its tag, the start of its digest, or what it is about."""
-    if event.tag or not event.digest:
-        return event.tag or event.subject
-    return shorten(visible(event.digest), _SHORT_DIGEST)
+    event = image_of(event)
+    return event.tag or (short_digest(event.digest) if event.digest else event.subject)
+
+
+def short_digest(digest: str) -> str:
+    """`sha256:50bd50bd50bd…`"""
+    return shorten(visible(digest), _SHORT_DIGEST)
 
 
 def _listed(groups: list[_Group], room: int, style: Style) -> list[str]:

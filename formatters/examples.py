@@ -1,20 +1,108 @@
-"""One telling event of every type, for `preview` and the golden files."""
+"""One telling event of every type, and what more there is to tell of scans: for `preview` and the golden files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
-from poller.events import Event, EventType, Repository, Scan, Source
+from formatters.images import image_message
+from formatters.mass import MassScan
+from formatters.messages import message
+from formatters.texts import Style
+from poller.events import SBOM, Change, Event, EventType, Finding, Index, Repository, Scan, Since, Source
 
 _MIME_TYPE = "application/vnd.security.vulnerability.report; version=1.1"
 _TRIVY = {"name": "Trivy", "vendor": "Aqua Security", "version": "v0.58.0"}
+_FOUND = (
+    Finding("CVE-2026-1234", "Critical", "openssl", "3.0.1", "3.0.2"),
+    Finding("CVE-2026-2071", "High", "zlib", "1.3", "1.3.1"),
+    Finding("CVE-2026-3310", "High", "busybox", "1.36.1"),
+)
 _COUNTS = {"Low": 21, "Critical": 2, "Medium": 14, "High": 5, "Unknown": 1}
 
 
 def examples() -> tuple[Event, ...]:
     """In the order of `EventType`."""
-    return tuple(Event.example(type=kind, **_FACTS.get(kind, {})) for kind in EventType)
+    return tuple(_example(kind) for kind in EventType)
+
+
+def scan_examples(style: Style) -> tuple[tuple[str, str], ...]:
+    """(name, message) of a scan that brings something new, of an index, of an SBOM and of a scan of everything."""
+    return (
+        ("scan.changes", message(_with_news(_example(EventType.SCANNING_COMPLETED)), style)),
+        ("scan.index", image_message(_platforms(), style)),
+        ("scan.sbom", message(_sbom(), style)),
+        ("scan.mass", _mass_scan().message(style)),
+    )
+
+
+def _example(kind: EventType) -> Event:
+    return Event.example(type=kind, **_FACTS.get(kind, {}))
+
+
+def _with_news(event: Event) -> Event:
+    changes = (
+        Change(Since.SCAN, {"High": 2, "Critical": 1}, {"Low": 5}),
+        Change(Since.IMAGE, {}, {}),
+    )
+    return _knowing(event, changes=changes, named=_FOUND, are_new=True, unread=1)
+
+
+def _knowing(event: Event, **facts: Any) -> Event:
+    assert event.scan is not None
+    return replace(event, scan=replace(event.scan, **facts))
+
+
+def _platforms() -> tuple[Event, ...]:
+    index = {
+        platform: Index("sha256:" + "1d" * 32, "1.27", f"linux/{platform}") for platform in ("amd64", "arm64", "s390x")
+    }
+    completed = replace(_example(EventType.SCANNING_COMPLETED), tag=None)
+    failed = replace(_example(EventType.SCANNING_FAILED), tag=None)
+    changes = (Change(Since.SCAN, {"Critical": 1}, {"Low": 2}),)
+    told = {"changes": changes, "named": _FOUND[:1], "are_new": True}
+    return (
+        _knowing(completed, index=index["amd64"], **told),
+        _knowing(completed, index=index["arm64"], **told),
+        _knowing(failed, index=index["s390x"]),
+    )
+
+
+def _sbom() -> Event:
+    run = {
+        "report_id": "",
+        "scan_status": "Success",
+        "duration": 6,
+        "sbom_digest": "sha256:" + "5b" * 32,
+        "scanner": _TRIVY,
+    }
+    return replace(_example(EventType.SCANNING_COMPLETED), scan=Scan({SBOM: run}, SBOM))
+
+
+def _mass_scan() -> MassScan:
+    """Of 1,200 images within twenty minutes: one of them has a new critical finding, one could not be scanned."""
+    completed, failed = _example(EventType.SCANNING_COMPLETED), _example(EventType.SCANNING_FAILED)
+    scan = MassScan()
+    scan.add(_one_of_many(_with_news(completed), 0))
+    scan.add(_one_of_many(failed, 1))
+    for number in range(2, 1200):
+        counts = {"High": number % 100 // 98, "Medium": number % 50 // 45, "Low": number % 10 // 7}
+        scan.add(_one_of_many(replace(completed, scan=_result(counts)), number))
+    return scan
+
+
+def _one_of_many(event: Event, number: int) -> Event:
+    repository = Repository(f"team/service-{number}")
+    return replace(event, repository=repository, occurred_at=event.occurred_at + timedelta(seconds=number))
+
+
+def _result(counts: Mapping[str, int]) -> Scan:
+    found = {severity: number for severity, number in counts.items() if number}
+    summary = {"total": sum(found.values()), "fixable": found.get("High", 0), "summary": found}
+    report = {"scan_status": "Success", "severity": next(iter(found), "None"), "summary": summary}
+    return Scan({_MIME_TYPE: report}, changes=(Change(Since.SCAN, {}, {}),))
 
 
 def _scan(**facts: Any) -> dict[str, Any]:

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
-from formatters.markdown import ABSENT, LIMIT, bold, code, escape, fit, labelled, shorten, units, visible
-from formatters.scans import Report, report
+from formatters.lines import Line, composed
+from formatters.markdown import ABSENT, bold, escape, shorten, visible
+from formatters.news import news, news_lines
+from formatters.scans import LONGEST_LEVEL, Report, image_of, is_sbom_run, report
 from formatters.texts import EMOJI, Label, Style
 from poller.events import Event, EventType
-
-_LONGEST_LEVEL = 40  # units of a severity's name; those that scanners use are a word
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    label: str
-    value: str
-    is_code: bool = False
-
-    @property
-    def frame(self) -> int:
-        """Units of everything but the value."""
-        return units(f"\n{self.label}: ")
 
 
 def message(event: Event, style: Style) -> str:
@@ -30,12 +17,8 @@ def message(event: Event, style: Style) -> str:
 
     Values are shown whole as long as that fits; if not, the longest are shortened, visibly.
     """
-    title = style.texts.titles[event.type]
-    lines = list(_lines(event, style))
-    room = LIMIT - units(f"{EMOJI[event.type]} {title}") - sum(line.frame for line in lines)
-    values = fit([line.value for line in lines], room)
-    heading = f"{EMOJI[event.type]} {bold(title, style.extra_escapes)}"
-    return "\n".join([heading, *(_markup(line, value, style) for line, value in zip(lines, values, strict=True))])
+    title = style.texts.scan_title(event.type, is_sbom=is_sbom_run(event))
+    return composed(EMOJI[event.type], title, list(_lines(event, style)), style)
 
 
 def test_message(style: Style) -> str:
@@ -44,25 +27,35 @@ def test_message(style: Style) -> str:
     return f"✅ {bold(texts.test_title, style.extra_escapes)}\n{escape(texts.test_text, style.extra_escapes)}"
 
 
-def _markup(line: _Line, value: str, style: Style) -> str:
-    shown = code(value) if line.is_code and value != ABSENT else escape(value, style.extra_escapes)
-    return labelled(line.label, shown, style.extra_escapes)
+def _lines(event: Event, style: Style) -> Iterator[Line]:
+    told, image = report(event.scan), image_of(event)
+    is_sbom = is_sbom_run(event)
+    for label in _SBOM if is_sbom else _LAYOUTS[event.type]:
+        if event.type is EventType.SCANNING_COMPLETED and not is_sbom:
+            yield from _findings_before(label, event, told, style)
+        value = visible(_VALUES[label](image, told) or "")
+        if not _is_left_out(label, value, event):
+            yield Line(style.texts.labels[label], value, is_code=label is Label.URL)
 
 
-def _lines(event: Event, style: Style) -> Iterator[_Line]:
-    told = report(event.scan)
-    for label in _LAYOUTS[event.type]:
-        if label is Label.SCANNER:
-            yield from _level_lines(told)
-        if label is Label.USER and event.type in _ABOUT_ONESELF and event.operator == event.subject:
-            continue
-        value = _VALUES[label](event, told)
-        yield _Line(style.texts.labels[label], visible(value or ""), is_code=label is Label.URL)
+def _is_left_out(label: Label, value: str, event: Event) -> bool:
+    if label is Label.USER:
+        return event.type in _ABOUT_ONESELF and event.operator == event.subject
+    may_lack = label is Label.PLATFORM or (is_sbom_run(event) and label in _LACKED_BY_SBOMS)
+    return may_lack and value == ABSENT
 
 
-def _level_lines(told: Report) -> Iterator[_Line]:
-    for level, count in told.levels:
-        yield _Line(shorten(visible(level), _LONGEST_LEVEL), visible(count))
+def _findings_before(label: Label, event: Event, told: Report, style: Style) -> Iterator[Line]:
+    """A line per severity before the scanner, what is new after it."""
+    if label is Label.SCANNER:
+        for level, count in told.levels:
+            yield Line(shorten(visible(level), LONGEST_LEVEL), visible(count))
+    if label is Label.USER and event.scan is not None:
+        yield from news_lines(news([event.scan]), style)
+
+
+def _platform(event: Event) -> str | None:
+    return event.scan.index.platform if event.scan and event.scan.index else None
 
 
 _VALUES: Mapping[Label, Callable[[Event, Report], str | None]] = {
@@ -71,7 +64,9 @@ _VALUES: Mapping[Label, Callable[[Event, Report], str | None]] = {
     Label.URL: lambda event, _: event.resource_url,
     Label.PUSHER: lambda event, _: event.operator,
     Label.USER: lambda event, _: event.operator,
+    Label.PLATFORM: lambda event, _: _platform(event),
     Label.STATUS: lambda _, told: told.status,
+    Label.RUN_STATUS: lambda _, told: told.status,
     Label.DURATION: lambda _, told: told.duration,
     Label.SECONDS: lambda _, told: told.duration.removesuffix("s"),
     Label.SEVERITY: lambda _, told: told.severity,
@@ -88,14 +83,17 @@ _VALUES: Mapping[Label, Callable[[Event, Report], str | None]] = {
 }
 
 _ARTIFACT = (Label.REPOSITORY, Label.TAG, Label.URL)
-_UNFINISHED_SCAN = (*_ARTIFACT, Label.STATUS, Label.SECONDS, Label.USER)
+_SCANNED = (*_ARTIFACT, Label.PLATFORM)
+_UNFINISHED_SCAN = (*_SCANNED, Label.STATUS, Label.SECONDS, Label.USER)
+_SBOM = (*_SCANNED, Label.RUN_STATUS, Label.DURATION, Label.SCANNER, Label.USER)
+_LACKED_BY_SBOMS = frozenset({Label.DURATION, Label.SCANNER})
 _FINDINGS = (Label.STATUS, Label.DURATION, Label.SEVERITY, Label.TOTAL, Label.FIXABLE, Label.SCANNER)
 
 _LAYOUTS: Mapping[EventType, tuple[Label, ...]] = {
     EventType.PUSH_ARTIFACT: (*_ARTIFACT, Label.PUSHER),
     EventType.PULL_ARTIFACT: (*_ARTIFACT, Label.USER),
     EventType.DELETE_ARTIFACT: (*_ARTIFACT, Label.USER),
-    EventType.SCANNING_COMPLETED: (*_ARTIFACT, *_FINDINGS, Label.USER),
+    EventType.SCANNING_COMPLETED: (*_SCANNED, *_FINDINGS, Label.USER),
     EventType.SCANNING_STOPPED: _UNFINISHED_SCAN,
     EventType.SCANNING_FAILED: _UNFINISHED_SCAN,
     EventType.TAG_CREATED: (*_ARTIFACT, Label.USER),

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
-from formatters.markdown import ABSENT
-from poller.events import Scan
+from formatters.markdown import ABSENT, MARK, shorten, visible
+from poller.events import SCAN_TYPES, Event, Scan
 
 WORST_FIRST = ("critical", "high", "medium", "low", "negligible", "none", "unknown")
+"""The severities of scanners, in lower case."""
+
+NAMED_RANK = WORST_FIRST.index("high")
+"""Findings up to this rank are so bad that messages name them."""
+
+LONGEST_LEVEL = 40  # units of a severity's name; those that scanners use are a word
 
 _MOST_LEVELS = 20  # Telegram shows 100 entities a message; a label is one
+_TOO_MANY = 1 << 31  # no image has so many findings: somebody's mistake, or worse
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +35,23 @@ class Report:
     scanner: str = ABSENT
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The numbers of a scan, or the sum of several: findings, how many have a fix, {severity: findings}."""
+
+    total: int = 0
+    fixable: int = 0
+    levels: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Figures) -> Figures:
+        return Figures(
+            self.total + other.total, self.fixable + other.fixable, summed_levels((self.levels, other.levels))
+        )
+
+
 def report(scan: Scan | None) -> Report:
     """The first report of a scan's overview, whatever it is made of."""
-    overview = _mapping(scan.overview if scan else None)
-    found = _mapping(next(iter(overview.values()), None))
+    found = _found(scan)
     summary = _mapping(found.get("summary"))
     return Report(
         status=_text(found.get("scan_status")),
@@ -43,17 +64,87 @@ def report(scan: Scan | None) -> Report:
     )
 
 
+def figures(scan: Scan | None) -> Figures | None:
+    """The numbers of a scan's report; None where it has none."""
+    summary = _found(scan).get("summary")
+    if not isinstance(summary, Mapping):
+        return None
+    by_level = levels(summary.get("summary"))
+    total = summary.get("total")
+    return Figures(
+        total=count(total) if total is not None else sum(by_level.values()),
+        fixable=count(summary.get("fixable")),
+        levels=by_level,
+    )
+
+
+def levels(counts: object) -> dict[str, int]:
+    """{severity: how many} of anything, worst first, without zeros, and without what is no number."""
+    return summed_levels({_level(level): count(number)} for level, number in _mapping(counts).items())
+
+
+def summed_levels(many: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sum, severity by severity, worst first; a flood of made-up severities ends in `…`."""
+    total: dict[str, int] = {}
+    for counts in many:
+        for level, number in counts.items():
+            known = level if level in total or len(total) < _MOST_LEVELS else MARK
+            total[known] = total.get(known, 0) + number
+    return {level: total[level] for level in sorted(total, key=rank) if total[level]}
+
+
+def listed_levels(counts: Mapping[str, int]) -> str:
+    """`1 Critical, 2 High`"""
+    return ", ".join(f"{number} {level}" for level, number in counts.items())
+
+
+def count(value: object) -> int:
+    """A number of things; 0 for what cannot be one."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_number and isinstance(value, int) and 0 <= value < _TOO_MANY else 0
+
+
 def rank(severity: str) -> int:
     """Place among the severities, worst first; words that we do not know come last."""
     word = severity.casefold()
     return WORST_FIRST.index(word) if word in WORST_FIRST else len(WORST_FIRST)
 
 
+def worst(severities: Iterable[str]) -> str:
+    """The worst of them, fit to be shown; "" if there is none."""
+    found = {severity for severity in severities if severity not in ("", ABSENT)}
+    said = min(found, key=lambda word: (rank(word), word), default="")
+    return _level(said) if said else ""
+
+
+def image_of(event: Event) -> Event:
+    """The event as one of the image that people know: of a platform, the index that it belongs to."""
+    index = event.scan.index if event.scan else None
+    return replace(event, tag=index.tag, digest=index.digest) if index else event
+
+
+def is_sbom_run(event: Event) -> bool:
+    """Whether the event is about an SBOM rather than about vulnerabilities."""
+    return event.type in SCAN_TYPES and event.scan is not None and event.scan.is_sbom
+
+
+def _found(scan: Scan | None) -> Mapping[Any, Any]:
+    overview = _mapping(scan.overview if scan else None)
+    return _mapping(next(iter(overview.values()), None))
+
+
+def _level(value: object) -> str:
+    """A severity as it is shown: those that are known with a capital, as Harbor writes them."""
+    word = _text(value)
+    place = rank(word)
+    return WORST_FIRST[place].capitalize() if place < len(WORST_FIRST) else shorten(visible(word), LONGEST_LEVEL)
+
+
 def _levels(counts: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
     ordered = sorted(((_text(level), _text(count)) for level, count in counts.items()), key=lambda item: rank(item[0]))
-    yield from ordered[:_MOST_LEVELS]
+    yield from islice(ordered, _MOST_LEVELS)
     if len(ordered) > _MOST_LEVELS:
-        yield "…", f"+{len(ordered) - _MOST_LEVELS}"
+        yield MARK, f"+{len(ordered) - _MOST_LEVELS}"
 
 
 def _scanner(scanner: Mapping[Any, Any]) -> str:

@@ -42,6 +42,18 @@ class Label(StrEnum):
     SOURCE = "source"
     PERIOD = "period"
     COUNT = "count"
+    PLATFORM = "platform"
+    RUN_STATUS = "run status"
+    LONGEST = "longest"
+    SUM = "sum"
+    SINCE_SCAN = "since scan"
+    SINCE_IMAGE = "since image"
+    SINCE_RESULTS = "since results"
+    NEW_FINDINGS = "new findings"
+    FINDINGS = "findings"
+    FINDINGS_SOME_NEW = "findings, some new"
+    MISSED = "missed"
+    BY_SEVERITY = "by severity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +61,33 @@ class Texts:
     """One language. `kinds` are the plural names of event types, for counting them."""
 
     titles: Mapping[EventType, str]
+    sbom_titles: Mapping[EventType, str]  # a scan's event may be about an SBOM
+    mass_title: str
     kinds: Mapping[EventType, str]
     labels: Mapping[Label, str]
     occasions: Mapping[Occasion, str]
     events: Callable[[int], str]  # 5 -> "5 events"
-    more: str  # with {events}
+    images: Callable[[int], str]
+    missed: Callable[[int], str]  # earlier results that nobody could read
+    more: str  # with {events}: what they are, or only how many
+    new: str
+    fixed: str
+    unchanged: str
+    no_fix: str
+    fixable: str  # with {count}
+    at_least: str  # with {count}
+    perhaps: str  # with {names}
+    nothing_found: str
+    no_figures: str
+    worst_images: str
+    failed_images: str
     worst: str  # with {severity}
     date: str  # for strftime
     test_title: str
     test_text: str
+
+    def scan_title(self, kind: EventType, *, is_sbom: bool) -> str:
+        return self.sbom_titles.get(kind, self.titles[kind]) if is_sbom else self.titles[kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +138,20 @@ OCCASION_EMOJI: Mapping[Occasion, str] = {
 }
 
 
-def _russian_events(count: int) -> str:
+def _russian(one: str, few: str, many: str) -> Callable[[int], str]:
     """1 событие, 2 события, 5 событий, 11 событий, 21 событие."""
-    tens, ones = count % 100 // 10, count % 10
-    if tens == 1 or ones == 0 or ones > 4:
-        return f"{count} событий"
-    return f"{count} событие" if ones == 1 else f"{count} события"
+
+    def counted(count: int) -> str:
+        tens, ones = count % 100 // 10, count % 10
+        if tens == 1 or ones == 0 or ones > 4:
+            return f"{count} {many}"
+        return f"{count} {one if ones == 1 else few}"
+
+    return counted
 
 
-def _english_events(count: int) -> str:
-    return f"{count} event" if count == 1 else f"{count} events"
+def _english(one: str, many: str) -> Callable[[int], str]:
+    return lambda count: f"{count} {one if count == 1 else many}"
 
 
 RUSSIAN = Texts(
@@ -148,6 +182,12 @@ RUSSIAN = Texts(
         EventType.CONFIGURATION_CHANGED: "Изменены настройки Harbor",
         EventType.NOT_UNDERSTOOD: "Непонятная запись в журнале Harbor",
     },
+    sbom_titles={
+        EventType.SCANNING_COMPLETED: "SBOM создан",
+        EventType.SCANNING_STOPPED: "Создание SBOM остановлено",
+        EventType.SCANNING_FAILED: "Не удалось создать SBOM",
+    },
+    mass_title="Массовое сканирование завершено",
     kinds={
         EventType.PUSH_ARTIFACT: "Пуши",
         EventType.PULL_ARTIFACT: "Pull",
@@ -197,14 +237,43 @@ RUSSIAN = Texts(
         Label.SOURCE: "Источник",
         Label.PERIOD: "Период",
         Label.COUNT: "Всего",
+        Label.PLATFORM: "Платформа",
+        Label.RUN_STATUS: "Статус",
+        Label.LONGEST: "Продолжительность (макс)",
+        Label.SUM: "Всего уязвимостей (сумма по платформам)",
+        Label.SINCE_SCAN: "С прошлого сканирования",
+        Label.SINCE_IMAGE: "По сравнению с прошлым образом тега",
+        Label.SINCE_RESULTS: "По сравнению с прежними результатами",
+        Label.NEW_FINDINGS: "Новые Critical и High",
+        Label.FINDINGS: "Critical и High",
+        Label.FINDINGS_SOME_NEW: "Critical и High, среди них новые",
+        Label.MISSED: "Пропущено",
+        Label.BY_SEVERITY: "Образы по худшей критичности",
     },
     occasions={
         Occasion.BACKLOG: "Много событий в Harbor сразу",
         Occasion.CATCH_UP: "Что было в Harbor за время простоя",
         Occasion.BACKFILL: "Что было в Harbor за прошедший период",
     },
-    events=_russian_events,
+    events=_russian("событие", "события", "событий"),
+    images=_russian("образ", "образа", "образов"),
+    missed=_russian(
+        "прежний результат этого образа заменён новым раньше, чем его удалось прочитать",
+        "прежних результата этого образа заменены новыми раньше, чем их удалось прочитать",
+        "прежних результатов этого образа заменены новыми раньше, чем их удалось прочитать",
+    ),
     more="и ещё {events}",
+    new="новых",
+    fixed="исправлено",
+    unchanged="без изменений",
+    no_fix="исправления нет",
+    fixable="исправимо {count}",
+    at_least="не менее {count}",
+    perhaps="возможно, {names}",
+    nothing_found="без уязвимостей",
+    no_figures="без сведений",
+    worst_images="Худшие образы:",
+    failed_images="Не удалось просканировать:",
     worst="худшая критичность: {severity}",
     date="%d.%m.%Y",
     test_title="Проверка связи с Harbor",
@@ -239,6 +308,12 @@ ENGLISH = Texts(
         EventType.CONFIGURATION_CHANGED: "Harbor's configuration changed",
         EventType.NOT_UNDERSTOOD: "Log entry of Harbor not understood",
     },
+    sbom_titles={
+        EventType.SCANNING_COMPLETED: "SBOM created",
+        EventType.SCANNING_STOPPED: "SBOM creation stopped",
+        EventType.SCANNING_FAILED: "SBOM could not be created",
+    },
+    mass_title="Mass scan completed",
     kinds={
         EventType.PUSH_ARTIFACT: "Pushes",
         EventType.PULL_ARTIFACT: "Pulls",
@@ -288,14 +363,42 @@ ENGLISH = Texts(
         Label.SOURCE: "Source",
         Label.PERIOD: "Period",
         Label.COUNT: "Total",
+        Label.PLATFORM: "Platform",
+        Label.RUN_STATUS: "Status",
+        Label.LONGEST: "Duration (max)",
+        Label.SUM: "Vulnerabilities (sum over platforms)",
+        Label.SINCE_SCAN: "Since the previous scan",
+        Label.SINCE_IMAGE: "Since the tag's previous image",
+        Label.SINCE_RESULTS: "Since the earlier results",
+        Label.NEW_FINDINGS: "New Critical and High",
+        Label.FINDINGS: "Critical and High",
+        Label.FINDINGS_SOME_NEW: "Critical and High, some of them new",
+        Label.MISSED: "Missed",
+        Label.BY_SEVERITY: "Images by worst severity",
     },
     occasions={
         Occasion.BACKLOG: "Many events in Harbor at once",
         Occasion.CATCH_UP: "What happened in Harbor during the downtime",
         Occasion.BACKFILL: "What happened in Harbor in a past period",
     },
-    events=_english_events,
+    events=_english("event", "events"),
+    images=_english("image", "images"),
+    missed=_english(
+        "earlier result of this image was replaced before it could be read",
+        "earlier results of this image were replaced before they could be read",
+    ),
     more="and {events} more",
+    new="new",
+    fixed="fixed",
+    unchanged="no changes",
+    no_fix="no fix",
+    fixable="fixable {count}",
+    at_least="at least {count}",
+    perhaps="perhaps {names}",
+    nothing_found="without vulnerabilities",
+    no_figures="without figures",
+    worst_images="Worst images:",
+    failed_images="Could not be scanned:",
     worst="worst severity: {severity}",
     date="%Y-%m-%d",
     test_title="Harbor connection test",

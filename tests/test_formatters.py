@@ -6,6 +6,7 @@ writes them anew; read the difference before you commit it.
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,10 +17,34 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from formatters import Occasion, Style, digest, examples, message, plain, test_message
+from formatters import (
+    MassScan,
+    Occasion,
+    Style,
+    digest,
+    examples,
+    image_message,
+    message,
+    plain,
+    rank,
+    scan_examples,
+    test_message,
+)
 from formatters.markdown import code, escape, fit, shorten, units, visible
 from formatters.texts import EMOJI, ENGLISH, OCCASION_EMOJI, RUSSIAN, Label
-from poller.events import ANONYMOUS, Event, EventType, Repository, Scan
+from poller.events import (
+    ANONYMOUS,
+    SBOM,
+    SCAN_TYPES,
+    Change,
+    Event,
+    EventType,
+    Finding,
+    Index,
+    Repository,
+    Scan,
+    Since,
+)
 from tests.telegram_parser import Entity, parse, stored
 
 LIMIT = 4096  # Telegram's, in UTF-16 units after parsing
@@ -60,6 +85,7 @@ def golden_texts() -> dict[str, str]:
     for language, style in STYLES.items():
         texts |= {f"{event.type}.{language}.md": message(event, style) for event in examples()}
         texts |= {f"digest.{occasion}.{language}.md": digest(a_busy_hour(), style, occasion) for occasion in Occasion}
+        texts |= {f"{name}.{language}.md": text for name, text in scan_examples(style)}
         texts[f"test.{language}.md"] = test_message(style)
     return texts
 
@@ -81,7 +107,7 @@ def test_telegram_accepts_every_golden_text(name: str) -> None:
     text = golden_texts()[name]
     parsed = parse(text)
     assert parsed.text == plain(text) == stored(parsed.text)
-    assert len(parsed.entities) <= 20
+    assert len(parsed.entities) <= 25
 
 
 def test_the_push_message_is_that_of_the_article() -> None:
@@ -108,6 +134,7 @@ def test_the_push_message_is_that_of_the_article() -> None:
 def test_both_languages_have_every_word(texts: Any) -> None:
     """A type without words would fail when its first event is told."""
     assert set(texts.titles) == set(texts.kinds) == set(EMOJI) == set(EventType)
+    assert set(texts.sbom_titles) == SCAN_TYPES
     assert set(texts.labels) == set(Label)
     assert set(texts.occasions) == set(OCCASION_EMOJI) == set(Occasion)
 
@@ -232,6 +259,331 @@ def test_a_flood_of_severities_stays_within_telegrams_entities() -> None:
     shown = levels({f"level {number}" * 20: number for number in range(5000)})
     assert len(shown) == 21
     assert shown[-1] == "…: +4980"
+
+
+# -- what is new in a scan ------------------------------------------------------------------------------------
+
+EN = STYLES["en"]
+CVE = Finding("CVE-2026-1", "Critical", "openssl", "3.0.1", "3.0.2")
+
+
+def scan_of(counts: Mapping[str, int], **facts: Any) -> Scan:
+    """A completed scan that found so many; half of it has a fix."""
+    total = sum(counts.values())
+    summary = {"total": total, "fixable": total // 2, "summary": counts}
+    severity = min(counts, key=rank, default="None")
+    return Scan({"a": {"scan_status": "Success", "severity": severity, "duration": 12, "summary": summary}}, **facts)
+
+
+def completed(counts: Mapping[str, int], repository: str = "team/app", **facts: Any) -> Event:
+    scan = scan_of(counts, **facts)
+    return Event.example(type=EventType.SCANNING_COMPLETED, repository=Repository(repository), scan=scan)
+
+
+def failed(repository: str = "team/app", index: Index | None = None, kind: str = "FAILED") -> Event:
+    scan = Scan({"a": {"scan_status": "Error", "duration": 3}}, index=index)
+    return Event.example(type=EventType(f"SCANNING_{kind}"), repository=Repository(repository), scan=scan)
+
+
+def seen(text: str) -> list[str]:
+    return parse(text).text.splitlines()
+
+
+def after_scanner(**facts: Any) -> list[str]:
+    """What a message says between the scanner and the user."""
+    shown = seen(message(completed({}, **facts), EN))
+    return shown[shown.index("Scanner: —") + 1 : -1]
+
+
+@pytest.mark.parametrize(
+    ("new", "fixed", "words"),
+    [
+        ({"High": 2, "Critical": 1}, {"Low": 5}, "new 3 (1 Critical, 2 High), fixed 5 (5 Low)"),
+        ({"High": 2}, {}, "new 2 (2 High)"),
+        ({}, {"weird": 1, "low": 2}, "fixed 3 (2 Low, 1 weird)"),
+        ({"High": 0}, {"Low": -1, "None": True}, "no changes"),
+        ({}, {}, "no changes"),
+    ],
+)
+def test_a_change_is_told_in_words_and_from_worst_to_least(
+    new: Mapping[str, int], fixed: Mapping[str, int], words: str
+) -> None:
+    """What did not change is not counted."""
+    change = Change(Since.SCAN, new, fixed)
+    assert after_scanner(changes=(change,)) == [f"Since the previous scan: {words}"]
+    shown = after_scanner(changes=(replace(change, since=Since.IMAGE),))
+    assert shown == [f"Since the tag's previous image: {words}"]
+
+
+@pytest.mark.parametrize(
+    ("finding", "line"),
+    [
+        (CVE, "CVE-2026-1 (Critical) openssl 3.0.1 → 3.0.2"),
+        (replace(CVE, fix_version=""), "CVE-2026-1 (Critical) openssl 3.0.1, no fix"),
+        (replace(CVE, package="", version=""), "CVE-2026-1 (Critical) → 3.0.2"),
+        (Finding("", ""), "—, no fix"),
+        (replace(CVE, package="a\nUser: eve"), "CVE-2026-1 (Critical) a␊User: eve 3.0.1 → 3.0.2"),
+    ],
+)
+def test_a_finding_is_one_line(finding: Finding, line: str) -> None:
+    """Its id as plain text, and what to update to."""
+    assert after_scanner(named=(finding,), are_new=True) == ["New Critical and High: 1", line]
+
+
+@pytest.mark.parametrize(
+    ("facts", "label"),
+    [
+        ({"are_new": True, "changes": (Change(Since.SCAN, {"Critical": 1}, {}),)}, "New Critical and High"),
+        ({"changes": (Change(Since.SCAN, {"Critical": 1}, {}),)}, "Critical and High, some of them new"),
+        ({"changes": (Change(Since.SCAN, {"Low": 1}, {}),)}, "Critical and High"),
+        ({}, "Critical and High"),
+    ],
+)
+def test_findings_are_called_new_only_if_they_are(facts: Mapping[str, Any], label: str) -> None:
+    """Without an earlier result nobody knows; and sometimes it is known only that some of them are."""
+    assert f"{label}: 13" in after_scanner(named=(CVE,), unnamed=12, **facts)
+
+
+def test_how_many_findings_are_not_named_is_said() -> None:
+    """Whether Harbor's list was cut or this one."""
+    many = tuple(replace(CVE, id=f"CVE-2026-{number}") for number in range(300))
+    shown = after_scanner(named=many, unnamed=7)
+    assert shown[0] == "Critical and High: 307"
+    assert len(shown) == 22
+    assert shown[-1] == "and 287 more"
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (1, "1 прежний результат этого образа заменён новым раньше, чем его удалось прочитать"),
+        (3, "3 прежних результата этого образа заменены новыми раньше, чем их удалось прочитать"),
+        (12, "12 прежних результатов этого образа заменены новыми раньше, чем их удалось прочитать"),
+    ],
+)
+def test_results_that_nobody_could_read_are_counted(count: int, words: str) -> None:
+    """They were told to nobody: the next one says so."""
+    assert lines(completed({}, unread=count))["Пропущено"] == words
+    assert "Пропущено" not in lines(completed({}))
+
+
+@pytest.mark.parametrize("kind", sorted(SCAN_TYPES))
+@pytest.mark.parametrize(("tag", "reference"), [("1.27", ":1.27"), (None, "@sha256:1d")])
+def test_a_platform_is_told_as_its_image(kind: EventType, tag: str | None, reference: str) -> None:
+    """Platforms have no tag of their own, and nobody knows their digests."""
+    scan = scan_of({}, index=Index("sha256:1d", tag, "linux/arm64"))
+    shown = lines(Event.example(type=kind, tag=None, scan=scan))
+    assert shown["Тег"] == reference[1:]
+    assert shown["URL"] == f"harbor.example.com/team/app{reference}"
+    assert shown["Платформа"] == "linux/arm64"
+    assert list(shown).index("Платформа") == list(shown).index("URL") + 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "title"),
+    [
+        (EventType.SCANNING_COMPLETED, "Success", "🔍 SBOM created"),
+        (EventType.SCANNING_STOPPED, "Stopped", "🛑 SBOM creation stopped"),
+        (EventType.SCANNING_FAILED, "Error", "⚠️ SBOM could not be created"),
+    ],
+)
+def test_an_sbom_is_no_scan_for_vulnerabilities(kind: EventType, status: str, title: str) -> None:
+    """Its message has a title of its own and no line about findings, nor any that would be empty."""
+    event = Event.example(type=kind, scan=Scan({SBOM: {"scan_status": status, "duration": 6}}, SBOM))
+    assert seen(message(event, EN)) == [
+        title,
+        "Repository: team/app",
+        "Tag: 1.27",
+        "URL: harbor.example.com/team/app:1.27",
+        f"Status: {status}",
+        "Duration: 6s",
+        "User: ann",
+    ]
+
+
+# -- the platforms of an index ----------------------------------------------------------------------------------
+
+
+def on(platform: str, event: Event, **facts: Any) -> Event:
+    assert event.scan is not None
+    return replace(event, scan=replace(event.scan, index=Index("sha256:1d", "1.27", platform), **facts))
+
+
+def test_platforms_are_told_as_one_image() -> None:
+    """Sums over the platforms, each finding named once, and what cannot be known is left out."""
+    change = Change(Since.SCAN, {"Critical": 1}, {})
+    other = replace(CVE, package="libssl")
+    text = image_message(
+        [
+            on("amd64", completed({"Low": 4}), changes=(change,), named=(CVE,), are_new=True, unread=1),
+            on(
+                "arm64",
+                completed({"Critical": 1, "Low": 1}),
+                changes=(change, replace(change, since=Since.IMAGE)),
+                named=(CVE, other),
+                are_new=True,
+            ),
+            on("s390x", completed({}), changes=(replace(change, new={}),)),
+        ],
+        EN,
+    )
+    assert seen(text) == [
+        "🔍 Scan completed",
+        "Repository: team/app",
+        "Tag: 1.27",
+        "URL: harbor.example.com/team/app:1.27",
+        "Duration (max): 12s",
+        "Severity (max): Critical",
+        "Vulnerabilities (sum over platforms): 6 (1 Critical, 5 Low)",
+        "Fixable: 3",
+        "arm64: Success, 2 (1 Critical, 1 Low), fixable 1",
+        "amd64: Success, 4 (4 Low), fixable 2",
+        "s390x: Success, without vulnerabilities",
+        "Since the previous scan: new 2 (2 Critical)",
+        "New Critical and High: 2",
+        "CVE-2026-1 (Critical) openssl 3.0.1 → 3.0.2",
+        "CVE-2026-1 (Critical) libssl 3.0.1 → 3.0.2",
+        "Missed: 1 earlier result of this image was replaced before it could be read",
+        "User: ann",
+    ]
+
+
+def test_the_worst_outcome_is_the_title() -> None:
+    """Failed before stopped before completed; whatever the order of the events."""
+    events = [on("a", completed({})), on("b", failed(kind="STOPPED")), on("c", failed())]
+    assert seen(image_message(events, EN))[0] == "⚠️ Scan failed"
+    assert seen(image_message(events[:2], EN))[0] == "🛑 Scan stopped"
+    platforms = seen(image_message(events, EN))[-4:-1]
+    assert platforms == ["c: Error", "b: Error", "a: Success, without vulnerabilities"]
+
+
+def test_an_image_of_which_nothing_could_be_scanned_has_no_figures() -> None:
+    """Zeros would look like good news."""
+    shown = seen(image_message([on("a", failed()), on("b", failed())], EN))
+    assert shown[4:] == ["Duration (max): 3s", "a: Error", "b: Error", "User: ann"]
+
+
+def test_of_a_platforms_results_the_later_counts() -> None:
+    """A scan that failed and was repeated has not failed."""
+    repaired = replace(on("a", completed({"Low": 2})), occurred_at=NOON + timedelta(hours=1))
+    text = image_message([repaired, on("a", failed())], EN)
+    assert seen(text)[0] == "🔍 Scan completed"
+    assert sum(line.startswith("a: ") for line in seen(text)) == 1
+
+
+def test_findings_that_platforms_leave_unnamed_may_be_the_same() -> None:
+    """So their number is a lower bound, and is called that."""
+    platforms = [on(name, completed({}), named=(CVE,), unnamed=5) for name in ("a", "b")]
+    shown = seen(image_message(platforms, EN))
+    assert "Critical and High: at least 6" in shown
+    assert "and 5 more" in shown
+
+
+def test_dozens_of_platforms_fit() -> None:
+    """The worst are shown, and how many are not."""
+    names = [f"linux/arm/v{number}" for number in range(70)]
+    text = image_message([on(name, completed({"Critical": 9, "Low": 5})) for name in names], EN)
+    assert units(parse(text).text) <= LIMIT
+    assert len(parse(text).entities) < 60
+    assert "and 30 more" in seen(text)
+
+
+def test_an_index_is_one_item_of_a_digest() -> None:
+    """Its platforms have digests that nobody knows."""
+    events = [replace(on(name, completed({})), tag=None, digest=f"sha256:{name}") for name in ("a", "b")]
+    assert quoted(digest(events, EN, Occasion.BACKLOG)) == ["🔍 team/app: 1.27 ×2 (ann)"]
+
+
+# -- a scan of everything ---------------------------------------------------------------------------------------
+
+
+def mass(*events: Event) -> str:
+    scan = MassScan()
+    for event in events:
+        scan.add(event)
+    return scan.message(EN)
+
+
+def test_a_mass_scan_is_one_calm_message() -> None:
+    """What is new and bad comes first, with its ids; then the worst; then what failed."""
+    news = Change(Since.SCAN, {"Critical": 1}, {"Low": 2})
+    unchanged = replace(news, new={}, fixed={})
+    text = mass(
+        completed({}, "team/clean", changes=(unchanged,)),
+        completed({"Low": 3}, "team/low", changes=(unchanged,)),
+        completed({"Critical": 9}, "team/old"),
+        completed({"High": 1}, "team/high"),
+        completed({"Critical": 1, "Low": 1}, "team/new", changes=(news,), named=(CVE,), are_new=True),
+        Event.example(type=EventType.SCANNING_COMPLETED, scan=None),
+        failed("team/broken"),
+        failed("team/broken"),
+        failed("team/stopped", kind="STOPPED"),
+        failed("team/platform", Index("sha256:1d", None, "linux/arm64")),
+    )
+    assert seen(text) == [
+        "🔎 Mass scan completed",
+        "Period: 2026-11-24 13:00 CET",
+        "Total: 10 images",
+        "🔍 Scans completed: 6",
+        "🛑 Scans stopped: 1",
+        "⚠️ Scans failed: 3",
+        "Images by worst severity: 2 Critical, 1 High, 1 Low, 1 without figures, 1 without vulnerabilities",
+        "Vulnerabilities: 15",
+        "Fixable: 6",
+        "Since the earlier results: new 1 (1 Critical), fixed 2 (2 Low)",
+        "Worst images:",
+        "🆕 team/new:1.27: 1 Critical, 1 Low; new 1 (1 Critical): CVE-2026-1",
+        "team/old:1.27: 9 Critical",
+        "team/high:1.27: 1 High",
+        "team/low:1.27: 3 Low",
+        "Could not be scanned:",
+        "team/broken:1.27 ×2",
+        "team/platform@sha256:1d (linux/arm64)",
+    ]
+    assert quoted(text)[0] == "Worst images:"
+
+
+def test_ids_that_may_be_old_are_not_called_new() -> None:
+    """Where only the number of new findings is known."""
+    change = Change(Since.SCAN, {"High": 1}, {})
+    text = mass(completed({"High": 9}, changes=(change,), named=(CVE,), unnamed=8))
+    assert quoted(text)[1] == "🆕 team/app:1.27: 9 High; new 1 (1 High): perhaps CVE-2026-1, +8"
+
+
+def test_a_mass_scan_without_bad_news_is_short() -> None:
+    """And one of nothing is still a message."""
+    assert seen(mass(completed({})))[2:] == [
+        "Total: 1 image",
+        "🔍 Scans completed: 1",
+        "Images by worst severity: 1 without vulnerabilities",
+        "Vulnerabilities: 0",
+        "Fixable: 0",
+    ]
+    assert seen(mass())[1:] == ["Period: —", "Total: 0 images"]
+
+
+def test_what_is_no_scan_for_vulnerabilities_is_not_counted() -> None:
+    """An SBOM run or a push in between."""
+    assert mass(Event.example(), completed({}, scan_type=SBOM)) == mass()
+
+
+def test_any_number_of_images_is_summed_up_in_bounded_memory() -> None:
+    """Ten of the worst and ten failures are kept, whatever their order; the rest is counted."""
+    scan = MassScan()
+    begin = time.perf_counter()
+    for number in range(20_000):
+        name = f"team/app{number:06}"
+        counts = {"Critical": number % 7919, f"odd {number % 1000}": 1}
+        scan.add(failed(name) if number % 1000 == 1 else completed(counts, name))
+    assert time.perf_counter() - begin < 20
+    text = scan.message(RU)
+    assert len(pickle.dumps(scan)) < 10_000
+    assert "Всего: 20000 образов" in seen(text)
+    shown = quoted(text)
+    worst = sorted((-(number % 7919), number) for number in range(20_000) if number % 1000 != 1)[:10]
+    assert [line.split(":")[0] for line in shown[1:11]] == [f"team/app{number:06}" for _, number in worst]
+    assert len(shown) == 23
+    assert shown[-1] == "+10"
 
 
 # -- values that mean harm -----------------------------------------------------------------------------------

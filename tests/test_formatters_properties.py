@@ -6,6 +6,7 @@ marked stretches are exactly the title, the labels and the URL, so that no name 
 
 from __future__ import annotations
 
+import pickle
 import random
 import unicodedata
 from collections.abc import Callable
@@ -17,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from formatters import Occasion, Style, digest, message, plain
+from formatters import MassScan, Occasion, Style, digest, image_message, message, plain
 from formatters.markdown import shorten, units, visible
 from formatters.texts import EMOJI, Label
-from poller.events import Event, EventType, Repository, Scan, Source
+from poller.events import SBOM, SCAN_TYPES, Change, Event, EventType, Finding, Index, Repository, Scan, Since, Source
 from tests.telegram_parser import Entity, parse, stored
 
 LIMIT = 4096  # Telegram's, in UTF-16 units after parsing
@@ -123,7 +124,32 @@ def scan(rng: random.Random) -> Scan | None:
     summary = {"total": odd(rng), "fixable": odd(rng), "summary": rng.choice((counts, None, [], odd(rng)))}
     report = {name: odd(rng) for name in ("scan_status", "severity", "duration")}
     report |= {"summary": summary, "scanner": {"name": odd(rng), "version": odd(rng)}}
-    return rng.choice((None, Scan({}), Scan({"a": report}), Scan({"a": report}), Scan({"a": odd(rng)})))
+    plainly = rng.choice((None, Scan({}), Scan({"a": report}), Scan({"a": report}), Scan({"a": odd(rng)})))
+    return replace(plainly, **comparison(rng)) if plainly and rng.random() < 0.5 else plainly
+
+
+def comparison(rng: random.Random) -> dict[str, Any]:
+    """What is known of a scan besides its report."""
+    found = [finding(rng) for _ in range(rng.choice((0, 1, 3, 300)))]
+    return {
+        "scan_type": rng.choice(("vulnerability", "vulnerability", None, SBOM)),
+        "index": rng.choice((None, Index(hostile(rng), rng.choice((None, hostile(rng))), hostile(rng)))),
+        "changes": tuple(Change(rng.choice(tuple(Since)), numbers(rng), numbers(rng)) for _ in range(rng.randrange(4))),
+        "named": tuple(found),
+        "unnamed": rng.choice((0, 7, 10**5000)),
+        "are_new": rng.random() < 0.5,
+        "unread": rng.choice((0, 1, -1, 2**31)),
+    }
+
+
+def finding(rng: random.Random) -> Finding:
+    severity = rng.choice(("Critical", "High", hostile(rng)))
+    return Finding(hostile(rng), severity, *(rng.choice(("", hostile(rng))) for _ in range(3)))
+
+
+def numbers(rng: random.Random) -> dict[str, Any]:
+    values = (0, 3, 2**31 - 1, 10**5000, -1, odd(rng))
+    return {rng.choice(("Critical", "High", hostile(rng))): rng.choice(values) for _ in range(rng.choice((0, 2, 60)))}
 
 
 def event(rng: random.Random) -> Event:
@@ -169,6 +195,8 @@ UNREADABLE = (
 def expected_values(told: Event) -> list[str]:
     """What a message must show, apart from a scan's findings."""
     repository = told.repository.full_name if told.repository else ""
+    if told.scan and told.scan.index:
+        told = replace(told, tag=told.scan.index.tag, digest=told.scan.index.digest)
     if told.type.name.startswith(("SCANNING_", "TAG_")) or told.type.name.endswith("_ARTIFACT"):
         return [repository, told.reference or "", told.resource_url or "", told.operator]
     return [repository if told.type is EventType.REPOSITORY_DELETED else told.subject, told.operator]
@@ -182,17 +210,35 @@ def check_message(told: Event, style: Style) -> None:
     assert len(parsed.entities) <= 100
     assert len(text.encode()) < 32 * 1024
     title, *lines = parsed.text.split("\n")
-    assert title == f"{EMOJI[told.type]} {style.texts.titles[told.type]}"
-    check_entities(title, lines, parsed.entities, style)
+    titles = style.texts.sbom_titles if is_sbom(told) else style.texts.titles
+    assert title == f"{EMOJI[told.type]} {titles[told.type]}"
+    assert check_entities(text, parsed.entities, style) == findings_told([told])
     if "…" not in parsed.text:
         assert all(any(is_shown(value, line) for line in lines) for value in expected_values(told))
 
 
-def check_entities(title: str, lines: list[str], entities: tuple[Entity, ...], style: Style) -> None:
-    """Exactly the title, the start of every line up to a colon, and the URL."""
-    left = list(entities)
+def is_sbom(told: Event) -> bool:
+    return told.type in SCAN_TYPES and told.scan is not None and told.scan.is_sbom
+
+
+def findings_told(events: list[Event]) -> int:
+    """How many lines without a label there must be: one for each finding, up to twenty, and one for the rest."""
+    scans = [told.scan for told in events if told.scan and told.type is EventType.SCANNING_COMPLETED]
+    scans = [scan for scan in scans if not scan.is_sbom]
+    distinct = len({(finding.id, finding.package) for scan in scans for finding in scan.named})
+    totals = [len(scan.named) + (scan.unnamed if scan.unnamed < 2**31 else 0) for scan in scans]
+    return min(distinct, 20) + (max(distinct, *totals, 0) > min(distinct, 20)) if distinct else 0
+
+
+def check_entities(text: str, entities: tuple[Entity, ...], style: Style) -> int:
+    """Exactly the title, the start of every labelled line up to a colon, and the URL. How many have no label."""
+    left, bare = list(entities), 0
+    title, *lines = plain(text).split("\n")
     assert left.pop(0) == Entity("Bold", title.partition(" ")[2])
-    for line in lines:
+    for line, markup in zip(lines, text.split("\n")[1:], strict=True):
+        if not markup.startswith("*"):
+            bare += 1
+            continue
         label = left.pop(0)
         assert label.kind == "Bold"
         assert label.text.endswith(":")
@@ -200,6 +246,35 @@ def check_entities(title: str, lines: list[str], entities: tuple[Entity, ...], s
         if label.text == f"{style.texts.labels[Label.URL]}:" and line != f"{label.text} —":
             assert left.pop(0) == Entity("Code", line.removeprefix(f"{label.text} "))
     assert not left
+    return bare
+
+
+def check_image(events: list[Event], style: Style) -> None:
+    text = image_message(events, style)
+    parsed = parse(text)
+    assert plain(text) == parsed.text == stored(parsed.text) == parsed.text.strip()
+    assert units(parsed.text) <= LIMIT
+    assert len(parsed.entities) <= 100
+    assert len(text.encode()) < 32 * 1024
+    bare = check_entities(text, parsed.entities, style)
+    assert bare <= 22
+
+
+def check_mass(events: list[Event], style: Style) -> None:
+    scan = MassScan()
+    for told in events:
+        scan.add(told)
+    text = scan.message(style)
+    parsed = parse(text)
+    assert plain(text) == parsed.text == stored(parsed.text)
+    assert units(parsed.text) <= LIMIT
+    assert len(text.encode()) < 32 * 1024
+    counted = [told for told in events if told.type in SCAN_TYPES and not is_sbom(told)]
+    assert f": {style.texts.images(len(counted))}" in parsed.text
+    kinds = [entity.kind for entity in parsed.entities]
+    assert kinds.count("Bold") <= 7
+    assert set(kinds) <= {"Bold", "ExpandableBlockQuote"}
+    assert len(pickle.dumps(scan)) < 100_000
 
 
 def check_digest(events: list[Event], style: Style, occasion: Occasion) -> None:
@@ -256,8 +331,29 @@ def any_event() -> st.SearchStrategy[Event]:
         tag=st.none() | any_text(),
         digest=st.none() | any_text(),
         subject=any_text(),
-        scan=st.none() | st.builds(Scan, st.dictionaries(any_text(), any_report(), max_size=2)),
+        scan=st.none() | any_scan(),
     )
+
+
+def any_scan() -> st.SearchStrategy[Scan]:
+    numbers = st.dictionaries(st.sampled_from(("Critical", "High", "Low")) | any_text(), any_report(), max_size=3)
+    change = st.builds(Change, st.sampled_from(Since), numbers, numbers)
+    finding = st.builds(Finding, *[any_text()] * 5)
+    return st.builds(
+        Scan,
+        st.dictionaries(any_text(), any_report(), max_size=2),
+        scan_type=st.sampled_from(("vulnerability", SBOM, None)),
+        index=st.none() | st.builds(Index, any_text(), st.none() | any_text(), any_text()),
+        changes=st.lists(change, max_size=3).map(tuple),
+        named=st.lists(finding, max_size=3).map(tuple),
+        unnamed=st.integers(0),
+        are_new=st.booleans(),
+        unread=st.integers(),
+    )
+
+
+def any_scan_event() -> st.SearchStrategy[Event]:
+    return st.builds(lambda told, kind: replace(told, type=kind), any_event(), st.sampled_from(sorted(SCAN_TYPES)))
 
 
 @settings(max_examples=GENERATED, deadline=None)
@@ -287,6 +383,30 @@ def test_hostile_events_make_a_digest(seed: int) -> None:
 def test_any_events_make_a_digest(events: list[Event], style: Style, occasion: Occasion) -> None:
     """Times at both ends of the calendar included."""
     check_digest(events, style, occasion)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_hostile_platforms_make_one_message(seed: int) -> None:
+    """From one to hundreds, whatever their scans found."""
+    rng = random.Random(seed)
+    for size in (1, 2, 5, 20, 100, 300):
+        told = [replace(event(rng), type=rng.choice(sorted(SCAN_TYPES))) for _ in range(size)]
+        check_image(told, rng.choice(STYLES))
+        check_mass(told, rng.choice(STYLES))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(any_scan_event(), min_size=1, max_size=6), st.sampled_from(STYLES))
+def test_any_platforms_make_one_message(events: list[Event], style: Style) -> None:
+    """Events that have no index, too: the caller's mistake is no reason to say nothing."""
+    check_image(events, style)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(any_event() | any_scan_event(), max_size=6), st.sampled_from(STYLES))
+def test_any_events_make_a_mass_scan(events: list[Event], style: Style) -> None:
+    """What is no scan is not counted."""
+    check_mass(events, style)
 
 
 @settings(max_examples=300, deadline=None)
