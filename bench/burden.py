@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -85,7 +85,7 @@ class Ours:
 
     @property
     def told(self) -> list[int]:
-        return [due.event.source_id for due in self._product.store.due(most=1_000_000)]
+        return [due.event.source_id for due in self._product.store.due(datetime.max.replace(tzinfo=UTC), most=1_000_000)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class RepositoryFacts(msgspec.Struct, frozen=True):
     created_at: datetime | None = None
     updated_at: datetime | None = None
     pull_count: int = 0
+    id: int = 0
 
     @property
     def project(self) -> str:
@@ -34,9 +35,11 @@ class _Repository(msgspec.Struct):
     creation_time: Any = None
     update_time: Any = None
     pull_count: int = 0
+    id: int = 0
 
     def checked(self) -> RepositoryFacts:
-        return RepositoryFacts(self.name, parse_time(self.creation_time), parse_time(self.update_time), self.pull_count)
+        created, updated = parse_time(self.creation_time), parse_time(self.update_time)
+        return RepositoryFacts(self.name, created, updated, self.pull_count, self.id)
 
 
 class _Artifact(msgspec.Struct):

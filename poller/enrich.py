@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from poller import versions
+from poller.allowance import Allowance
 from poller.errors import BadRequest, NotAllowed, NotFound, Temporary
 from poller.events import EventType, Repository
 from poller.harbor import Harbor
@@ -19,6 +20,7 @@ from poller.knowledge import LONG_AGO, Knowledge
 from poller.logs import Log
 from poller.normalize import Entry, Facts
 from poller.rows import Artifact
+from poller.scans import is_scanner
 from poller.survey import KnownServer
 
 _log = Log(__name__)
@@ -35,6 +37,11 @@ MOST_QUESTIONS = 1000
 """Look-ups in one poll or backfill; what comes after them stays unknown."""
 
 
+def for_scanners() -> Allowance:
+    """What may be looked up for the pulls of scanners: they are told as part of a scan, which has its own price."""
+    return Allowance(most=10, per_hour=5)
+
+
 @dataclass(slots=True)
 class Patience:
     """How much may still be asked in one poll: what was refused, what is gone, and how often Harbor failed."""
@@ -43,6 +50,7 @@ class Patience:
     failures: int = 0
     refused: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
+    for_scanners: Allowance = field(default_factory=for_scanners)
 
 
 class Enricher:
@@ -172,6 +180,8 @@ class Enricher:
         known = self.knowledge.created_at(name)
         if known is not None or name in self._patience.gone:
             return known
+        if is_scanner(entry.row.username, entry.project, entry.row.op_time) and not self._patience.for_scanners.spend():
+            return None
         created = self._ask("repository", lambda: self._harbor.repository_created(name))
         if created is None:
             self._patience.gone.add(name)

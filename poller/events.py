@@ -101,17 +101,79 @@ class Repository:
         return answer
 
 
+class Since(StrEnum):
+    """What a scan's result is compared with."""
+
+    SCAN = "scan"  # the image's own result before
+    IMAGE = "image"  # the result of the image that the tag pointed at before
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a result has that an earlier one had not, and the other way round: {severity: how many}.
+
+    Counted one by one where the findings of both are known, otherwise the difference of the counts.
+    """
+
+    since: Since
+    new: Mapping[str, int]
+    fixed: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A vulnerability in a package. `fix_version` is empty where there is no fix."""
+
+    id: str
+    severity: str
+    package: str = ""
+    version: str = ""
+    fix_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The image of several platforms that a scanned artifact is one of. `platform`: such as `linux/arm64`."""
+
+    digest: str
+    tag: str | None
+    platform: str
+
+
+SBOM = "sbom"
+
+
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A scan's outcome. `overview` is the webhook's `scan_overview`: {mime type: report summary}."""
+    """A scan's outcome. `overview` is the webhook's `scan_overview`: {mime type: report summary}.
+
+    Of an SBOM run (`scan_type` "sbom") the overview is `{"sbom": Harbor's sbom_overview}`. What follows the scan
+    type is not in the webhook: how the result compares, and what people are to know of it.
+    """
 
     overview: Mapping[str, Mapping[str, Any]]
     scan_type: str | None = "vulnerability"  # the webhook has it since Harbor 2.11
+    index: Index | None = None
+    changes: tuple[Change, ...] = ()
+    named: tuple[Finding, ...] = ()  # critical and high findings, worst first; only the first few
+    unnamed: int = 0  # how many more there are
+    are_new: bool = False  # whether those are new; otherwise only some of them may be
+    unread: int = 0  # results of this image that were replaced before anybody could read them
 
     @property
     def report(self) -> Mapping[str, Any]:
         """The first report summary: report_id, scan_status, severity, duration (s), summary, scanner, times."""
         return next(iter(self.overview.values()), {})
+
+    @property
+    def is_sbom(self) -> bool:
+        return self.scan_type == SBOM
+
+    def to_webhook(self) -> dict[str, Any]:
+        """What a webhook's resource says of it."""
+        if self.is_sbom:
+            return {"sbom_overview": dict(self.report)}
+        return {"scan_overview": {mime: dict(report) for mime, report in self.overview.items()}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,9 +204,10 @@ class Event:
         to the key; names do not, because Harbor rewrites them when a user is deleted (GDPR).
         """
         if self.scan is not None:
-            report = self.scan.report
-            where = self.repository.full_name if self.repository else ""
-            return f"{self.source}:{where}@{self.digest}:{report.get('report_id')}:{report.get('scan_status')}"
+            report, where = self.scan.report, self.repository.full_name if self.repository else ""
+            said = report.get("report_id") or report.get("end_time")  # an SBOM run may have no id of its own
+            kind = f"{SBOM}:" if self.scan.is_sbom else ""
+            return f"{self.source}:{where}@{self.digest}:{kind}{said}:{report.get('scan_status')}"
         return row_key(self.source, self.source_id, self.occurred_at)
 
     @property
@@ -191,7 +254,7 @@ class Event:
         resource = {"digest": self.digest, "tag": tag, "resource_url": self.resource_url}
         answer: dict[str, Any] = {name: value for name, value in resource.items() if value}
         if self.scan is not None:
-            answer["scan_overview"] = {mime: dict(report) for mime, report in self.scan.overview.items()}
+            answer |= self.scan.to_webhook()
         return answer
 
     @classmethod

@@ -25,6 +25,7 @@ from poller import activity, rows
 from poller.activity import RepositoryFacts
 from poller.answers import Answer, PathNotFound, decoded, one_line, refusal
 from poller.errors import (
+    BadRequest,
     HarborGarbled,
     HarborUnreachable,
     NotAllowed,
@@ -33,7 +34,7 @@ from poller.errors import (
     UntrustedCertificate,
     WrongUrl,
 )
-from poller.events import Source
+from poller.events import Finding, Source
 from poller.logs import Redactor
 from poller.queries import NEVER, OLD_LOG_LAST_ID, between, by_id, q, repository_path, segment
 from poller.reach import Log, Reach, ReachKind, detect
@@ -47,6 +48,12 @@ _API = "/api/v2.0"
 _PAUSES_AFTER_401 = (2.0, 4.0)  # Harbor refuses a name for 1.5 s after anybody's failed login with it
 _WINDOWS = (timedelta(minutes=10), timedelta(days=1), timedelta(days=30))
 _MOST_BYTES = 64 * 2**20
+SCANS_PAGE = 20
+_WITH_SCAN = {"with_scan_overview": "true", "with_sbom_overview": "true"}
+_INDEXES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
 _VULNERABILITIES = (  # without this header, Harbor 2.4 and 2.5 do not show the results of Trivy
     "application/vnd.security.vulnerability.report; version=1.1, "
     "application/vnd.scanner.adapter.vuln.report.harbor+json; version=1.0"
@@ -140,7 +147,7 @@ class Harbor:
 
     def artifact(self, repository: str, reference: str, *, with_scan: bool = False) -> Artifact | None:
         """An artifact by tag or digest, or None when it is not there."""
-        params = {"with_scan_overview": "true"} if with_scan else {}
+        params = _WITH_SCAN if with_scan else {}
         path = f"{repository_path(repository)}/artifacts/{quote(reference, safe=':')}"
         return self._ask_for(rows.artifact, path, params, {"X-Accept-Vulnerabilities": _VULNERABILITIES})
 
@@ -148,6 +155,36 @@ class Harbor:
         """Up to 20 artifacts of a repository that were pushed in a window of time (whole seconds), newest first."""
         params = {"q": q(push_time=between(start, end)), "sort": "-push_time", "page_size": "20"}
         return self._ask(rows.artifacts, f"{repository_path(repository)}/artifacts", params)
+
+    def artifacts_scanned(
+        self, repository: str, *, page: int = 1, pulled_since: datetime | None = None
+    ) -> tuple[Artifact, ...]:
+        """A page (up to SCANS_PAGE) of a repository's artifacts with their overviews, platforms of indexes included.
+
+        Overviews are dear: for each of them Harbor counts all findings of a report. `pulled_since`: only those that
+        were pulled since then, as every scanner does whose pulls are counted.
+        """
+        filters = {"base": "*"} | ({"pull_time": between(pulled_since, None)} if pulled_since else {})
+        params = {"q": q(**filters), "sort": "-push_time", "page": str(page), "page_size": str(SCANS_PAGE)}
+        path, headers = f"{repository_path(repository)}/artifacts", {"X-Accept-Vulnerabilities": _VULNERABILITIES}
+        return self._ask(rows.artifacts, path, params | _WITH_SCAN, headers)
+
+    def indexes(self, repository: str) -> tuple[Artifact, ...]:
+        """The newest (up to PAGE) images of several platforms in a repository."""
+        params = {"q": q(manifest_media_type="{" + " ".join(_INDEXES) + "}"), "sort": "-push_time"}
+        return self._ask(rows.artifacts, f"{repository_path(repository)}/artifacts", params | {"page_size": str(PAGE)})
+
+    def findings(self, repository: str, digest: str) -> tuple[Finding, ...] | None:
+        """Every vulnerability that the last scan of an artifact found; None when there is no such report."""
+        path = f"{repository_path(repository)}/artifacts/{quote(digest, safe=':')}/additions/vulnerabilities"
+        return self._ask_for(rows.findings, path, headers={"X-Accept-Vulnerabilities": _VULNERABILITIES})
+
+    def is_scanning_all(self) -> bool | None:
+        """Whether a scan of everything is under way; None when this account may not know, or nothing scans."""
+        try:
+            return any(self._ask(rows.is_ongoing, f"/scans/{kind}/metrics") for kind in ("all", "schedule"))
+        except (NotAllowed, NotFound, BadRequest):  # 412: there is no scanner
+            return None
 
     def repository_created(self, repository: str) -> datetime | None:
         return self._ask_for(rows.repository_created, repository_path(repository))
@@ -233,10 +270,22 @@ class Harbor:
         filters = {"op_time": between(start, None)} | {key: value for key, value in kind.items() if value}
         return self._rows(log, filters, sort="-id", page_size=most)
 
-    def repositories(self, *, sort: str, most: int, project: str | None = None) -> tuple[RepositoryFacts, ...]:
-        """Up to `most` repositories that the account may list: of one project, or of all."""
+    def repositories(
+        self, *, sort: str, most: int, project: str | None = None, page: int = 1, where: str = ""
+    ) -> tuple[RepositoryFacts, ...]:
+        """Up to `most` repositories that the account may list: of one project, or of all. `where`: Harbor's filter."""
         path = f"/projects/{segment(project)}/repositories" if project else "/repositories"
-        return self._ask(activity.repositories, path, {"sort": sort, "page": "1", "page_size": str(most)})
+        params = {"sort": sort, "page": str(page), "page_size": str(most)} | ({"q": where} if where else {})
+        return self._ask(activity.repositories, path, params)
+
+    def repositories_changed(self, since: datetime, page: int) -> tuple[RepositoryFacts, ...]:
+        """A page (up to PAGE) of the repositories in which something was pushed or pulled since then, newest first."""
+        return self.repositories(sort="-update_time", most=PAGE, page=page, where=q(update_time=between(since, None)))
+
+    def repositories_after(self, repository_id: int, most: int) -> tuple[RepositoryFacts, ...]:
+        """The repositories that follow one in the order of their ids."""
+        found = self.repositories(sort="id", most=most, where=q(id=f"[{repository_id + 1}~]"))
+        return tuple(each for each in found if each.id > repository_id)
 
     def newest_time(self, repository: str, field: activity.Moment, since: datetime) -> datetime | None:
         """When an artifact of the repository was last pushed or pulled, if since then."""

@@ -11,9 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from poller import normalize, reading, scans
+from formatters.scans import rank
+from poller import comparison, normalize, reading, scans
 from poller.config import Config
-from poller.enrich import Enricher, Patience
+from poller.enrich import Enricher, Patience, for_scanners
 from poller.errors import NotAllowed, NotFound, PollerError
 from poller.events import PROJECT_TYPES, SCAN_TYPES, Event, EventType, Source
 from poller.harbor import Harbor, Log, Reach, ReachKind
@@ -21,15 +22,22 @@ from poller.knowledge import Knowledge
 from poller.logs import Log as Logger
 from poller.normalize import Entry
 from poller.reading import SeenRow
+from poller.reporting import Reporter
 from poller.results import ResultReader
 from poller.rows import PAGE, AuditRow
 from poller.survey import Survey, log_name, table_of
+from poller.sweep import Sweep
+from poller.waves import Waves
 from state import Coverage, Cursor, DeliveryState, Store, Telling
+
+NOTHING_FOUND = "none"
 
 DRAIN_OLD_LOG = timedelta(hours=1)
 """In a rolling upgrade old cores go on writing the old log for a while."""
 
 ROBOT_TYPES = frozenset({EventType.ROBOT_CREATED, EventType.ROBOT_DELETED})
+SCANNERS_DO = frozenset({EventType.PULL_ARTIFACT, EventType.PUSH_ARTIFACT})
+"""A scanner pulls what it scans; one that lists materials pushes the list."""
 SCANNERS_OWN = "part of a scan"
 EVERYTHING = "*"  # the ledger's name for "no log could be read"
 
@@ -67,7 +75,11 @@ class AuditPoller:
         unneeded = normalize.unneeded_operations(config.events, scans_wanted=bool(config.events & SCAN_TYPES))
         self._operations = normalize.known_operations() - unneeded if unneeded else frozenset[str]()
         self._is_stopping = False
-        self._results = ResultReader(harbor, store, self.survey, self.decide, lambda: self._is_stopping)
+        reporter = Reporter(harbor, store, self.survey, config.scans, self.decide)
+        self._results = ResultReader(harbor, store, reporter, lambda: self._is_stopping)
+        self._waves = Waves(harbor, store, reporter, config.scans)
+        self._sweep = Sweep(harbor, store, reporter, config, lambda: self._is_stopping)
+        self._for_scanners = for_scanners()
         self._patience = Patience()
         self._requests_known = 0
 
@@ -83,12 +95,17 @@ class AuditPoller:
     def poll(self, now: datetime) -> Polled:
         """Read what is new in every log that the account can see, and the results of scans that have ended.
 
+        What is left of the sweep's budget goes into looking for results that no log tells.
+
         Raises Temporary when Harbor is away, OperatorError when a person must act; nothing is lost by it.
         """
-        self._patience = Patience()
+        self._for_scanners.earn(0, now)
+        self._patience = Patience(for_scanners=self._for_scanners)
         try:
             polled = self._poll_or_resync(now)
-            return polled + Polled(0, self._results.read(now))
+            outcomes = self._results.read(now) + self._sweep.go_on(now)
+            self._waves.end_if_over(now)
+            return polled + Polled(0, outcomes)
         except PollerError as error:
             self.survey.doubt()
             self._store.cover(Coverage(EVERYTHING, now, now, error=f"{type(error).__name__}: {error}"))
@@ -200,8 +217,13 @@ class AuditPoller:
             cursor=cursor,
             coverage=coverage,
             learnt=knowledge.take_changes(),
-            scans=scans.noticed(entries, has_end_rows=scans.has_robot_rows(self.survey.server().version)),
+            scans=scans.noticed(entries, look_after=self._look_after()) if entries else (),
         )
+
+    def _look_after(self) -> timedelta:
+        """Since 2.12 a row tells a scan's end; that it does not come is the exception."""
+        has_end_rows = scans.has_robot_rows(self.survey.server().version)
+        return scans.WITHOUT_END if has_end_rows else self._results.look_after()
 
     def unknown(self, rows: Sequence[AuditRow]) -> list[Entry]:
         known = self._store.known_keys([row.key for row in rows]) if rows else frozenset()
@@ -246,9 +268,25 @@ class AuditPoller:
         project = _project_of(event)
         if project is not None and not self._is_in_projects(project):
             return Telling(event, DeliveryState.OFF, "harbor.projects does not name its project")
-        if _is_scanners_own(event):
-            return Telling(event, DeliveryState.OFF, SCANNERS_OWN)
-        return Telling(event, DeliveryState.PENDING)
+        reason = SCANNERS_OWN if _is_scanners_own(event) else self._too_little(event)
+        return Telling(event, DeliveryState.OFF, reason) if reason else Telling(event, DeliveryState.PENDING)
+
+    def _too_little(self, event: Event) -> str:
+        """The setting by which a scan's result is not worth a message; "" for what is."""
+        scans_config = self._config.scans
+        if event.scan is not None and event.scan.is_sbom:
+            return "" if scans_config.sbom else "scans.sbom = false"
+        severity = comparison.severity_of(event)
+        if not severity or event.scan is None:
+            return ""
+        least = scans_config.minimum_severity
+        if least != NOTHING_FOUND and rank(severity) > rank(least):
+            return f"scans.minimum_severity = {least}"
+        if scans_config.only_fixable and not comparison.fixable(event):
+            return "scans.only_fixable = true"
+        if scans_config.only_changed and not comparison.is_changed(event):
+            return "scans.only_changed = true"
+        return ""
 
     # -- positions --
 
@@ -327,15 +365,14 @@ def _project_of(event: Event) -> str | None:
         return event.repository.namespace
     if event.type in PROJECT_TYPES:
         return event.subject
-    robot = event.subject.rpartition("$")[2] if event.type in ROBOT_TYPES else ""
-    return robot.partition("+")[0] if "+" in robot else None
+    return scans.project_of_robot(event.subject) if event.type in ROBOT_TYPES else None
 
 
 def _is_scanners_own(event: Event) -> bool:
     """A scanner's pull, or the coming and going of its robot: parts of a scan, which is told by itself."""
     if event.type in ROBOT_TYPES:
         return scans.looks_like_scanner(event.subject, event.occurred_at)
-    if event.type is not EventType.PULL_ARTIFACT or event.repository is None:
+    if event.type not in SCANNERS_DO or event.repository is None:
         return False
     return scans.is_scanner(event.operator, event.repository.namespace, event.occurred_at)
 

@@ -6,7 +6,7 @@ tag: both follow from what earlier rows and look-ups said. Pure; the state store
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -17,12 +17,16 @@ SAME_DELETION = timedelta(seconds=2)
 
 @dataclass(frozen=True, slots=True)
 class TagFact:
-    """A tag pointed at `digest` since `at`. No digest: it points at nothing that is known."""
+    """A tag pointed at `digest` since `at`. No digest: it points at nothing that is known.
+
+    `previous`: the image that it pointed at before, as far as one is known.
+    """
 
     repository: str
     tag: str
     digest: str | None
     at: datetime
+    previous: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,33 @@ class ProjectFact:
     name: str
     is_public: bool | None
     checked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFact:
+    """The last result that was seen of an artifact, by digest: Harbor shares it among repositories.
+
+    `scanner`: its registration's name; a failed or stopped scan has none. `counts`: {severity: findings}, None
+    without findings. `findings`: critical and high ones as `severity|id|package`, None where they were not read.
+    """
+
+    digest: str
+    scanner: str
+    report_id: str
+    ended_at: datetime
+    seen_at: datetime
+    counts: Mapping[str, int] | None = None
+    findings: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformFact:
+    """An artifact is one platform of an index."""
+
+    repository: str
+    digest: str
+    index_digest: str
+    platform: str
 
 
 @dataclass(slots=True)
@@ -77,7 +108,10 @@ class Knowledge:
         known = self.tags.get((repository, tag))
         if known is not None and known.at > at:
             return  # a late row; what is known is newer
-        fact = TagFact(repository, tag, digest, at)
+        previous = known.previous if known is not None else None
+        if known is not None and known.digest is not None and known.digest != digest:
+            previous = known.digest
+        fact = TagFact(repository, tag, digest, at, previous)
         self.tags[repository, tag] = self.changed_tags[repository, tag] = fact
 
     def tag_seen_at(self, repository: str, tag: str, digest: str) -> None:
@@ -136,3 +170,14 @@ class Changes:
     tags: tuple[TagFact, ...] = ()
     repositories: tuple[RepositoryFact, ...] = ()
     projects: tuple[ProjectFact, ...] = ()
+    reports: tuple[ReportFact, ...] = ()
+    platforms: tuple[PlatformFact, ...] = ()
+
+    def __add__(self, other: Changes) -> Changes:
+        return Changes(
+            self.tags + other.tags,
+            self.repositories + other.repositories,
+            self.projects + other.projects,
+            self.reports + other.reports,
+            self.platforms + other.platforms,
+        )

@@ -17,7 +17,7 @@ from zlib import crc32
 import msgspec
 
 from poller.errors import HarborGarbled
-from poller.events import Source, row_key
+from poller.events import Finding, Source, row_key
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -55,20 +55,29 @@ class Tag(msgspec.Struct, frozen=True):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """A manifest that an index lists: one platform's image, or an attestation."""
+    """A manifest that an index lists: one platform's image, such as `linux/arm64/v8`, or an attestation."""
 
     child_digest: str
+    platform: str = ""
+
+    @property
+    def is_image(self) -> bool:
+        """Attestations are listed under a platform that there is not; no scanner looks at them."""
+        return self.platform != "unknown/unknown"
 
 
 class Artifact(msgspec.Struct, frozen=True):
-    """`scan_overview` is {mime type: report summary}, absent where Harbor shows none (not: never scanned)."""
+    """`scan_overview` is {mime type: report summary}, absent where Harbor shows none (not: never scanned).
+
+    `sbom_overview` is that of the last run that made a list of materials, since 2.11.
+    """
 
     digest: str
     push_time: datetime | None = None
     tags: tuple[Tag, ...] = ()
-    type: str = ""
     references: tuple[Reference, ...] = ()
     scan_overview: dict[str, dict[str, Any]] | None = None
+    sbom_overview: dict[str, Any] | None = None
 
 
 class Project(msgspec.Struct, frozen=True):
@@ -196,23 +205,53 @@ class _Tag(msgspec.Struct):
     push_time: Any = None
 
 
+class _Platform(msgspec.Struct):
+    os: str = ""
+    architecture: str = ""
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+class _Reference(msgspec.Struct):
+    child_digest: str
+    platform: _Platform | None = None
+
+
 class _Artifact(msgspec.Struct):
     digest: str
     push_time: Any = None
     tags: list[_Tag] | None = None
-    type: str | None = None
-    references: list[Reference] | None = None
+    references: list[_Reference] | None = None
     scan_overview: Any = None
+    sbom_overview: Any = None
 
     def checked(self) -> Artifact:
         return Artifact(
             digest=self.digest,
             push_time=parse_time(self.push_time),
             tags=tuple(Tag(tag.name, parse_time(tag.push_time)) for tag in self.tags or ()),
-            type=self.type or "",
-            references=tuple(self.references or ()),
+            references=tuple(Reference(each.child_digest, str(each.platform or "")) for each in self.references or ()),
             scan_overview=_overview(self.scan_overview),
+            sbom_overview=self.sbom_overview if isinstance(self.sbom_overview, dict) else None,
         )
+
+
+class _Vulnerability(msgspec.Struct):
+    id: str = ""
+    severity: str = ""
+    package: str = ""
+    version: str = ""
+    fix_version: str | None = None
+
+
+class _Vulnerabilities(msgspec.Struct):
+    vulnerabilities: list[_Vulnerability] | None = None
+
+
+class _Progress(msgspec.Struct):
+    ongoing: bool = False
 
 
 class _Project(msgspec.Struct):
@@ -256,6 +295,8 @@ class _Errors(msgspec.Struct):
 
 _artifact = msgspec.json.Decoder(_Artifact)
 _artifacts = msgspec.json.Decoder(list[_Artifact] | None)
+_vulnerabilities = msgspec.json.Decoder(dict[str, _Vulnerabilities | None])
+_progress = msgspec.json.Decoder(_Progress)
 _project = msgspec.json.Decoder(_Project)
 _projects = msgspec.json.Decoder(list[_Project] | None)
 _repository = msgspec.json.Decoder(_Repository)
@@ -271,6 +312,18 @@ def artifact(body: bytes) -> Artifact:
 
 def artifacts(body: bytes) -> tuple[Artifact, ...]:
     return tuple(each.checked() for each in _decode(_artifacts, body, "a list of artifacts") or ())
+
+
+def findings(body: bytes) -> tuple[Finding, ...]:
+    """What the addition `vulnerabilities` lists, {mime type: report}; of several reports the first that has any."""
+    reports = _decode(_vulnerabilities, body, "a list of vulnerabilities").values()
+    found = next((each.vulnerabilities for each in reports if each and each.vulnerabilities), [])
+    return tuple(Finding(v.id, v.severity, v.package, v.version, v.fix_version or "") for v in found)
+
+
+def is_ongoing(body: bytes) -> bool:
+    """Whether a scan-all is under way, by its metrics."""
+    return _decode(_progress, body, "the progress of a scan").ongoing
 
 
 def project(body: bytes) -> Project:

@@ -7,14 +7,14 @@ Before Harbor 2.12 robots leave no rows; there the running scan is looked at aga
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from poller import versions
-from poller.events import Event, EventType, Repository, Scan, Source
+from poller.events import SBOM, Event, EventType, Repository, Scan, Source
 from poller.normalize import Entry
 from poller.rows import Artifact, parse_time
 from state import NoticedScan, Outcome
@@ -28,13 +28,16 @@ ROBOT_LIVES = timedelta(hours=24)
 CLOCKS_DIFFER = timedelta(minutes=10)
 
 FIRST_LOOK = timedelta(seconds=5)
+SOON_AFTER = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=5)
-WITHOUT_END = timedelta(minutes=30)
+WITHOUT_END = timedelta(minutes=5)
 """On 2.12+ the robot's deletion tells the end; a scan of which that is not seen is looked at after so long."""
 FEWEST_LOOKS = 5
 GIVE_UP = timedelta(hours=6)
 GIVE_UP_AFTER_END = timedelta(minutes=10)
-"""An SBOM run has a robot too, and no result here."""
+
+SAME_START = timedelta(seconds=30)
+"""The scanner pulls after its job has begun; a report that began later is that of another scan."""
 
 SAME_END = timedelta(seconds=10)
 """The robot is deleted within a second of the scan's end."""
@@ -70,23 +73,36 @@ def looks_like_scanner(robot: str, at: datetime) -> bool:
     return match is not None and is_scanner(robot, match["project"] or "", at)
 
 
+def project_of_robot(robot: str) -> str | None:
+    """The project that a robot's name says: it stands between a prefix that sites choose and the plus sign."""
+    head, plus, _ = robot.partition("+")
+    return head.rpartition("$")[2] if plus else None
+
+
 def has_robot_rows(version: str | None) -> bool:
     """Whether this Harbor logs the deletion of robots."""
     known = versions.parse(version)
     return known is not None and known >= versions.ROBOT_ROWS
 
 
-def noticed(entries: Iterable[Entry], *, has_end_rows: bool) -> list[NoticedScan]:
-    """What these rows tell of scans, in their order."""
-    return [scan for entry in entries if (scan := _noticed(entry, has_end_rows)) is not None]
+def noticed(entries: Iterable[Entry], *, look_after: timedelta) -> list[NoticedScan]:
+    """What these rows tell of scans, in their order. `look_after`: how long a scan is let alone without an end."""
+    return [scan for entry in entries if (scan := _noticed(entry, look_after)) is not None]
 
 
-def _noticed(entry: Entry, has_end_rows: bool) -> NoticedScan | None:
+def look_after(durations: Collection[timedelta]) -> timedelta:
+    """When a scan has probably ended of which no row tells the end: as long as four of five lately took."""
+    if not durations:
+        return FIRST_LOOK
+    usual: timedelta = sorted(durations)[(4 * len(durations) + 4) // 5 - 1]
+    return min(max(usual + SOON_AFTER, FIRST_LOOK), LONGEST_PAUSE)
+
+
+def _noticed(entry: Entry, look_after: timedelta) -> NoticedScan | None:
     row, at = entry.row, entry.row.op_time
     match entry.type:
         case EventType.PULL_ARTIFACT if entry.digest and is_scanner(row.username, entry.project, at):
-            look_at = at + (WITHOUT_END if has_end_rows else FIRST_LOOK)
-            return NoticedScan(row.username, entry.repository, entry.digest, started_at=at, look_at=look_at)
+            return NoticedScan(row.username, entry.repository, entry.digest, started_at=at, look_at=at + look_after)
         case EventType.ROBOT_CREATED if looks_like_scanner(entry.subject, at):
             return NoticedScan(entry.subject, asked_by=row.username or None)
         case EventType.ROBOT_DELETED if looks_like_scanner(entry.subject, at):
@@ -101,28 +117,82 @@ def next_look(scan: NoticedScan, now: datetime) -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome of a scan, as an artifact's overview has it. `overview` as in `Scan`."""
+
+    type: EventType
+    began_at: datetime | None
+    ended_at: datetime
+    overview: Mapping[str, Mapping[str, Any]]
+    is_sbom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a look at the artifact says of a scan. `scan` only where it is told."""
+    """What a look at the artifact says of a scan. `result` only where it is told."""
 
     outcome: Outcome
-    type: EventType | None = None
-    ended_at: datetime | None = None
-    overview: Mapping[str, Mapping[str, Any]] | None = None
+    result: Result | None = None
 
 
 def judge(scan: NoticedScan, artifact: Artifact | None, now: datetime) -> Verdict:
     """Whether the artifact's overview is the result of this scan."""
     if artifact is None:
         return Verdict(Outcome.GONE)
-    for mime, report in (artifact.scan_overview or {}).items():
-        kind, ended = _TYPES.get(str(report.get("scan_status"))), parse_time(report.get("end_time"))
-        if kind is None or ended is None or ended < _NEVER:
-            continue  # running, or an Error with zero times: a swept task, no failure
-        if scan.ended_at is not None and ended > scan.ended_at + SAME_END:
-            return Verdict(Outcome.OVERWRITTEN)
-        if scan.started_at is None or ended + timedelta(seconds=1) >= scan.started_at:
-            return Verdict(Outcome.TOLD, kind, ended, {mime: webhook_report(report)})
+    found = results(artifact)
+    fitting = [result for result in found if _is_of(scan, result)]
+    if fitting:  # a scan and an SBOM run of the same artifact may end together
+        end = scan.ended_at or now
+        return Verdict(Outcome.TOLD, min(fitting, key=lambda result: abs(result.ended_at - end)))
+    if any(_is_later(scan, result) for result in found if not result.is_sbom):
+        return Verdict(Outcome.OVERWRITTEN)
+    if (failed := _failed_sbom(scan, artifact)) is not None:
+        return Verdict(Outcome.TOLD, failed)
     return Verdict(Outcome.GIVEN_UP if is_lost(scan, now) else Outcome.RUNNING)
+
+
+def results(artifact: Artifact) -> list[Result]:
+    """What has ended, as far as the overviews show. An Error with zero times is a swept task, no failure."""
+    found = [_result({mime: report}) for mime, report in (artifact.scan_overview or {}).items()]
+    found.append(_result({SBOM: artifact.sbom_overview}) if artifact.sbom_overview else None)
+    return [result for result in found if result is not None]
+
+
+def _failed_sbom(scan: NoticedScan, artifact: Artifact) -> Result | None:
+    """Harbor keeps no times of an SBOM run that failed or was stopped: its robot's end is the time.
+
+    Not at the first look: a scan's own result may be hidden for a moment.
+    """
+    overview = artifact.sbom_overview or {}
+    kind = _TYPES.get(str(overview.get("scan_status")))
+    if scan.ended_at is None or not scan.looks or kind in (None, EventType.SCANNING_COMPLETED):
+        return None
+    return Result(kind, None, scan.ended_at, {SBOM: overview}, is_sbom=True)
+
+
+def _result(overview: Mapping[str, Mapping[str, Any]]) -> Result | None:
+    name, report = next(iter(overview.items()))
+    kind, ended = _TYPES.get(str(report.get("scan_status"))), parse_time(report.get("end_time"))
+    if kind is None or ended is None or ended < _NEVER:
+        return None
+    is_sbom = name == SBOM
+    shown = report if is_sbom else webhook_report(report)
+    return Result(kind, parse_time(report.get("start_time")), ended, {name: shown}, is_sbom)
+
+
+def _is_of(scan: NoticedScan, result: Result) -> bool:
+    if _is_later(scan, result):
+        return False
+    return scan.started_at is None or result.ended_at + timedelta(seconds=1) >= scan.started_at
+
+
+def _is_later(scan: NoticedScan, result: Result) -> bool:
+    """Whether it belongs to a scan that came after this one."""
+    if scan.ended_at is not None and result.ended_at > scan.ended_at + SAME_END:
+        return True
+    if scan.started_at is None or result.began_at is None:
+        return False
+    return result.began_at > scan.started_at + SAME_START
 
 
 def is_lost(scan: NoticedScan, now: datetime) -> bool:
@@ -151,23 +221,21 @@ def webhook_report(report: Mapping[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def event(scan: NoticedScan, verdict: Verdict, artifact: Artifact, facts: ScanFacts) -> Event:
+def event(scan: NoticedScan, result: Result, artifact: Artifact, facts: ScanFacts) -> Event:
     """The event of the webhook, with the overview also where the webhook lacks it."""
-    assert verdict.type is not None
-    assert verdict.ended_at is not None
-    assert verdict.overview is not None
     assert scan.repository is not None
+    kind = SBOM if result.is_sbom else "vulnerability"
     return Event(
-        type=verdict.type,
-        occurred_at=verdict.ended_at,
+        type=result.type,
+        occurred_at=result.ended_at,
         operator=_operator(scan, facts),
         source=Source.SCAN,
         source_id=0,
         registry=facts.registry,
         repository=Repository(scan.repository, facts.is_public),
         tag=_newest_tag(artifact, scan.started_at),
-        digest=scan.digest,
-        scan=Scan(verdict.overview, "vulnerability" if facts.is_since_2_11 else None),
+        digest=artifact.digest,
+        scan=Scan(result.overview, kind if facts.is_since_2_11 else None),
     )
 
 
@@ -191,6 +259,11 @@ class ScanFacts:
     @property
     def is_since_2_9(self) -> bool:
         return self._is_since(9)
+
+
+def is_unasked(scan: NoticedScan, facts: ScanFacts) -> bool:
+    """Whether neither a person nor a push caused it: so it is one of a scan-all, or of a schedule."""
+    return scan.asked_by is None and facts.pushed_by is None
 
 
 def _operator(scan: NoticedScan, facts: ScanFacts) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypedDict
 
 import formatters
 from poller import backoff, pacing, plan
@@ -40,6 +41,13 @@ class Wait:
     needs_operator: bool = False
 
 
+class _Accepted(TypedDict):
+    chat_id: str
+    message_id: int
+    now: datetime
+    reason: str
+
+
 class Teller:
     """Tells the chat what is due, in order, at its pace."""
 
@@ -59,7 +67,7 @@ class Teller:
         route = self._store.route(str(self._chat.chat_id), self._chat.message_thread_id)
         if route.blocked_until is not None and route.blocked_until > now:
             return self._wait_for(route, now)
-        if not self._store.due(most=1):
+        if not self._store.due(now, most=1):
             return Wait(None)
         chat_id = route.moved_to or self._chat.chat_id
         history = self._history(chat_id, now)
@@ -67,7 +75,7 @@ class Teller:
         pause = pacing.wait(history, now, limits)
         if pause > 0:
             return Wait(pause, "pace")
-        parcel = self._next_parcel(self._store.due(most=MOST_DUE), history, limits, now)
+        parcel = self._next_parcel(self._store.due(now, most=MOST_DUE), history, limits, now)
         assert parcel is not None
         return self._send(parcel, route, now)
 
@@ -78,14 +86,25 @@ class Teller:
         return [*self._store.accepted_times(str(chat_id), since=start), *self._unanswered]
 
     def text(self, parcel: plan.Parcel) -> str:
-        if parcel.occasion is None:
-            return formatters.message(parcel.events[0], self._style)
-        return formatters.digest(parcel.events, self._style, parcel.occasion)
+        if parcel.occasion is not None:
+            return formatters.digest(parcel.events, self._style, parcel.occasion)
+        if parcel.group is not None and parcel.is_of_wave:
+            return self._summary(parcel.group)
+        if len(parcel.items) > 1:
+            return formatters.image_message(parcel.events, self._style)
+        return formatters.message(parcel.events[0], self._style)
+
+    def _summary(self, group: str) -> str:
+        """Of a whole wave, with what was told singly of it, and with what is too little to be told."""
+        summary = formatters.MassScan()
+        for event in self._store.in_group(group):
+            summary.add(event)
+        return summary.message(self._style)
 
     def texts(self) -> Iterator[str]:
         """What would be sent now, without sending or marking it."""
         now = self._clock()
-        due = self._store.due(most=MOST_DUE)
+        due = self._store.due(now, most=MOST_DUE)
         limits = pacing.limits_for(self._chat.chat_id)
         while parcel := self._next_parcel(due, (), limits, now):
             yield self.text(parcel)
@@ -132,9 +151,17 @@ class Teller:
     ) -> Told:
         accepted_at = self._clock()  # the pace counts from the answer on, however long Telegram took
         told_in = str(outcome.moved_to or chat_id)
-        self._store.told(
-            parcel.ids, chat_id=told_in, message_id=outcome.message_id, now=accepted_at, reason=outcome.reason
-        )
+        facts: _Accepted = {
+            "chat_id": told_in,
+            "message_id": outcome.message_id,
+            "now": accepted_at,
+            "reason": outcome.reason,
+        }
+        if parcel.group is not None and parcel.is_of_wave:  # it may be larger than what is fetched at once
+            events = self._store.told_group(parcel.group, **facts)
+        else:
+            self._store.told(parcel.ids, **facts)
+            events = len(parcel.items)
         fresh = replace(
             route,
             moved_to=outcome.moved_to or route.moved_to,
@@ -147,12 +174,15 @@ class Teller:
         if fresh != route:
             self._store.save_route(fresh)
         _report(outcome, parcel, is_topic_news=topic_lost and not route.topic_lost)
-        return Told(len(parcel.items))
+        return Told(events)
 
     def _refused(self, parcel: plan.Parcel, reason: str, description: str, now: datetime) -> Told:
         """This text will never be taken. What was folded into it may still be told singly."""
         _log.error("message.refused", reason=reason, description=description, events=len(parcel.items))
-        if parcel.occasion is not None:
+        if parcel.group is not None and parcel.is_of_wave:
+            self._store.loosen(parcel.group)
+            return Told(0)
+        if len(parcel.items) > 1:
             self._store.tell_singly(parcel.ids)
             return Told(0)
         self._store.refused(parcel.ids, f"{reason}: {description}", now)
@@ -179,7 +209,7 @@ class Teller:
 
     def _wait_for(self, route: RouteState, now: datetime) -> Wait:
         assert route.blocked_until is not None
-        is_due = bool(self._store.due(most=1))
+        is_due = bool(self._store.due(now, most=1))
         seconds = (route.blocked_until - now).total_seconds() if is_due else None
         return Wait(seconds, route.reason, route.needs_operator)
 

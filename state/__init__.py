@@ -13,7 +13,9 @@ from state.records import (
     Outcome,
     RouteState,
     Seen,
+    SweepPlace,
     Telling,
+    Wave,
 )
 from state.store import Store
 
@@ -31,5 +33,7 @@ __all__ = [
     "RouteState",
     "Seen",
     "Store",
+    "SweepPlace",
     "Telling",
+    "Wave",
 ]

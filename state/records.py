@@ -23,6 +23,7 @@ class Mode(StrEnum):
     """How a pending event may be told."""
 
     AUTO = "auto"  # singly while there is room, otherwise in a digest
+    IMPORTANT = "important"  # singly even after a downtime, as long as there are few
     SINGLE = "single"
     DIGEST = "digest"
 
@@ -36,6 +37,8 @@ class Telling:
     reason: str = ""
     mode: Mode = Mode.AUTO
     since: datetime | None = None  # None: the moment at which it is recorded
+    group: str | None = None  # what is told together with it
+    held_until: datetime | None = None  # when the rest of its group is waited for no longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Due:
     mode: Mode
     since: datetime
     attempts: int
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,3 +158,39 @@ class NoticedScan:
     looks: int = 0
     look_at: datetime | None = None
     outcome: Outcome = Outcome.RUNNING
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """Scans that nobody asked for one by one, as of a scan-all, from the first result to the last.
+
+    `group`: of their deliveries. `singles`: how many of them were told for themselves. `ended_at`: of the last scan.
+    """
+
+    group: str
+    ended_at: datetime
+    members: int = 0
+    singles: int = 0
+    asked_at: datetime | None = None  # when Harbor was last asked whether it goes on
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlace:
+    """How far the sweep for untold scan results has come.
+
+    `baseline_at`: results from before that are never news. `paid_until`: the moment for which requests are paid.
+    `looked_at`: when repositories that had changed were last asked for; `changed`: those that are still to be read,
+    for what was pulled after `changed_since`.
+    `repository_id`: up to where the round over all has come; `ahead`: what is to be read next of it.
+    Both are (repository, page) in their order.
+    """
+
+    baseline_at: datetime
+    paid_until: datetime
+    looked_at: datetime
+    changed_since: datetime
+    round_began_at: datetime
+    round_before_at: datetime | None = None
+    repository_id: int = 0
+    changed: tuple[tuple[str, int], ...] = ()
+    ahead: tuple[tuple[str, int], ...] = ()

@@ -86,6 +86,7 @@ events = Table(
     Column("subject", Text, nullable=False),
     Column("scan_type", String(40)),
     Column("scan_overview", JSON(none_as_null=True)),
+    Column("scan_details", JSON(none_as_null=True)),  # what people are to know of a scan and no webhook says
     UniqueConstraint("harbor_id", "key"),
     Index("ix_events_recent_rows", "harbor_id", "source", "source_id"),
     Index("ix_events_occurred_at", "harbor_id", "occurred_at"),
@@ -105,7 +106,10 @@ deliveries = Table(
     Column("finished_at", UtcTime),
     Column("chat_id", String(80)),
     Column("message_id", BigInteger),
+    Column("group", String(900)),  # what is told as one message
+    Column("held_until", UtcTime),  # not due before that
     UniqueConstraint("event_id", "route"),
+    Index("ix_deliveries_group", "route", "group"),
     Index(
         "ix_deliveries_pending",
         "route",
@@ -152,6 +156,7 @@ known_tags = Table(
     Column("tag", String(256), primary_key=True),
     Column("digest", String(160)),
     Column("at", UtcTime, nullable=False),
+    Column("previous", String(160)),
 )
 
 known_repositories = Table(
@@ -186,6 +191,56 @@ scans = Table(
     Column("look_at", UtcTime),
     Column("outcome", String(20), nullable=False),
     Index("ix_scans_look_at", "harbor_id", "outcome", "look_at"),
+)
+
+known_reports = Table(
+    "known_reports",
+    metadata,
+    _harbor(primary_key=True),
+    Column("digest", String(160), primary_key=True),
+    Column("scanner", String(200), primary_key=True),
+    Column("report_id", String(200), nullable=False),
+    Column("ended_at", UtcTime, nullable=False),
+    Column("seen_at", UtcTime, nullable=False),
+    Column("counts", JSON(none_as_null=True)),
+    Column("findings", JSON(none_as_null=True)),
+)
+
+known_platforms = Table(
+    "known_platforms",
+    metadata,
+    _harbor(primary_key=True),
+    Column("repository", String(512), primary_key=True),
+    Column("digest", String(160), primary_key=True),
+    Column("index_digest", String(160), nullable=False),
+    Column("platform", String(100), nullable=False),
+    Index("ix_known_platforms_index", "harbor_id", "repository", "index_digest"),
+)
+
+waves = Table(
+    "waves",
+    metadata,
+    _harbor(primary_key=True),  # one at a time
+    Column("group", String(900), nullable=False),
+    Column("ended_at", UtcTime, nullable=False),
+    Column("members", Integer, nullable=False),
+    Column("singles", Integer, nullable=False),
+    Column("asked_at", UtcTime),
+)
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    _harbor(primary_key=True),
+    Column("baseline_at", UtcTime, nullable=False),
+    Column("paid_until", UtcTime, nullable=False),
+    Column("looked_at", UtcTime, nullable=False),
+    Column("changed_since", UtcTime, nullable=False),
+    Column("round_began_at", UtcTime, nullable=False),
+    Column("round_before_at", UtcTime),
+    Column("repository_id", BigInteger, nullable=False),
+    Column("changed", JSON, nullable=False),
+    Column("ahead", JSON, nullable=False),
 )
 
 routes = Table(

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Engine, Row, Select, and_, case, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from poller.events import Event, EventType, Repository, Scan, Source
-from poller.knowledge import SAME_DELETION, Changes, Knowledge, ProjectFact, RepositoryFact, TagFact
+from poller.knowledge import (
+    SAME_DELETION,
+    Changes,
+    Knowledge,
+    PlatformFact,
+    ProjectFact,
+    ReportFact,
+    RepositoryFact,
+    TagFact,
+)
 from state import database
 from state import schema as t
 from state.records import (
@@ -28,7 +39,9 @@ from state.records import (
     Outcome,
     RouteState,
     Seen,
+    SweepPlace,
     Telling,
+    Wave,
 )
 
 LEASE = "poller"
@@ -101,6 +114,8 @@ class Store:
         coverage: Coverage | None = None,
         learnt: Changes | None = None,
         scans: Sequence[NoticedScan] = (),
+        wave: Wave | None = None,
+        place: SweepPlace | None = None,
     ) -> int:
         """Write events, what is to become of them, how far we read and what was learnt: in one transaction.
 
@@ -110,12 +125,15 @@ class Store:
             new = self._record_all(connection, tellings, now)
             if learnt is not None:
                 self._learn(connection, learnt)
-            for scan in scans:
-                self._notice(connection, scan)
+            self._notice(connection, scans)
             if cursor is not None:
                 self._save_cursor(connection, cursor)
             if coverage is not None:
                 self._cover(connection, coverage)
+            if wave is not None:
+                self._upsert(connection, t.waves, ["harbor_id"], self._own(wave))
+            if place is not None:
+                self._upsert(connection, t.sweeps, ["harbor_id"], self._own(place))
             return new
 
     def cover(self, coverage: Coverage) -> None:
@@ -170,6 +188,10 @@ class Store:
                 ),
             )
 
+    def tag(self, repository: str, tag: str) -> TagFact | None:
+        with self._reading() as connection:
+            return next(self._known_tags(connection, [repository], t.known_tags.c.tag, [tag]), None)
+
     def harbor(self) -> tuple[str, Mapping[str, Any] | None, datetime | None]:
         """The registry's host, what was detected of the server, and when."""
         query = select(t.harbors.c.registry, t.harbors.c.detected, t.harbors.c.detected_at)
@@ -201,16 +223,173 @@ class Store:
             return tuple(_scan(row) for row in connection.execute(query))
 
     def finish_look(
-        self, scan: NoticedScan, tellings: Sequence[Telling], now: datetime, learnt: Changes | None = None
+        self,
+        scan: NoticedScan,
+        tellings: Sequence[Telling],
+        now: datetime,
+        learnt: Changes | None = None,
+        wave: Wave | None = None,
     ) -> int:
         """Write what a look at a scan's result brought, together with the event that it told."""
-        values = {"outcome": scan.outcome, "looks": scan.looks, "look_at": scan.look_at}
+        names = ("outcome", "looks", "look_at", "repository", "digest")
         mine = and_(t.scans.c.harbor_id == self._harbor_id, t.scans.c.robot == scan.robot)
         with self._writing() as connection:
-            connection.execute(update(t.scans).where(mine).values(values))
+            connection.execute(update(t.scans).where(mine).values({name: getattr(scan, name) for name in names}))
             if learnt is not None:
                 self._learn(connection, learnt)
+            if wave is not None:
+                self._upsert(connection, t.waves, ["harbor_id"], self._own(wave))
             return self._record_all(connection, tellings, now)
+
+    def open_scans(self, repository: str, digests: Collection[str]) -> frozenset[str]:
+        """Those of the artifacts that are being scanned, as far as we noticed."""
+        query = select(t.scans.c.digest).where(
+            t.scans.c.harbor_id == self._harbor_id,
+            t.scans.c.outcome == Outcome.RUNNING,
+            t.scans.c.repository == repository,
+            t.scans.c.digest.in_(digests),
+        )
+        with self._reading() as connection:
+            return frozenset(digest for digest in connection.scalars(query) if digest)
+
+    def unasked_scans(self, *, since: datetime, most: int) -> tuple[NoticedScan, ...]:
+        """Scans that run since then, or that were not looked at yet, and that nobody asked for by hand."""
+        query = (
+            select(t.scans)
+            .where(
+                t.scans.c.harbor_id == self._harbor_id,
+                t.scans.c.outcome == Outcome.RUNNING,
+                t.scans.c.repository.is_not(None),
+                t.scans.c.asked_by.is_(None),
+                or_(t.scans.c.started_at >= since, t.scans.c.looks == 0),
+            )
+            .order_by(t.scans.c.started_at.desc())
+            .limit(most)
+        )
+        with self._reading() as connection:
+            return tuple(_scan(row) for row in connection.execute(query))
+
+    def unexplained_scans(self, *, since: datetime) -> tuple[NoticedScan, ...]:
+        """Scans that have ended, and nothing says of what: their pull was not logged."""
+        query = select(t.scans).where(
+            t.scans.c.harbor_id == self._harbor_id,
+            t.scans.c.outcome == Outcome.RUNNING,
+            t.scans.c.repository.is_(None),
+            t.scans.c.ended_at >= since,
+        )
+        with self._reading() as connection:
+            return tuple(_scan(row) for row in connection.execute(query))
+
+    def unread_results(self, repository: str, digest: str, *, since: datetime, until: datetime) -> int:
+        """How many scans of the artifact ended in that time and were replaced before their result was read."""
+        query = select(func.count()).where(
+            t.scans.c.harbor_id == self._harbor_id,
+            t.scans.c.outcome == Outcome.OVERWRITTEN,
+            t.scans.c.repository == repository,
+            t.scans.c.digest == digest,
+            t.scans.c.ended_at.between(since, until),
+        )
+        with self._reading() as connection:
+            return connection.scalar(query) or 0
+
+    def scan_outcomes(self, *, since: datetime) -> dict[Outcome, int]:
+        """How the scans of that time came out, as far as they were noticed in the log."""
+        query = (
+            select(t.scans.c.outcome, func.count())
+            .where(
+                t.scans.c.harbor_id == self._harbor_id, func.coalesce(t.scans.c.ended_at, t.scans.c.started_at) >= since
+            )
+            .group_by(t.scans.c.outcome)
+        )
+        with self._reading() as connection:
+            return {Outcome(outcome): count for outcome, count in connection.execute(query)}
+
+    def reports(self, digests: Collection[str]) -> dict[tuple[str, str], ReportFact]:
+        """The last results that are known of these artifacts, by (digest, scanner)."""
+        with self._reading() as connection:
+            rows = self._known(connection, t.known_reports, "digest", digests)
+            facts = (_report(row) for row in rows)
+            return {(fact.digest, fact.scanner): fact for fact in facts}
+
+    def platforms(self, repository: str, digests: Collection[str]) -> dict[str, PlatformFact]:
+        """The indexes that these artifacts belong to, by digest, as far as known."""
+        return {fact.digest: fact for fact in self._platforms(repository, t.known_platforms.c.digest, digests)}
+
+    def platforms_of(self, repository: str, index_digest: str) -> tuple[PlatformFact, ...]:
+        return tuple(self._platforms(repository, t.known_platforms.c.index_digest, [index_digest]))
+
+    # -- scans that belong together ---------------------------------------------------------------
+
+    def wave(self) -> Wave | None:
+        query = select(t.waves).where(t.waves.c.harbor_id == self._harbor_id)
+        with self._reading() as connection:
+            row = connection.execute(query).one_or_none()
+            return Wave(**_without(row, "harbor_id")) if row is not None else None
+
+    def save_wave(self, wave: Wave) -> None:
+        with self._writing() as connection:
+            self._upsert(connection, t.waves, ["harbor_id"], self._own(wave))
+
+    def end_wave(self, wave: Wave, *, as_one: bool) -> None:
+        """What was held is due from now on: as one message, or each for itself."""
+        with self._writing() as connection:
+            values = {"held_until": None} | ({} if as_one else {"group": None})
+            connection.execute(update(t.deliveries).where(*self._pending_in(wave.group)).values(values))
+            connection.execute(delete(t.waves).where(t.waves.c.harbor_id == self._harbor_id))
+
+    def hold(self, group: str, until: datetime) -> None:
+        """Wait so long for the rest of a group."""
+        with self._writing() as connection:
+            connection.execute(update(t.deliveries).where(*self._pending_in(group)).values(held_until=until))
+
+    def loosen(self, group: str) -> None:
+        """Tell the events of a group like any others."""
+        with self._writing() as connection:
+            values = {"group": None, "held_until": None}
+            connection.execute(update(t.deliveries).where(*self._pending_in(group)).values(values))
+
+    def in_group(self, group: str, *, is_waiting: bool = False) -> Iterator[Event]:
+        """Every event of a group, one by one: there may be a hundred thousand. `is_waiting`: not told yet."""
+        mine = (t.deliveries.c.route == self._route, t.deliveries.c.group == group)
+        query = (
+            self._all_events()
+            .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
+            .where(*(self._pending_in(group) if is_waiting else mine))
+            .order_by(t.deliveries.c.id)
+        )
+        with self._reading() as connection:
+            for row in connection.execution_options(yield_per=500).execute(query):
+                yield _event(row)
+
+    def complete_scan(self, event: Event, *, mode: Mode | None = None) -> None:
+        """Write what is known of a scan by now; with a mode, the event is told in that way, whatever its group does."""
+        mine = and_(t.events.c.harbor_id == self._harbor_id, t.events.c.key == event.key)
+        with self._writing() as connection:
+            connection.execute(update(t.events).where(mine).values(scan_details=_details(event)))
+            if mode is not None:
+                told = t.deliveries.c.event_id.in_(select(t.events.c.id).where(mine))
+                pending = t.deliveries.c.state == DeliveryState.PENDING
+                connection.execute(update(t.deliveries).where(told, pending).values(mode=mode, held_until=None))
+
+    def told_group(self, group: str, *, chat_id: str, message_id: int, now: datetime, reason: str = "") -> int:
+        """Telegram accepted one message for a whole group. Returns how many events it told."""
+        query = select(t.deliveries.c.id).where(*self._pending_in(group)).order_by(t.deliveries.c.id)
+        with self._reading() as connection:
+            ids = connection.scalars(query).all()
+        self.told(ids, chat_id=chat_id, message_id=message_id, now=now, reason=reason)
+        return len(ids)
+
+    # -- the sweep --------------------------------------------------------------------------------
+
+    def sweep(self) -> SweepPlace | None:
+        query = select(t.sweeps).where(t.sweeps.c.harbor_id == self._harbor_id)
+        with self._reading() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        values = _without(row, "harbor_id")
+        pages = {name: tuple((name_, page) for name_, page in values[name]) for name in ("changed", "ahead")}
+        return SweepPlace(**values | pages)
 
     def pusher_of(self, repository: str, digest: str, *, since: datetime, until: datetime) -> str | None:
         """Who pushed this artifact last in that time."""
@@ -231,23 +410,31 @@ class Store:
 
     # -- deliveries: the outbox -----------------------------------------------------------------
 
-    def due(self, *, most: int) -> tuple[Due, ...]:
-        """Pending deliveries of the route, oldest first, also those of a Harbor that has another address now."""
+    def due(self, now: datetime, *, most: int) -> tuple[Due, ...]:
+        """Pending deliveries of the route, oldest first, also those of a Harbor that has another address now.
+
+        What waits for the rest of its group is not due.
+        """
         query = (
             self._all_events(
                 t.deliveries.c.id.label("delivery_id"),
                 t.deliveries.c.mode,
                 t.deliveries.c.since,
                 t.deliveries.c.attempts,
+                t.deliveries.c.group,
             )
             .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
-            .where(t.deliveries.c.route == self._route, t.deliveries.c.state == DeliveryState.PENDING)
+            .where(
+                t.deliveries.c.route == self._route,
+                t.deliveries.c.state == DeliveryState.PENDING,
+                or_(t.deliveries.c.held_until.is_(None), t.deliveries.c.held_until <= now),
+            )
             .order_by(t.deliveries.c.id)
             .limit(most)
         )
         with self._reading() as connection:
             return tuple(
-                Due(row.delivery_id, _event(row), Mode(row.mode), row.since, row.attempts)
+                Due(row.delivery_id, _event(row), Mode(row.mode), row.since, row.attempts, row.group)
                 for row in connection.execute(query)
             )
 
@@ -279,7 +466,7 @@ class Store:
     def tell_singly(self, ids: Sequence[int]) -> None:
         """Telegram would not take these as one message."""
         with self._writing() as connection:
-            self._finish(connection, ids, mode=Mode.SINGLE)
+            self._finish(connection, ids, mode=Mode.SINGLE, group=None)
 
     def set_mode(self, old: Mode, new: Mode) -> None:
         """Tell what is pending in another way."""
@@ -383,8 +570,8 @@ class Store:
     def prune(self, *, before: datetime) -> int:
         """Delete old events that are told and can no longer be met again. Returns how many.
 
-        An audit row can be met again only near its log's cursor; a scan's report is re-read for ever, so
-        scans stay.
+        An audit row can be met again only near its log's cursor. A scan's report is re-read for ever, but of that the
+        known report is remembered.
         """
         cursors = self.cursors()
         if not cursors:
@@ -393,7 +580,8 @@ class Store:
         newest = {cursor.log.partition("/")[0]: cursor.row_id for cursor in by_id}  # of each table, over all projects
         pending = select(t.deliveries.c.event_id).where(t.deliveries.c.state == DeliveryState.PENDING)
         passed = or_(
-            *(and_(t.events.c.source == log, t.events.c.source_id < row - _READ_AGAIN) for log, row in newest.items())
+            t.events.c.source == Source.SCAN,
+            *(and_(t.events.c.source == log, t.events.c.source_id < row - _READ_AGAIN) for log, row in newest.items()),
         )
         old = (
             select(t.events.c.id)
@@ -401,7 +589,6 @@ class Store:
                 t.events.c.harbor_id == self._harbor_id,
                 t.events.c.occurred_at < before,
                 t.events.c.seen_at < before,
-                t.events.c.source != Source.SCAN,
                 t.events.c.id.not_in(pending),
                 t.events.c.source_id.not_in([cursor.row_id for cursor in by_id]),  # read again as witnesses
                 passed,
@@ -432,8 +619,16 @@ class Store:
             mine = t.scans.c.harbor_id == self._harbor_id
             done = or_(t.scans.c.outcome != Outcome.RUNNING, t.scans.c.repository.is_(None))
             connection.execute(delete(t.scans).where(mine, done, t.scans.c.look_at < before))
+            self._prune_reports(connection, before)
             pointless = and_(t.known_tags.c.harbor_id == self._harbor_id, t.known_tags.c.digest.is_(None))
             connection.execute(delete(t.known_tags).where(pointless, t.known_tags.c.at < before))
+
+    def _prune_reports(self, connection: Connection, before: datetime) -> None:
+        """Reports of artifacts that a whole round of the sweep has not met any more."""
+        mine = t.known_reports.c.harbor_id == self._harbor_id
+        rounds = select(t.sweeps.c.round_before_at).where(t.sweeps.c.harbor_id == self._harbor_id).scalar_subquery()
+        seen = t.known_reports.c.seen_at
+        connection.execute(delete(t.known_reports).where(mine, seen < before, seen < rounds))
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -459,13 +654,16 @@ class Store:
         unless_newer: str | None = None,
     ) -> None:
         """Write these rows over those with the same key; not over one that is newer, by the column so named."""
-        if not rows:
-            return
+        if rows:
+            names = tuple(rows[0])
+            connection.execute(self._upsert_into(table, tuple(key), names, unless_newer), [dict(row) for row in rows])
+
+    @cache  # noqa: B019 -- a store lives as long as the program; building these takes longer than running them
+    def _upsert_into(self, table: Any, key: tuple[str, ...], names: tuple[str, ...], unless_newer: str | None) -> Any:
         statement = self._insert(table)
-        changed = {name: statement.excluded[name] for name in rows[0] if name not in key}
+        changed = {name: statement.excluded[name] for name in names if name not in key}
         where = table.c[unless_newer] <= statement.excluded[unless_newer] if unless_newer else None
-        update_it = statement.on_conflict_do_update(index_elements=key, set_=changed, where=where)
-        connection.execute(update_it, [dict(row) for row in rows])
+        return statement.on_conflict_do_update(index_elements=list(key), set_=changed, where=where)
 
     def _own(self, record: Any) -> dict[str, Any]:
         """A record's columns, with the Harbor that it is about."""
@@ -500,6 +698,8 @@ class Store:
             "route": self._route,
             "since": telling.since or now,
             "mode": telling.mode,
+            "group": telling.group,
+            "held_until": telling.held_until,
             "state": telling.state,
             "reason": telling.reason,
             "finished_at": None if telling.state is DeliveryState.PENDING else now,
@@ -513,21 +713,25 @@ class Store:
             if repository.deleted_at is not None:
                 self._forget_creation(connection, repository.name, repository.deleted_at)
         self._upsert(connection, t.known_projects, ["harbor_id", "name"], *map(self._own, learnt.projects))
+        self._upsert(connection, t.known_reports, ["harbor_id", "digest", "scanner"], *map(self._own, learnt.reports))
+        platforms = map(self._own, learnt.platforms)
+        self._upsert(connection, t.known_platforms, ["harbor_id", "repository", "digest"], *platforms)
 
-    def _notice(self, connection: Connection, scan: NoticedScan) -> None:
-        """Join what one more row tells of a scan with what is known; a scan that is done with stays as it is."""
-        values = {"harbor_id": self._harbor_id, **asdict(scan)}
-        statement = self._insert(t.scans).values(values)
-        new = statement.excluded
+    def _notice(self, connection: Connection, scans: Sequence[NoticedScan]) -> None:
+        """Join what rows tell of scans with what is known; a scan that is done with stays as it is."""
+        if not scans:
+            return
+        statement = self._insert(t.scans)
+        new, known = statement.excluded, t.scans.c
         joined: dict[str, Any] = {
-            name: func.coalesce(new[name], t.scans.c[name]) for name in values if name not in _SCAN_KEPT
+            column.name: func.coalesce(new[column.name], column) for column in known if column.name not in _SCAN_KEPT
         }
-        ended = t.scans.c.ended_at.is_not(None)
-        joined["look_at"] = case((ended, t.scans.c.look_at), else_=func.coalesce(new.look_at, t.scans.c.look_at))
-        is_open = t.scans.c.outcome == Outcome.RUNNING
-        connection.execute(
-            statement.on_conflict_do_update(index_elements=["harbor_id", "robot"], set_=joined, where=is_open)
+        is_due = known.ended_at.is_not(None)
+        joined["look_at"] = case((is_due, known.look_at), else_=func.coalesce(new.look_at, known.look_at))
+        statement = statement.on_conflict_do_update(
+            index_elements=["harbor_id", "robot"], set_=joined, where=known.outcome == Outcome.RUNNING
         )
+        connection.execute(statement, [self._own(scan) for scan in scans])
 
     def _forget_creation(self, connection: Connection, repository: str, deleted_at: datetime) -> None:
         """Artifacts deleted with their repository have no creation date in the webhook, and rows come in any order."""
@@ -573,6 +777,22 @@ class Store:
                 )
                 yield from (TagFact(**_without(row, "harbor_id")) for row in connection.execute(query))
 
+    def _platforms(self, repository: str, column: Any, values: Collection[str]) -> Iterator[PlatformFact]:
+        mine = and_(t.known_platforms.c.harbor_id == self._harbor_id, t.known_platforms.c.repository == repository)
+        with self._reading() as connection:
+            for part in _parts(sorted(values)):
+                for row in connection.execute(select(t.known_platforms).where(mine, column.in_(part))):
+                    yield PlatformFact(**_without(row, "harbor_id"))
+
+    def _pending_in(self, group: str) -> tuple[Any, ...]:
+        """The deliveries that wait for their group: not those that are told for themselves."""
+        return (
+            t.deliveries.c.route == self._route,
+            t.deliveries.c.group == group,
+            t.deliveries.c.state == DeliveryState.PENDING,
+            t.deliveries.c.mode != Mode.SINGLE,
+        )
+
     def _events(self) -> Select[Any]:
         return self._all_events().where(t.events.c.harbor_id == self._harbor_id)
 
@@ -616,7 +836,24 @@ def _columns(event: Event) -> dict[str, Any]:
         "subject": event.subject,
         "scan_type": event.scan.scan_type if event.scan else None,
         "scan_overview": event.scan.overview if event.scan else None,
+        "scan_details": _details(event),
     }
+
+
+def _details(event: Event) -> dict[str, Any] | None:
+    """What the webhook does not say of a scan, as far as there is anything."""
+    if event.scan is None:
+        return None
+    bare = replace(event.scan, overview={}, scan_type=None)
+    details = {} if bare == Scan({}, None) else msgspec.to_builtins(bare)
+    return {name: value for name, value in details.items() if value and name != "overview"} or None
+
+
+def _scan_of(row: Row[Any]) -> Scan | None:
+    if row.scan_overview is None:
+        return None
+    said = {"overview": row.scan_overview, "scan_type": row.scan_type}
+    return msgspec.convert((row.scan_details or {}) | said, Scan)
 
 
 def _event(row: Row[Any]) -> Event:
@@ -632,13 +869,19 @@ def _event(row: Row[Any]) -> Event:
         tag=row.tag,
         digest=row.digest,
         subject=row.subject,
-        scan=Scan(row.scan_overview, row.scan_type) if row.scan_overview is not None else None,
+        scan=_scan_of(row),
     )
 
 
 def _scan(row: Row[Any]) -> NoticedScan:
     values = _without(row, "harbor_id")
     return NoticedScan(**values | {"outcome": Outcome(row.outcome)})
+
+
+def _report(row: Row[Any]) -> ReportFact:
+    values = _without(row, "harbor_id")
+    findings = values["findings"]
+    return ReportFact(**values | {"findings": tuple(findings) if findings is not None else None})
 
 
 def _coverage(row: Row[Any]) -> Coverage:

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent
 RECORDINGS = Path(__file__).parent / "recordings"
 
 _LOG_PATHS = ("/audit-logs", "/auditlog-exts", "/logs")
-_BOUND = re.compile(r"\b(id|op_time|push_time)=\[[^~\]]+~")
+_BOUND = re.compile(r"\b((id|op_time|push_time)=\[[^~\]]+~|manifest_media_type=)")
 
 
 class Clock:
@@ -145,7 +145,7 @@ class Site:
     @property
     def news(self) -> list[Event]:
         """What is to be told, in the order in which it will be."""
-        return [due.event for due in self.store.due(most=10_000)]
+        return [due.event for due in self.store.due(self.clock.now, most=10_000)]
 
     def reasons(self) -> dict[str, str]:
         """Why events are not told, by their reference or subject."""
@@ -192,6 +192,8 @@ def is_rude(request: Request) -> bool:
     params = request.params
     if "page_size" in params and not 1 <= int(params["page_size"]) <= 100:
         return True
+    if request.path.endswith("/artifacts") and params.get("with_scan_overview"):
+        return not 1 <= int(params.get("page_size", 0)) <= 20  # Harbor counts all findings of each
     is_list = request.path.endswith((*_LOG_PATHS, "/artifacts"))
     return request.method != "GET" or (
         is_list and ("page_size" not in params or not _BOUND.search(params.get("q", "")))

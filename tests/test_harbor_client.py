@@ -292,7 +292,7 @@ def test_slashes_of_a_repository_are_encoded_twice(wax: Wax) -> None:
     assert artifact
     assert artifact.tags[0].name == "v1"
     assert wax.last.path == "/api/v2.0/projects/team/repositories/group%252Fapp/artifacts/sha256:a"
-    assert wax.last.query == {"with_scan_overview": "true"}
+    assert wax.last.query == {"with_scan_overview": "true", "with_sbom_overview": "true"}
     assert wax.last.headers["X-Accept-Vulnerabilities"] == (
         "application/vnd.security.vulnerability.report; version=1.1, "
         "application/vnd.scanner.adapter.vuln.report.harbor+json; version=1.0"

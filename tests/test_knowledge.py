@@ -77,7 +77,18 @@ def test_a_pull_tells_where_a_tag_points_but_not_since_when() -> None:
     knowledge.tag_points_at(APP, "v1", B, NOW)
     assert knowledge.digest_of(APP, "v1") == B
     knowledge.tag_seen_at(APP, "v1", A)
-    assert knowledge.tags[APP, "v1"] == TagFact(APP, "v1", A, NOW)
+    assert knowledge.tags[APP, "v1"] == TagFact(APP, "v1", A, NOW, previous=B)
+
+
+def test_what_a_tag_pointed_at_before_is_remembered() -> None:
+    """Also when the image was deleted in between; a push of the same image again changes nothing."""
+    knowledge = Knowledge()
+    knowledge.tag_points_at(APP, "v1", A, NOW)
+    knowledge.tag_points_at(APP, "v1", A, NOW + SECOND)
+    assert knowledge.tags[APP, "v1"].previous is None
+    knowledge.artifact_deleted(APP, A, NOW + 2 * SECOND)
+    knowledge.tag_points_at(APP, "v1", B, NOW + 3 * SECOND)
+    assert knowledge.tags[APP, "v1"].previous == A
 
 
 def test_a_pull_that_tells_nothing_new_changes_nothing() -> None:
@@ -96,11 +107,11 @@ def test_any_order_of_learning_gives_the_same_knowledge(
 ) -> None:
     """As long as no two facts about a tag are of the same moment."""
 
-    def learnt(facts: list[tuple[str, str | None, int]]) -> dict[tuple[str, str], TagFact]:
+    def learnt(facts: list[tuple[str, str | None, int]]) -> list[tuple[str, str | None, datetime]]:
         knowledge = Knowledge()
         for tag, digest, seconds in facts:
             knowledge.tag_points_at(APP, tag, digest, NOW + seconds * SECOND)
-        return knowledge.tags
+        return sorted((fact.tag, fact.digest, fact.at) for fact in knowledge.tags.values())
 
     shuffled = list(facts)
     random.shuffle(shuffled)  # type: ignore[attr-defined] # hypothesis gives a random.Random
@@ -163,7 +174,7 @@ def test_changes_are_what_was_learnt_since_they_were_taken() -> None:
     knowledge.repository_deleted(APP, NOW)
     knowledge.project_checked("team", True, NOW)
     assert knowledge.take_changes() == Changes(
-        (TagFact(APP, "v1", A, NOW + 2 * SECOND),),
+        (TagFact(APP, "v1", A, NOW + 2 * SECOND, previous=B),),
         (RepositoryFact(APP, None, NOW),),
         (ProjectFact("team", True, NOW),),
     )

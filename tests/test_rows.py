@@ -232,7 +232,7 @@ def test_nulls_of_an_artifact_are_nothing() -> None:
         "push_time": "0001-01-01T00:00:00.000Z",
     }
     artifact = rows.artifact(json.dumps(said | {"scan_overview": {}}).encode())
-    assert (artifact.tags, artifact.references, artifact.type) == ((), (), "")
+    assert (artifact.tags, artifact.references) == ((), ())
     assert artifact.push_time is None
     assert artifact.scan_overview is None
 

@@ -19,7 +19,7 @@ from alembic.runtime.migration import MigrationContext
 from poller import reading
 from poller.errors import PollerError, StateBusy, StateError
 from poller.events import Event, EventType, Repository, Scan, Source
-from poller.knowledge import Changes, ProjectFact, RepositoryFact, TagFact
+from poller.knowledge import Changes, ProjectFact, ReportFact, RepositoryFact, TagFact
 from state import (
     Counts,
     Coverage,
@@ -32,6 +32,7 @@ from state import (
     Outcome,
     RouteState,
     Store,
+    SweepPlace,
     Telling,
     schema,
 )
@@ -69,11 +70,11 @@ def cursor(row_id: int = 7, **changes: Any) -> Cursor:
 
 
 def due_ids(store: Store) -> list[int]:
-    return [item.id for item in store.due(most=100)]
+    return [item.id for item in store.due(NOW, most=100)]
 
 
 def due_rows(store: Store) -> list[int]:
-    return [item.event.source_id for item in store.due(most=100)]
+    return [item.event.source_id for item in store.due(NOW, most=100)]
 
 
 def deliveries(store: Store) -> list[DeliveryRecord]:
@@ -102,7 +103,7 @@ def test_an_event_comes_back_as_it_was_recorded(store: Store, event: Event) -> N
     store.save_harbor(event.registry, {}, NOW)
     store.record([Telling(event, DeliveryState.PENDING)], now=NOW)
     assert [seen.event for seen in store.seen()] == [event]
-    assert [item.event for item in store.due(most=9)] == [event]
+    assert [item.event for item in store.due(NOW, most=9)] == [event]
 
 
 def test_recording_again_changes_nothing(store: Store) -> None:
@@ -121,7 +122,7 @@ def test_the_same_row_of_another_harbor_is_another_event(store: Store, state_url
     assert other.record(pending(1), now=NOW) == 1
     assert other.cursors() == {}
     assert [len(each.seen()) for each in (store, other)] == [1, 1]
-    assert [len(each.due(most=9)) for each in (store, other)] == [1, 1]
+    assert [len(each.due(NOW, most=9)) for each in (store, other)] == [1, 1]
     other.close()
 
 
@@ -148,7 +149,7 @@ def test_events_position_coverage_and_knowledge_are_written_together(store: Stor
 def nothing_is_written(store: Store) -> bool:
     return not (
         store.seen()
-        or store.due(most=9)
+        or store.due(NOW, most=9)
         or store.cursors()
         or store.ledger(since=NOW - DAY)
         or digest_of(store, "1.27")
@@ -202,14 +203,14 @@ def test_what_is_due_comes_in_the_order_of_recording(store: Store) -> None:
     store.record(pending(3, 1), now=NOW)
     store.record(pending(2), now=NOW)
     assert due_rows(store) == [3, 1, 2]
-    assert [item.event.source_id for item in store.due(most=2)] == [3, 1]
+    assert [item.event.source_id for item in store.due(NOW, most=2)] == [3, 1]
 
 
 def test_a_single_message_is_sent(store: Store) -> None:
     """What was told is not due any more, and says where it stands in the chat."""
     store.record(pending(1), now=NOW)
     store.told(due_ids(store), chat_id="-100", message_id=41, now=NOW)
-    assert store.due(most=9) == ()
+    assert store.due(NOW, most=9) == ()
     assert deliveries(store) == [DeliveryRecord(ROUTE, DeliveryState.SENT, "", "-100", 41)]
 
 
@@ -236,7 +237,7 @@ def test_what_telegram_refuses_is_not_due_any_more(store: Store) -> None:
 def test_what_is_off_is_recorded_and_never_due(store: Store) -> None:
     """The reason names the setting."""
     store.record([Telling(event(), DeliveryState.OFF, "events.PUSH_ARTIFACT = false")], now=NOW)
-    assert store.due(most=9) == ()
+    assert store.due(NOW, most=9) == ()
     (delivery,) = deliveries(store)
     assert (delivery.state, delivery.reason) == (DeliveryState.OFF, "events.PUSH_ARTIFACT = false")
 
@@ -247,7 +248,7 @@ def test_an_attempt_in_vain_keeps_events_due(store: Store) -> None:
     first, _ = due_ids(store)
     for _ in range(2):
         store.attempted([first], "429")
-    assert [(item.id == first, item.attempts) for item in store.due(most=9)] == [(True, 2), (False, 0)]
+    assert [(item.id == first, item.attempts) for item in store.due(NOW, most=9)] == [(True, 2), (False, 0)]
     assert deliveries(store)[0] == DeliveryRecord(ROUTE, DeliveryState.PENDING, "429", None, None)
 
 
@@ -256,20 +257,20 @@ def test_the_way_of_telling_can_be_changed(store: Store) -> None:
     store.record([replace(each, mode=Mode.DIGEST) for each in pending(1, 2, 3)], now=NOW)
     store.tell_singly(due_ids(store)[:1])
     store.set_mode(Mode.DIGEST, Mode.AUTO)
-    assert [item.mode for item in store.due(most=9)] == [Mode.SINGLE, Mode.AUTO, Mode.AUTO]
+    assert [item.mode for item in store.due(NOW, most=9)] == [Mode.SINGLE, Mode.AUTO, Mode.AUTO]
 
 
 def test_waiting_counts_from_when_it_could_have_been_told(store: Store) -> None:
     """By default from the recording on."""
     store.record([*pending(1), replace(pending(2)[0], since=NOW - HOUR)], now=NOW)
-    assert [item.since for item in store.due(most=9)] == [NOW, NOW - HOUR]
+    assert [item.since for item in store.due(NOW, most=9)] == [NOW, NOW - HOUR]
 
 
 def test_each_route_has_its_own_deliveries(store: Store, state_url: str) -> None:
     """What is recorded for one chat is not due for another."""
     other = Store.open(state_url, HARBOR, "ops")
     store.record(pending(1), now=NOW)
-    assert other.due(most=9) == ()
+    assert other.due(NOW, most=9) == ()
     assert other.counts().pending == 0
     other.close()
 
@@ -300,7 +301,7 @@ def test_the_pace_counts_messages_not_events(store: Store) -> None:
 def test_many_events_finish_at_once(store: Store) -> None:
     """A digest after a long downtime holds more than fit into one statement."""
     store.record(pending(*range(1, 702)), now=NOW)
-    ids = [item.id for item in store.due(most=5000)]
+    ids = [item.id for item in store.due(NOW, most=5000)]
     store.attempted(ids, "network")
     store.told(ids, chat_id="-100", message_id=1, now=NOW)
     assert (store.counts().sent, store.counts().folded, store.counts().pending) == (1, 700, 0)
@@ -588,7 +589,7 @@ def test_times_come_back_as_utc(store: Store) -> None:
     local = NOW.astimezone(MOSCOW)
     store.record(pending(1, occurred_at=local), now=local, cursor=cursor(op_time=local))
     (seen,) = store.seen(since=local)
-    times = [seen.seen_at, seen.event.occurred_at, store.cursors()[LOG].op_time, store.due(most=1)[0].since]
+    times = [seen.seen_at, seen.event.occurred_at, store.cursors()[LOG].op_time, store.due(NOW, most=1)[0].since]
     assert times == [NOW] * 4
     assert all(time is not None and time.tzinfo is UTC for time in times)
     assert store.seen(since=local + SECOND) == ()
@@ -702,11 +703,25 @@ def test_a_silent_project_does_not_keep_everything(store: Store) -> None:
     assert [seen.event.source_id for seen in store.seen()] == [4000]
 
 
-def test_the_results_of_scans_are_never_pruned(store: Store) -> None:
-    """An artifact's report can be met again for ever."""
-    store.record([Telling(FULL, DeliveryState.OFF)], now=OLD, cursor=cursor(FAR))
-    assert prune_all(store) == 0
-    assert len(store.seen()) == 1
+def test_the_results_of_scans_are_pruned_but_not_forgotten(store: Store) -> None:
+    """An artifact's report can be met again for ever; which one it was is all that must be known then."""
+    assert FULL.digest
+    fact = ReportFact(FULL.digest, "Trivy", "r1", OLD, OLD, {"High": 1})
+    store.record([Telling(FULL, DeliveryState.OFF)], now=OLD, cursor=cursor(FAR), learnt=Changes(reports=(fact,)))
+    assert prune_all(store) == 1
+    assert store.reports([FULL.digest]) == {(FULL.digest, "Trivy"): fact}
+
+
+@pytest.mark.parametrize(("round_before", "left"), [(None, 1), (OLD, 1), (NOW, 0)])
+def test_reports_are_forgotten_when_a_round_has_not_met_them(
+    store: Store, round_before: datetime | None, left: int
+) -> None:
+    """By then the artifact is gone from Harbor. Age alone says nothing."""
+    fact = ReportFact("sha256:a", "Trivy", "r1", OLD, OLD, {})
+    place = SweepPlace(OLD, OLD, OLD, OLD, OLD, round_before_at=round_before)
+    store.record((), now=OLD, cursor=cursor(FAR), learnt=Changes(reports=(fact,)), place=place)
+    prune_all(store)
+    assert len(store.reports(["sha256:a"])) == left
 
 
 def test_what_was_recorded_lately_is_not_pruned(store: Store) -> None:
@@ -750,7 +765,7 @@ def record_many(url: str, words: Connection) -> None:
     store = Store.open(url, HARBOR, ROUTE)
     for number in range(25):
         store.record(pending(number), now=NOW)
-        store.due(most=10)
+        store.due(NOW, most=10)
     words.send("done")
 
 

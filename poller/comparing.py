@@ -1,0 +1,186 @@
+"""What people want to know of a scan and no overview says: what is new, and of which image a platform is.
+
+Mostly from what is remembered; Harbor is asked only as far as the allowance goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from poller import comparison
+from poller.allowance import Allowance, Need
+from poller.errors import HarborUnreachable, PollerError
+from poller.events import Event, Finding, Index, Since
+from poller.harbor import Harbor
+from poller.knowledge import LONG_AGO, Changes, PlatformFact, ReportFact, TagFact
+from poller.logs import Log
+from poller.rows import Artifact
+from state import Store
+
+_MOST_FRUITLESS = 5000
+_log = Log(__name__)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """An event as far as it is known. `before`: the results that it was compared with, the nearest first."""
+
+    event: Event
+    learnt: Changes = field(default_factory=Changes)
+    before: tuple[tuple[Since, ReportFact], ...] = ()
+
+
+class Comparer:
+    """Completes the events of scans, and says what was learnt by that."""
+
+    def __init__(self, harbor: Harbor, store: Store) -> None:
+        self._harbor = harbor
+        self._store = store
+        self.allowance = Allowance(most=10, per_hour=5, per_result=0.03)  # 500 scans in an hour earn 20
+        self._fruitless: set[str] = set()  # untagged artifacts that no index lists
+
+    def complete(self, event: Event, now: datetime) -> Compared:
+        """The event with its index and with how its result compares by the counts, which costs nothing."""
+        assert event.scan is not None
+        event, learnt = self._placed(event)
+        fact = comparison.report_fact(event, now)
+        learnt += Changes(reports=(fact,))
+        if fact.counts is None:
+            return Compared(event, learnt)
+        before, unread = self._before(event, fact)
+        changes = tuple(comparison.change(since, each, fact) for since, each in before)
+        return Compared(_with(event, changes=changes, unread=unread), learnt, before)
+
+    def name_findings(self, compared: Compared, need: Need, now: datetime) -> Compared:
+        """The same with its new critical and high findings named, if that may cost a request."""
+        event = compared.event
+        assert event.repository is not None
+        assert event.digest is not None
+        repository, digest = event.repository.full_name, event.digest
+        counted = comparison.report_fact(event, now)
+        if not comparison.has_findings_to_name(counted) or not self.allowance.spend(need):
+            return compared
+        findings = _asked(lambda: self._harbor.findings(repository, digest))
+        if findings is None:
+            return compared
+        fact = comparison.report_fact(event, now, findings)
+        named = _named(event, fact, findings, compared.before)
+        return Compared(named, compared.learnt + Changes(reports=(fact,)), compared.before)
+
+    # -- of which image it is a platform ----------------------------------------------------------
+
+    def _placed(self, event: Event) -> tuple[Event, Changes]:
+        """Platforms have no tag of their own; people know the image that they belong to."""
+        if event.tag is not None or event.repository is None or event.digest is None:
+            return event, Changes()
+        repository, digest = event.repository.full_name, event.digest
+        known = self._store.platforms(repository, [digest]).get(digest)
+        learnt = Changes() if known else self._look_for_index(repository, digest)
+        place = known or next((fact for fact in learnt.platforms if fact.digest == digest), None)
+        if place is None:
+            return event, learnt
+        tags = self._store.knowledge({repository}, digests={place.index_digest})
+        for tag in learnt.tags:
+            tags.tag_points_at(tag.repository, tag.tag, tag.digest, tag.at)
+        index = Index(place.index_digest, tags.newest_tag_of(repository, place.index_digest), place.platform)
+        return _with(event, index=index), learnt
+
+    def _look_for_index(self, repository: str, digest: str) -> Changes:
+        name = f"{repository}@{digest}"
+        if name in self._fruitless or not self.allowance.spend(Need.WANTED):
+            return Changes()
+        learnt = taught_by(repository, _asked(lambda: self._harbor.indexes(repository)) or ())
+        if all(fact.digest != digest for fact in learnt.platforms) and len(self._fruitless) < _MOST_FRUITLESS:
+            self._fruitless.add(name)
+        return learnt
+
+    # -- what went before ---------------------------------------------------------------------------
+
+    def _before(self, event: Event, fact: ReportFact) -> tuple[tuple[tuple[Since, ReportFact], ...], int]:
+        """The results that this one is compared with, of the same scanner; and how many nobody could read."""
+        assert event.digest is not None
+        previous = self._previous_image(event)
+        known = self._store.reports([event.digest, *([previous] if previous else [])])
+        own = known.get((event.digest, fact.scanner))
+        found = [(Since.SCAN, own), (Since.IMAGE, known.get((previous or "", fact.scanner)))]
+        before = tuple(
+            (since, each)
+            for since, each in found
+            if each is not None and each.counts is not None and each.report_id != fact.report_id
+        )
+        return before, self._unread(event, own)
+
+    def _previous_image(self, event: Event) -> str | None:
+        """What the tag pointed at before it pointed at this image; of an index: the same platform of that."""
+        scan, repository = event.scan, event.repository
+        assert scan is not None
+        assert repository is not None
+        index = scan.index
+        tag, digest = (index.tag, index.digest) if index else (event.tag, event.digest)
+        if tag is None:
+            return None
+        fact = self._store.tag(repository.full_name, tag)
+        if fact is None or fact.digest != digest or fact.previous is None:
+            return None
+        if index is None:
+            return fact.previous
+        platforms = self._store.platforms_of(repository.full_name, fact.previous)
+        return next((each.digest for each in platforms if each.platform == index.platform), None)
+
+    def _unread(self, event: Event, known: ReportFact | None) -> int:
+        assert event.repository is not None
+        assert event.digest is not None
+        name, since = event.repository.full_name, known.ended_at if known else LONG_AGO
+        return self._store.unread_results(name, event.digest, since=since, until=event.occurred_at)
+
+
+def taught_by(repository: str, artifacts: Iterable[Artifact]) -> Changes:
+    """What a list of artifacts teaches: where tags point, and which platforms an index has."""
+    tags: list[TagFact] = []
+    platforms: list[PlatformFact] = []
+    for artifact in artifacts:
+        tags += (TagFact(repository, tag.name, artifact.digest, tag.push_time or LONG_AGO) for tag in artifact.tags)
+        platforms += (
+            PlatformFact(repository, reference.child_digest, artifact.digest, reference.platform)
+            for reference in artifact.references
+            if reference.is_image
+        )
+    return Changes(tags=tuple(tags), platforms=tuple(platforms))
+
+
+def _named(
+    event: Event, fact: ReportFact, findings: tuple[Finding, ...], before: tuple[tuple[Since, ReportFact], ...]
+) -> Event:
+    assert event.scan is not None
+    changes = tuple(comparison.change(since, each, fact) for since, each in before) or event.scan.changes
+    nearest = before[0][1] if before else None
+    news = comparison.new_findings(findings, nearest)
+    is_exact = nearest is not None and nearest.findings is not None
+    if changes and not is_exact:  # how many of a severity are new is known, but not which
+        news = [each for each in news if changes[0].new.get(each.severity)]
+    counts = fact.counts or {}
+    are_new = bool(changes) and (
+        is_exact or all(changes[0].new[each.severity] == counts.get(each.severity) for each in news)
+    )
+    few = tuple(news[: comparison.MOST_NAMED])
+    return _with(event, changes=changes, named=few, unnamed=len(news) - len(few), are_new=are_new)
+
+
+def _with(event: Event, **facts: Any) -> Event:
+    assert event.scan is not None
+    return replace(event, scan=replace(event.scan, **facts))
+
+
+def _asked(question: Callable[[], _T]) -> _T | None:
+    """The answer, if there is one: what it would tell is no reason to lose the event."""
+    try:
+        return question()
+    except HarborUnreachable:
+        raise  # the whole look is put off
+    except PollerError as error:
+        _log.info("scan.not_compared", error=error)
+        return None

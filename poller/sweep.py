@@ -1,0 +1,291 @@
+"""The sweep for results that left no trace in the audit log, at a budget of requests an hour.
+
+Pulls may not be logged, a scanner may answer without pulling, an account may not see robots. So repositories that
+changed lately are looked through from time to time, and all of them in a slow round. What the first round finds
+from before it began is a baseline, and no news; afterwards a result is new by its `report_id`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from poller import comparison, scans
+from poller.activity import RepositoryFacts
+from poller.comparing import taught_by
+from poller.config import Config
+from poller.errors import PollerError
+from poller.events import SCAN_TYPES
+from poller.harbor import SCANS_PAGE, Harbor
+from poller.knowledge import Changes, ReportFact, RepositoryFact
+from poller.logs import Log
+from poller.reporting import Reporter
+from poller.rows import PAGE, Artifact, parse_time
+from poller.scans import Result
+from state import NoticedScan, Outcome, Store, SweepPlace
+
+SAVED_UP = timedelta(minutes=10)
+"""So much of the hour's budget may be spent at once."""
+REPOSITORIES_AHEAD = 20
+MOST_CHANGED = 1000
+BEGAN_BEFORE = timedelta(minutes=30)
+"""A scan's pull may lie so long before its end."""
+FRESH = timedelta(minutes=2)
+"""What ended less than this ago is left to the audit log, which knows more of it."""
+UNEXPLAINED = timedelta(seconds=20)
+"""Harbor counts pulls up to 10 s late; after that the repository of a scan whose pull was not logged has changed."""
+LOOK_AGAIN = timedelta(minutes=1)
+NEWEST = 0
+"""In place of a page's number: the artifacts pushed last, where no pull is counted."""
+
+_UNENDED = frozenset({"Running", "Pending"})
+_log = Log(__name__)
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a page of artifacts holds: `seen` needs no telling, `noticed` is to be looked at later."""
+
+    news: list[tuple[NoticedScan, Artifact, Result]] = field(default_factory=list)
+    seen: list[ReportFact] = field(default_factory=list)
+    noticed: list[NoticedScan] = field(default_factory=list)
+
+
+class Sweep:
+    """Goes on where it was, a request at a time."""
+
+    def __init__(
+        self, harbor: Harbor, store: Store, reporter: Reporter, config: Config, is_stopping: Callable[[], bool]
+    ) -> None:
+        self._harbor = harbor
+        self._store = store
+        self._reporter = reporter
+        self._projects = frozenset(config.harbor.projects)
+        self._every = timedelta(seconds=config.schedule.sweep) if config.schedule.sweep else None
+        self._price = timedelta(hours=1) / config.schedule.sweep_requests
+        self._is_wanted = bool(config.events & SCAN_TYPES) and self._every is not None
+        self._is_stopping = is_stopping
+
+    def go_on(self, now: datetime) -> int:
+        """Spend what the budget allows by now. Returns how many outcomes were new."""
+        if not self._is_wanted:
+            return 0
+        place = self._store.sweep() or self._begin(now)
+        place = replace(place, paid_until=min(max(place.paid_until, now - SAVED_UP), now + self._price))
+        new = 0
+        while place.paid_until <= now and not self._is_stopping():
+            paid = replace(place, paid_until=place.paid_until + self._price)
+            step = self._step(paid, now)
+            if step is None:
+                break
+            place, found = step
+            new += found
+        return new
+
+    def _begin(self, now: datetime) -> SweepPlace:
+        clock = self._harbor.server().clock or now
+        place = SweepPlace(clock, now, looked_at=now, changed_since=now, round_began_at=now)
+        self._store.record((), now=now, place=place)
+        return place
+
+    def _step(self, place: SweepPlace, now: datetime) -> tuple[SweepPlace, int] | None:
+        """One request, and what it brought; None when there is nothing to do now."""
+        if place.changed:
+            return self._read(place, place.changed, now, pulled_since=place.changed_since)
+        if self._is_time_to_look(place, now):
+            return self._look_for_changes(place, now)
+        if place.ahead:
+            return self._read(place, place.ahead, now)
+        return self._go_ahead(place, now)
+
+    # -- what changed lately -------------------------------------------------------------------------
+
+    def _is_time_to_look(self, place: SweepPlace, now: datetime) -> bool:
+        assert self._every is not None
+        passed = now - place.looked_at
+        if passed >= self._every or passed < timedelta(0):
+            return True
+        if passed < LOOK_AGAIN:
+            return False
+        unexplained = self._store.unexplained_scans(since=place.looked_at - UNEXPLAINED)
+        return any(scan.ended_at is not None and scan.ended_at <= now - UNEXPLAINED for scan in unexplained)
+
+    def _look_for_changes(self, place: SweepPlace, now: datetime) -> tuple[SweepPlace, int]:
+        since, names, learnt = place.looked_at - BEGAN_BEFORE, list[str](), Changes()
+        for page in range(1, MOST_CHANGED // PAGE + 1):
+            found = self._changed_repositories(since, page)
+            learnt += _dates_of(found)
+            names += (each.name for each in found if self._is_in_projects(each.name))
+            if len(found) < PAGE:
+                break
+            place = replace(place, paid_until=place.paid_until + self._price)
+        changed = tuple((name, 1) for name in dict.fromkeys(names))
+        return self._save(replace(place, looked_at=now, changed_since=since, changed=changed), now, learnt), 0
+
+    def _changed_repositories(self, since: datetime, page: int) -> tuple[RepositoryFacts, ...]:
+        return self._asked(lambda: self._harbor.repositories_changed(since, page)) or ()
+
+    # -- the slow round over everything --------------------------------------------------------------
+
+    def _go_ahead(self, place: SweepPlace, now: datetime) -> tuple[SweepPlace, int] | None:
+        if place.repository_id == 0 and place.round_before_at is not None and not self._is_round_due(place, now):
+            return None
+        found = self._asked(lambda: self._harbor.repositories_after(place.repository_id, REPOSITORIES_AHEAD))
+        if found is None:
+            return self._save(place, now), 0
+        if not found:
+            ended = replace(place, repository_id=0, round_before_at=place.round_began_at)
+            _log.info("sweep.round_ended", began_at=place.round_began_at)
+            return self._save(ended, now), 0
+        began = now if place.repository_id == 0 else place.round_began_at
+        ahead = tuple((each.name, 1) for each in found if self._is_in_projects(each.name))
+        following = replace(place, repository_id=found[-1].id, round_began_at=began, ahead=ahead)
+        return self._save(following, now, _dates_of(found)), 0
+
+    def _is_round_due(self, place: SweepPlace, now: datetime) -> bool:
+        assert self._every is not None
+        return not timedelta(0) <= now - place.round_began_at < self._every
+
+    def _is_in_projects(self, repository: str) -> bool:
+        return not self._projects or repository.partition("/")[0] in self._projects
+
+    # -- a page of artifacts ---------------------------------------------------------------------------
+
+    def _read(
+        self,
+        place: SweepPlace,
+        pages: tuple[tuple[str, int], ...],
+        now: datetime,
+        pulled_since: datetime | None = None,
+    ) -> tuple[SweepPlace, int]:
+        """Read the first of the pages that wait; what it leaves to be read comes first again."""
+        (repository, page), *rest = pages
+        since = pulled_since if page != NEWEST else None
+        artifacts = self._asked(
+            lambda: self._harbor.artifacts_scanned(repository, page=max(page, 1), pulled_since=since)
+        )
+        following = _following(page, artifacts, is_filtered=since is not None)
+        waiting = ((repository, following), *rest) if following is not None else tuple(rest)
+        place = replace(place, changed=waiting) if pulled_since else replace(place, ahead=waiting)
+        found = self._examine(repository, artifacts or (), place, now)
+        new = sum(self._tell(scan, artifact, result, now) for scan, artifact, result in found.news)
+        learnt = taught_by(repository, artifacts or ()) + Changes(reports=tuple(found.seen))
+        return self._save(place, now, learnt, found.noticed), new
+
+    def _examine(self, repository: str, artifacts: Sequence[Artifact], place: SweepPlace, now: datetime) -> _Found:
+        images = [each for each in artifacts if not each.references]  # an index's overview only sums up
+        digests = [each.digest for each in images]
+        known, busy = self._store.reports(digests), self._store.open_scans(repository, digests)
+        found = _Found()
+        for artifact in images:
+            for result in scans.results(artifact):
+                if not result.is_sbom:
+                    self._judge(repository, artifact, result, known, busy, place, now, found)
+            if artifact.digest not in busy and _is_unended(artifact):
+                found.noticed.append(_noticed(repository, artifact, now))
+        return found
+
+    def _judge(
+        self,
+        repository: str,
+        artifact: Artifact,
+        result: Result,
+        known: dict[tuple[str, str], ReportFact],
+        busy: frozenset[str],
+        place: SweepPlace,
+        now: datetime,
+        found: _Found,
+    ) -> None:
+        report = next(iter(result.overview.values()))
+        fact = comparison.fact(artifact.digest, report, result.ended_at, now)
+        before = known.get((fact.digest, fact.scanner))
+        if before is not None and before.report_id == fact.report_id:
+            found.seen.append(replace(before, seen_at=now))
+        elif before is None and result.ended_at <= place.baseline_at:
+            found.seen.append(fact)
+        elif artifact.digest in busy or result.ended_at <= (before.ended_at if before else place.baseline_at):
+            pass  # the log tells it, or a scanner that was chosen again shows what it found long ago
+        elif (scan := self._explained(repository, artifact, result)) is not None:
+            found.news.append((scan, artifact, result))
+        elif now - result.ended_at < FRESH:
+            found.noticed.append(_noticed(repository, artifact, now, result))
+        else:
+            found.news.append((_noticed(repository, artifact, now, result), artifact, result))
+
+    def _tell(self, scan: NoticedScan, artifact: Artifact, result: Result, now: datetime) -> int:
+        try:
+            reported = self._reporter.report(scan, result, artifact, now)
+        except PollerError as error:  # the next round meets it again
+            _log.warning("sweep.look_failed", error=error, repository=scan.repository)
+            return 0
+        done = replace(scan, outcome=Outcome.TOLD, look_at=now)
+        new = self._store.finish_look(done, (reported.telling,), now, reported.learnt, reported.wave)
+        self._reporter.hold_the_rest(reported)
+        return new
+
+    def _explained(self, repository: str, artifact: Artifact, result: Result) -> NoticedScan | None:
+        """The scan whose robot's end was logged without its pull; who asked for it may be known."""
+        ends = [
+            (abs(scan.ended_at - result.ended_at), scan)
+            for scan in self._store.unexplained_scans(since=result.ended_at - scans.SAME_END)
+            if scan.ended_at is not None and scans.project_of_robot(scan.robot) == repository.partition("/")[0]
+        ]
+        gap, nearest = min(ends, key=lambda each: each[0], default=(timedelta.max, None))
+        if nearest is None or gap > scans.SAME_END:
+            return None
+        return replace(nearest, repository=repository, digest=artifact.digest, started_at=result.began_at)
+
+    # -- asking and keeping ----------------------------------------------------------------------------
+
+    def _save(
+        self,
+        place: SweepPlace,
+        now: datetime,
+        learnt: Changes | None = None,
+        noticed: Sequence[NoticedScan] = (),
+    ) -> SweepPlace:
+        self._store.record((), now=now, learnt=learnt, scans=noticed, place=place)
+        return place
+
+    def _asked(self, question: Callable[[], tuple[_T, ...]]) -> tuple[_T, ...] | None:
+        """The answer; None for none, which costs as much. What it would have shown is met again in the next round."""
+        try:
+            return question()
+        except PollerError as error:
+            _log.warning("sweep.request_failed", error=error)
+            return None
+
+
+def _dates_of(repositories: Sequence[RepositoryFacts]) -> Changes:
+    """A list of repositories saves looking up each for its date."""
+    facts = (RepositoryFact(each.name, each.created_at) for each in repositories if each.created_at is not None)
+    return Changes(repositories=tuple(facts))
+
+
+def _following(page: int, artifacts: tuple[Artifact, ...] | None, *, is_filtered: bool) -> int | None:
+    """The page to be read next of the same repository, if there is one."""
+    if artifacts is None or page == NEWEST:
+        return None
+    if is_filtered and page == 1 and not artifacts:
+        return NEWEST
+    return page + 1 if len(artifacts) == SCANS_PAGE else None
+
+
+def _is_unended(artifact: Artifact) -> bool:
+    return any(report.get("scan_status") in _UNENDED for report in (artifact.scan_overview or {}).values())
+
+
+def _noticed(repository: str, artifact: Artifact, now: datetime, result: Result | None = None) -> NoticedScan:
+    """A scan that no robot told of. Its name stands for a robot's: the report is that of one scan."""
+    report = next(iter((artifact.scan_overview or {}).values()), {})
+    return NoticedScan(
+        robot=f"sweep {repository}@{artifact.digest[:19]} {report.get('report_id')}"[:300],
+        repository=repository,
+        digest=artifact.digest,
+        started_at=result.began_at if result else parse_time(report.get("start_time")) or now - scans.CLOCKS_DIFFER,
+        ended_at=result.ended_at if result else None,
+        look_at=now + FRESH,
+    )

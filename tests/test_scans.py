@@ -1,0 +1,517 @@
+"""Scans: every outcome is told once, however it was found, together with what belongs to it.
+
+In process, against the HTTP stand-in of Harbor; a clock that the test moves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import formatters
+from demo.harbor import POLLER, Account, Generation, Outcome, Role, Vulnerability, World
+from poller.events import Event, EventType, Since
+from poller.secret import Secret
+from poller.telegram import Telegram
+from poller.telling import Teller
+from state import DeliveryState
+from state import Outcome as Became
+from tests.harness import NOON, TOKEN, Clock, Site, site
+
+NEW, LAST_OLD, FIRST_USERS = Generation.V2_16, Generation.V2_12, Generation.V2_8
+generations = pytest.mark.parametrize("generation", list(Generation), ids=lambda generation: generation.name)
+with_robot_rows = pytest.mark.parametrize("generation", [NEW, LAST_OLD], ids=lambda generation: generation.name)
+
+CRITICAL = Vulnerability("CVE-2026-1111", "Critical", "openssl", "3.0.1", "3.0.2")
+HIGH = Vulnerability("CVE-2026-2222", "High", "zlib", "1.2.11", "")
+LOW = Vulnerability("CVE-2026-3333", "Low", "bash", "5.1", "5.2")
+
+Opened = Callable[..., Site]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Opened]:
+    """Opens a Harbor with the project `team`, and a poller that has polled once, after a push of `team/app:1`."""
+    contexts = []
+
+    def open_(generation: Generation = NEW, account: Account = POLLER, more: str = "") -> Site:
+        clock = Clock()
+        world = World(generation, clock=clock.tick)
+        world.create_project("team")
+        world.push("team/app", "1", "ann")
+        clock.advance(600)
+        context = site(tmp_path, world, clock, account, more=more)
+        contexts.append(context)
+        here = context.__enter__()
+        here.poll()
+        return here
+
+    yield open_
+    for context in contexts:
+        context.__exit__(None, None, None)
+
+
+def scanned(here: Site) -> list[Event]:
+    return [event for event in here.events if event.scan is not None]
+
+
+def messages(here: Site) -> list[str]:
+    """What would be said now, as people see it."""
+    teller = Teller(Telegram(Secret(TOKEN)), here.store, here.config, here.clock)
+    return [formatters.plain(text) for text in teller.texts()]
+
+
+def poll_for(here: Site, seconds: float, every: float = 5) -> None:
+    for _ in range(round(seconds / every)):
+        here.poll(every)
+
+
+def last(here: Site) -> Any:
+    scan = scanned(here)[-1].scan
+    assert scan is not None
+    return scan
+
+
+ENGLISH = 'language = "en"'
+
+
+def conf(*lines: str) -> str:
+    return "\n".join(lines)
+
+
+# -- one scan -------------------------------------------------------------------------------------------
+
+
+@with_robot_rows
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_a_scan_is_told_at_the_price_of_one_request(opened: Opened, generation: Generation, outcome: Outcome) -> None:
+    """Whatever its outcome; who asked is known from the log."""
+    here = opened(generation, more=conf("[schedule]", "sweep = 'off'"))
+    here.poll()
+    here.world.scan("team/app", "1", outcome, asked_by="bob")
+    asked = [each.path for each in here.requests_of_poll() if "log" not in each.path]
+    assert len([path for path in asked if "/artifacts/" in path]) == 1
+    [event] = scanned(here)
+    assert (event.operator, event.tag) == ("bob", "1")
+    assert here.requests_of_poll()[1:] == []
+
+
+def test_what_is_new_since_the_images_previous_scan(opened: Opened) -> None:
+    """First by the counts, and exactly once the findings of both are known; the new ones are named."""
+    here = opened()
+    here.world.scan("team/app", "1", findings=[HIGH, LOW], asked_by="bob")
+    here.poll()
+    assert last(here).changes == ()
+    assert [finding.id for finding in last(here).named] == [HIGH.id]
+    here.clock.advance(3600)
+    here.world.scan("team/app", "1", findings=[CRITICAL, HIGH], asked_by="bob")
+    here.poll()
+    [change] = last(here).changes
+    assert (change.since, change.new, change.fixed) == (Since.SCAN, {"Critical": 1}, {"Low": 1})
+    assert [finding.id for finding in last(here).named] == [CRITICAL.id]
+    assert last(here).are_new
+
+
+def test_what_is_new_since_the_tags_previous_image(opened: Opened) -> None:
+    """A new image under an old tag is compared with the image that had the tag before."""
+    here = opened()
+    here.world.scan("team/app", "1", findings=[HIGH, LOW], asked_by="bob")
+    here.poll()
+    here.world.push("team/app", "1", "ann")
+    here.poll()
+    here.clock.advance(5)
+    here.world.scan("team/app", "1", findings=[CRITICAL, LOW])
+    here.poll()
+    [change] = last(here).changes
+    assert (change.since, change.new, change.fixed) == (Since.IMAGE, {"Critical": 1}, {"High": 1})
+    assert [finding.id for finding in last(here).named] == [CRITICAL.id]
+
+
+def test_a_result_that_was_replaced_before_it_was_read_is_counted(opened: Opened) -> None:
+    """Two scans between two polls leave one result; that there was another is said."""
+    here = opened()
+    here.world.scan("team/app", "1", Outcome.SUCCESS, asked_by="bob")
+    here.clock.advance(60)
+    here.world.scan("team/app", "1", Outcome.SUCCESS, asked_by="ann")
+    here.poll()
+    here.poll()
+    [event] = scanned(here)
+    assert event.operator == "ann"
+    assert here.store.scan_outcomes(since=NOON)[Became.OVERWRITTEN] == 1
+
+
+def test_an_image_that_is_deleted_while_it_is_scanned(opened: Opened) -> None:
+    """Nothing can be known of the outcome; it is not asked for again."""
+    here = opened()
+    started = here.world.start_scan("team/app", "1", asked_by="bob")
+    here.world.delete_artifact("team/app", "1", "ann")
+    here.world.finish_scan(started)
+    here.poll()
+    assert scanned(here) == []
+    assert here.store.scan_outcomes(since=NOON) == {Became.GONE: 1}
+    assert len(here.requests_of_poll()) == 1
+
+
+@with_robot_rows
+def test_a_swept_task_is_no_failure(opened: Opened, generation: Generation) -> None:
+    """Harbor's nightly sweep turns old results into errors with zero times."""
+    here = opened(generation)
+    here.world.scan("team/app", "1", findings=[HIGH], asked_by="bob")
+    here.poll()
+    here.world.sweep_tasks("team/app", "1")
+    poll_for(here, 7200, every=60)
+    assert [event.type for event in scanned(here)] == [EventType.SCANNING_COMPLETED]
+
+
+# -- which results are told -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "findings", "is_told"),
+    [
+        ("minimum_severity = 'high'", [LOW], False),
+        ("minimum_severity = 'High'", [HIGH], True),
+        ("minimum_severity = 'low'", [], False),
+        ("only_fixable = true", [HIGH], False),
+        ("only_fixable = true", [HIGH, LOW], True),
+        ("only_changed = true", [HIGH], True),
+    ],
+)
+def test_what_is_too_little_is_recorded_and_not_told(
+    opened: Opened, setting: str, findings: list[Vulnerability], is_told: bool
+) -> None:
+    """With the setting that says so."""
+    here = opened(more=conf("[scans]", setting))
+    here.world.scan("team/app", "1", findings=findings, asked_by="bob")
+    here.poll()
+    assert len(scanned(here)) == 1
+    assert [event.type for event in here.news] == (["SCANNING_COMPLETED"] if is_told else [])
+    assert is_told or here.reasons()["1"].startswith(f"scans.{setting.partition(' ')[0]}")
+
+
+def test_only_what_has_changed(opened: Opened) -> None:
+    """The same result again is not told; a failed scan always is."""
+    here = opened(more=conf("[scans]", "only_changed = true"))
+    for findings in ([HIGH], [HIGH], [HIGH, LOW]):
+        here.world.scan("team/app", "1", findings=findings, asked_by="bob")
+        here.poll(after=60)
+    here.world.scan("team/app", "1", Outcome.ERROR, asked_by="bob")
+    here.poll()
+    assert [event.type for event in here.news] == ["SCANNING_COMPLETED"] * 2 + ["SCANNING_FAILED"]
+
+
+# -- images of several platforms ------------------------------------------------------------------------
+
+
+@generations
+def test_the_platforms_of_an_image_are_one_message(opened: Opened, generation: Generation) -> None:
+    """Each is an event as in Harbor's webhooks; people are told of the image, when all of them have ended."""
+    here = opened(generation)
+    here.world.push_index("team/two", "2.0", "ann", platforms=("linux/amd64", "linux/arm64"))
+    here.poll()
+    told = len(messages(here))
+    first, second = here.world.start_scan("team/two", "2.0")
+    here.world.finish_scan([first], findings=[CRITICAL])
+    poll_for(here, 20)
+    assert len(messages(here)) == told
+    here.world.finish_scan([second], findings=[CRITICAL, HIGH])
+    poll_for(here, 90)
+    assert len(scanned(here)) == 2
+    assert all(event.tag is None for event in scanned(here))
+    [message] = messages(here)[told:]
+    assert "2.0" in message
+    assert "linux/amd64" in message
+    assert "linux/arm64" in message
+
+
+def test_a_platform_that_never_ends_is_waited_for_a_while(opened: Opened) -> None:
+    """What is known is told then."""
+    here = opened()
+    here.world.push_index("team/two", "2.0", "ann", platforms=("linux/amd64", "linux/arm64"))
+    here.poll()
+    told = len(messages(here))
+    first, _ = here.world.start_scan("team/two", "2.0")
+    here.world.finish_scan([first], findings=[CRITICAL])
+    poll_for(here, 240, every=20)
+    assert len(messages(here)) == told
+    poll_for(here, 120, every=20)
+    assert len(messages(here)) == told + 1
+
+
+def test_a_platform_is_compared_with_the_same_platform_of_the_tags_previous_image(opened: Opened) -> None:
+    """Not with another one, which has other packages."""
+    here = opened()
+    for findings in ([LOW], [CRITICAL]):
+        here.world.push_index("team/two", "2.0", "ann", platforms=("linux/amd64", "linux/arm64"))
+        here.poll()
+        first, second = here.world.start_scan("team/two", "2.0")
+        here.world.finish_scan([first], findings=findings)
+        here.world.finish_scan([second], findings=[HIGH])
+        poll_for(here, 30)
+    changes = [event.scan.changes for event in scanned(here) if event.scan and event.scan.changes]
+    assert [(each[0].new, each[0].fixed) for each in changes] == [({"Critical": 1}, {"Low": 1}), ({}, {})]
+
+
+# -- lists of materials ---------------------------------------------------------------------------------
+
+
+@with_robot_rows
+def test_an_sbom_run_is_kept_apart(opened: Opened, generation: Generation) -> None:
+    """It has no findings, and it is no scan of the image; told only when that is asked for."""
+    here = opened(generation)
+    here.world.scan("team/app", "1", findings=[HIGH], asked_by="bob")
+    here.poll()
+    here.world.sbom("team/app", "1", asked_by="bob")
+    here.poll()
+    assert [event.scan.scan_type for event in scanned(here) if event.scan] == ["vulnerability", "sbom"]
+    ours, theirs = scanned(here)[-1].to_webhook(), here.world.webhooks[-1]
+    assert (ours["type"], ours["event_data"]["scan"]) == (theirs["type"], theirs["event_data"]["scan"])
+    assert [event.scan.scan_type for event in here.news if event.scan] == ["vulnerability"]
+    assert len(here.requests_of_poll()) == 1
+
+
+def test_an_sbom_run_and_a_scan_at_once(opened: Opened) -> None:
+    """Each robot's end is that of its own run."""
+    here = opened(more=conf("[scans]", "sbom = true"))
+    listing = here.world.start_sbom("team/app", "1", asked_by="ann")
+    scanning = here.world.start_scan("team/app", "1", asked_by="bob")
+    here.world.finish_scan(scanning, findings=[HIGH])
+    here.clock.advance(4)
+    here.world.finish_sbom(listing)
+    here.poll()
+    operators = {event.scan.scan_type: event.operator for event in scanned(here) if event.scan}
+    assert operators == {"vulnerability": "bob", "sbom": "ann"}
+
+
+def test_an_sbom_run_that_failed(opened: Opened) -> None:
+    """Harbor tells no times of it; its robot's end is the time."""
+    here = opened()
+    here.world.sbom("team/app", "1", Outcome.ERROR, asked_by="ann")
+    poll_for(here, 60)
+    assert [(event.type, event.operator) for event in scanned(here)] == [("SCANNING_FAILED", "ann")]
+
+
+# -- scan-all -------------------------------------------------------------------------------------------
+
+
+def push_images(here: Site, number: int) -> None:
+    for n in range(number):
+        here.world.push(f"team/service-{n % 7}", f"v{n}", "ann")
+    here.clock.advance(600)
+    here.poll()
+    here.poll()
+    here.store.told([due.id for due in here.store.due(here.clock.now, most=999)], chat_id="1", message_id=1, now=NOON)
+
+
+@generations
+def test_a_scan_of_everything_is_one_summary(opened: Opened, generation: Generation) -> None:
+    """Its progress is not told; when it has ended, one message tells of all of it, and every scan is an event."""
+    here = opened(generation)
+    push_images(here, 30)
+    everything = here.world.start_scan_all("admin")
+    for findings in ([LOW], [HIGH], [], [LOW]):
+        here.world.finish_scan_all(everything, findings=findings, count=8)
+        poll_for(here, 30)
+        assert messages(here) == []
+    poll_for(here, 400, every=10)
+    assert len(scanned(here)) == 31
+    [message] = messages(here)
+    assert "31" in message
+    states = Counter(each.state for seen in here.store.seen() if seen.event.scan for each in seen.deliveries)
+    assert states == {DeliveryState.PENDING: 31}
+
+
+def test_what_is_bad_and_new_is_told_at_once(opened: Opened) -> None:
+    """While the scan of everything still runs; named, and counted in the summary too."""
+    here = opened()
+    push_images(here, 20)
+    here.world.scan_all("admin", findings=[LOW])
+    poll_for(here, 120)
+    everything = here.world.start_scan_all("admin")
+    here.world.finish_scan_all(everything, findings=[LOW, CRITICAL], count=3)
+    here.world.finish_scan_all(everything, findings=[LOW], count=10)
+    poll_for(here, 30)
+    early = messages(here)[1:]
+    assert len(early) == 3
+    assert all(CRITICAL.id in message for message in early)
+    here.world.finish_scan_all(everything, findings=[LOW])
+    poll_for(here, 120)
+    first, *rest = messages(here)
+    assert len(rest) == 4
+    assert "21" in rest[-1]
+    assert CRITICAL.id in rest[-1]
+
+
+def test_more_bad_ones_than_people_read_are_in_the_summary(opened: Opened) -> None:
+    """A finding that everything has comes as five messages and a summary, not as hundreds."""
+    here = opened()
+    push_images(here, 20)
+    here.world.scan_all("admin", findings=[LOW])
+    poll_for(here, 120)
+    here.world.scan_all("admin", findings=[LOW, CRITICAL])
+    poll_for(here, 120)
+    assert len(messages(here)) == 1 + 5 + 1
+
+
+def test_bad_ones_without_an_earlier_result_are_told_singly_if_they_are_few(opened: Opened) -> None:
+    """Nothing can be said to be new then; what is critical is named all the same."""
+    here = opened()
+    push_images(here, 20)
+    everything = here.world.start_scan_all("admin")
+    here.world.finish_scan_all(everything, findings=[CRITICAL], count=2)
+    here.world.finish_scan_all(everything, findings=[LOW])
+    poll_for(here, 120)
+    told = messages(here)
+    assert len(told) == 3
+    assert [CRITICAL.id in message for message in told[:2]] == [True, True]
+
+
+@generations
+def test_few_scans_that_nobody_asked_for_are_told_singly(opened: Opened, generation: Generation) -> None:
+    """A minute later, when it is sure that there are no more."""
+    here = opened(generation)
+    push_images(here, 3)
+    everything = here.world.start_scan_all("admin")
+    here.world.finish_scan_all(everything, findings=[LOW])
+    poll_for(here, 90)
+    assert len(messages(here)) == 4
+
+
+def test_harbor_is_asked_whether_a_scan_of_everything_goes_on(opened: Opened) -> None:
+    """Where the account may know: a long pause in it is not its end."""
+    here = opened(account=Account("robot$poller", "demo-secret", Role.SYSTEM_ROBOT_SCANS))
+    push_images(here, 20)
+    everything = here.world.start_scan_all("admin")
+    here.world.finish_scan_all(everything, findings=[LOW], count=10)
+    running = [scan for scan in here.store.unasked_scans(since=NOON - timedelta(days=1), most=99)]
+    assert running == []
+    poll_for(here, 5)
+    here.clock.advance(3600)
+    poll_for(here, 300, every=10)
+    assert messages(here) == []
+    here.world.finish_scan_all(everything, findings=[LOW])
+    poll_for(here, 300, every=10)
+    assert len(messages(here)) == 1
+
+
+@pytest.mark.parametrize("generation", [NEW, FIRST_USERS], ids=lambda generation: generation.name)
+def test_scans_during_a_downtime_are_each_told_once(opened: Opened, generation: Generation) -> None:
+    """Two hundred of them, as one message."""
+    here = opened(generation)
+    push_images(here, 199)
+    here.stop()
+    here.world.scan_all("admin", findings=[LOW])
+    here.clock.advance(7200)
+    here.start()
+    poll_for(here, 60)
+    assert len(scanned(here)) == 200
+    assert len({event.key for event in scanned(here)}) == 200
+    assert len(messages(here)) == 1
+
+
+# -- the sweep ------------------------------------------------------------------------------------------
+
+
+def test_what_was_there_before_is_a_baseline(opened: Opened, tmp_path: Path) -> None:
+    """The first round meets old results and tells none of them, but later ones are compared with them."""
+    clock = Clock()
+    world = World(NEW, clock=clock.tick)
+    world.populate(repositories=5, artifacts_each=30, severities={"High": 2})
+    with site(tmp_path, world, clock) as here:
+        poll_for(here, 3600, every=60)
+        assert scanned(here) == []
+        world.scan("team/service-0003", "v7", severities={"High": 5}, asked_by="bob")
+        here.poll()
+        assert last(here).changes[0].new == {"High": 3}
+
+
+@generations
+def test_a_scan_whose_pull_is_not_logged(opened: Opened, generation: Generation) -> None:
+    """Its repository has changed all the same; on 2.12 and later its robot says at once that there is something."""
+    here = opened(generation)
+    poll_for(here, 600, every=60)
+    here.world.log_pulls = False
+    here.world.scan("team/app", "1", findings=[HIGH], asked_by="bob")
+    poll_for(here, 300, every=20)
+    soon = len(scanned(here))
+    poll_for(here, 4000, every=60)
+    assert soon == (0 if generation is FIRST_USERS else 1)
+    [event] = scanned(here)
+    assert event.operator == {NEW: "bob", LAST_OLD: "bob", FIRST_USERS: "auto"}[generation]
+
+
+@generations
+def test_a_scanner_that_does_not_pull(opened: Opened, generation: Generation) -> None:
+    """Only the slow round over everything can meet its result."""
+    here = opened(generation)
+    poll_for(here, 600, every=60)
+    here.world.scan("team/app", "1", findings=[HIGH], pulls=False)
+    poll_for(here, 3 * 3600, every=120)
+    assert [event.type for event in scanned(here)] == [EventType.SCANNING_COMPLETED]
+
+
+def test_a_scanner_that_was_chosen_again_brings_no_old_news(opened: Opened) -> None:
+    """The overview shows the result of the project's scanner of today, from whenever it is."""
+    here = opened()
+    poll_for(here, 600, every=60)
+    here.world.scan("team/app", "1", findings=[HIGH], asked_by="bob")
+    here.poll()
+    here.world.use_scanner("Clair")
+    here.world.scan("team/app", "1", findings=[LOW], asked_by="bob")
+    here.poll()
+    assert last(here).changes == ()
+    here.world.use_scanner("Trivy")
+    poll_for(here, 3 * 3600, every=120)
+    assert len(scanned(here)) == 2
+
+
+def test_hidden_overviews_that_come_back_bring_no_old_news(opened: Opened) -> None:
+    """While a scanner cannot be reached, Harbor shows no overview at all."""
+    here = opened()
+    here.world.scan("team/app", "1", findings=[HIGH], asked_by="bob")
+    here.poll()
+    here.world.scanner_reachable = False
+    poll_for(here, 2 * 3600, every=120)
+    here.world.scanner_reachable = True
+    poll_for(here, 2 * 3600, every=120)
+    assert len(scanned(here)) == 1
+
+
+def test_an_image_in_two_repositories_is_scanned_once(opened: Opened) -> None:
+    """Both show the same report; only one of them was scanned."""
+    here = opened()
+    here.world.copy("team/app", "1", "team/copy")
+    here.poll()
+    here.world.scan("team/app", "1", findings=[HIGH], asked_by="bob")
+    poll_for(here, 3 * 3600, every=120)
+    assert [event.repository.full_name for event in scanned(here) if event.repository] == ["team/app"]
+
+
+def test_the_sweep_keeps_to_its_budget_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Also when every poll is a process of its own."""
+    clock = Clock()
+    world = World(NEW, clock=clock.tick)
+    world.populate(repositories=40, artifacts_each=30)
+    with site(tmp_path, world, clock, more=conf("[schedule]", "sweep_requests = 30")) as here:
+        here.poll()
+        before = len(here.standin.requests)
+        for _ in range(60):
+            here.poll(after=60)
+            here.restart()
+        asked = [each for each in here.standin.requests[before:] if "log" not in each.path]
+        swept = [each for each in asked if "/repositories" in each.path]
+        assert 25 <= len(swept) <= 31
+        pages = [(each.path, each.params["page"]) for each in swept if each.path.endswith("/artifacts")]
+        assert len(pages) == len(set(pages))
+
+
+def test_a_small_registry_is_not_swept_all_the_time(opened: Opened) -> None:
+    """A round an hour; in between an idle poll is one request."""
+    here = opened()
+    poll_for(here, 300, every=20)
+    assert [len(here.requests_of_poll(after=60)) for _ in range(4)] == [1] * 4
