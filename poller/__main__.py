@@ -469,6 +469,9 @@ def preview(kind: EventType | None, language: str) -> int:
     for event in examples():
         if event.type == kind or (kind is None and event.type in WEBHOOK_TYPES):
             click.echo(formatters.plain(formatters.message(event, style)) + "\n")
+    if kind in (None, EventType.SCANNING_COMPLETED):
+        for _, text in formatters.scan_examples(style):
+            click.echo(formatters.plain(text) + "\n")
     return DONE
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from poller import normalize
 from poller.config import Config
 from poller.errors import NotAllowed, NotFound
-from poller.events import Source
+from poller.events import SCAN_TYPES, Source
 from poller.findings import Finding, fine, listed, warning
 from poller.harbor import CurrentUser, Harbor, Reach, ReachKind
 from poller.rows import EPOCH
@@ -18,6 +18,8 @@ RIGHTS = "rights"
 
 MOST_PROJECTS = 3  # that look-ups are tried in
 RECENT = timedelta(days=7)
+NO_ARTIFACT = "sha256:" + "0" * 64
+"""Whether a right is there is said before whether the artifact is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,9 @@ def probe(harbor: Harbor, config: Config, user: CurrentUser, reach: Reach, now: 
         yield fine(RIGHTS, "there is no repository yet to try look-ups on")
         return
     lacking: dict[str, list[str]] = {}
+    scans = _Scans(are_told=bool(config.events & SCAN_TYPES), are_swept=config.schedule.sweep is not None)
     for sample in samples:
-        for right in _lacking(harbor, sample, reach):
+        for right in _lacking(harbor, sample, reach, scans):
             lacking.setdefault(right, []).append(sample.project)
     if lacking:
         yield _missing_rights(lacking, user, reach)
@@ -97,7 +100,15 @@ def _logged(harbor: Harbor, reach: Reach, now: datetime) -> Iterator[_Sample]:
                 yield _Sample(entry.repository, entry.tag or entry.digest or "latest")
 
 
-def _lacking(harbor: Harbor, sample: _Sample, reach: Reach) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class _Scans:
+    """What the configuration wants of scans."""
+
+    are_told: bool
+    are_swept: bool
+
+
+def _lacking(harbor: Harbor, sample: _Sample, reach: Reach, scans: _Scans) -> Iterator[str]:
     """The rights that the account lacks there, in the words of Harbor's API."""
     if harbor.project(sample.project) is None:
         yield "project: read"
@@ -109,11 +120,16 @@ def _lacking(harbor: Harbor, sample: _Sample, reach: Reach) -> Iterator[str]:
         harbor.artifact(sample.repository, sample.reference)
     except NotAllowed:
         yield "artifact: read"
-    if reach.table is Source.OLD_LOG:
+    if reach.table is Source.OLD_LOG or (scans.are_told and scans.are_swept):
         try:
             harbor.artifacts_pushed(sample.repository, EPOCH, EPOCH)
         except NotAllowed:
             yield "artifact: list"
+    if scans.are_told:
+        try:
+            harbor.findings(sample.repository, NO_ARTIFACT)
+        except NotAllowed:
+            yield "artifact-addition: read"
 
 
 def _missing_rights(lacking: dict[str, list[str]], user: CurrentUser, reach: Reach) -> Finding:
@@ -121,10 +137,12 @@ def _missing_rights(lacking: dict[str, list[str]], user: CurrentUser, reach: Rea
         "project: read": "whether a repository is public or private",
         "repository: read": "the repository's creation date",
         "artifact: read": "scan results",
-        "artifact: list": "the digest of a tag that moved on",
+        "artifact: list": "scan results that leave no trace in the log",
+        "artifact-addition: read": "the names of new critical and high findings",
     }
     if reach.table is Source.OLD_LOG:
         losses["artifact: read"] = "the digest behind a tag, the tag of a deletion, and scan results"
+        losses["artifact: list"] = "the digest of a tag that moved on, and scan results that leave no trace in the log"
     where = listed(tuple(dict.fromkeys(name for names in lacking.values() for name in names)))
     remedy = f"grant {user.name} on its projects: {', '.join(_as_in_the_form(right) for right in lacking)}"
     if not user.is_robot:
@@ -133,4 +151,4 @@ def _missing_rights(lacking: dict[str, list[str]], user: CurrentUser, reach: Rea
 
 
 def _as_in_the_form(right: str) -> str:
-    return f'"{right.title()}" ({right})'
+    return f'"{right.replace("-", " ").title()}" ({right})'

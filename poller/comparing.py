@@ -5,14 +5,14 @@ Mostly from what is remembered; Harbor is asked only as far as the allowance goe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
+from typing import Any
 
 from poller import comparison
 from poller.allowance import Allowance, Need
-from poller.errors import HarborUnreachable, PollerError
+from poller.errors import HarborUnreachable, NotAllowed, PollerError
 from poller.events import Event, Finding, Index, Since
 from poller.harbor import Harbor
 from poller.knowledge import LONG_AGO, Changes, PlatformFact, ReportFact, TagFact
@@ -20,9 +20,9 @@ from poller.logs import Log
 from poller.rows import Artifact
 from state import Store
 
+NOT_ALLOWED_AGAIN = timedelta(hours=1)
 _MOST_FRUITLESS = 5000
 _log = Log(__name__)
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Comparer:
         self._harbor = harbor
         self._store = store
         self.allowance = Allowance(most=10, per_hour=5, per_result=0.03)  # 500 scans in an hour earn 20
+        self._refused_at: datetime | None = None  # when the right to list findings was found lacking
         self._fruitless: set[str] = set()  # untagged artifacts that no index lists
 
     def complete(self, event: Event, now: datetime) -> Compared:
@@ -62,14 +63,34 @@ class Comparer:
         assert event.digest is not None
         repository, digest = event.repository.full_name, event.digest
         counted = comparison.report_fact(event, now)
-        if not comparison.has_findings_to_name(counted) or not self.allowance.spend(need):
+        if not comparison.has_findings_to_name(counted) or not self._may_ask(now) or not self.allowance.spend(need):
             return compared
-        findings = _asked(lambda: self._harbor.findings(repository, digest))
+        findings = self._findings(repository, digest, now)
         if findings is None:
             return compared
         fact = comparison.report_fact(event, now, findings)
         named = _named(event, fact, findings, compared.before)
         return Compared(named, compared.learnt + Changes(reports=(fact,)), compared.before)
+
+    def _may_ask(self, now: datetime) -> bool:
+        return self._refused_at is None or now - self._refused_at >= NOT_ALLOWED_AGAIN
+
+    def _findings(self, repository: str, digest: str, now: datetime) -> tuple[Finding, ...] | None:
+        """None where the message has to do without names."""
+        try:
+            findings = self._harbor.findings(repository, digest)
+        except HarborUnreachable:
+            raise  # the whole look is put off
+        except NotAllowed as error:
+            if self._refused_at is None:
+                _log.warning("scan.findings_not_allowed", error=error, remedy="grant artifact-addition: read")
+            self._refused_at = now
+            return None
+        except PollerError as error:
+            _log.info("scan.not_compared", error=error)
+            return None
+        self._refused_at = None
+        return findings
 
     # -- of which image it is a platform ----------------------------------------------------------
 
@@ -93,7 +114,13 @@ class Comparer:
         name = f"{repository}@{digest}"
         if name in self._fruitless or not self.allowance.spend(Need.WANTED):
             return Changes()
-        learnt = taught_by(repository, _asked(lambda: self._harbor.indexes(repository)) or ())
+        try:
+            learnt = taught_by(repository, self._harbor.indexes(repository))
+        except HarborUnreachable:
+            raise
+        except PollerError as error:  # people know the platform by its digest then
+            _log.info("scan.index_unknown", error=error)
+            return Changes()
         if all(fact.digest != digest for fact in learnt.platforms) and len(self._fruitless) < _MOST_FRUITLESS:
             self._fruitless.add(name)
         return learnt
@@ -173,14 +200,3 @@ def _named(
 def _with(event: Event, **facts: Any) -> Event:
     assert event.scan is not None
     return replace(event, scan=replace(event.scan, **facts))
-
-
-def _asked(question: Callable[[], _T]) -> _T | None:
-    """The answer, if there is one: what it would tell is no reason to lose the event."""
-    try:
-        return question()
-    except HarborUnreachable:
-        raise  # the whole look is put off
-    except PollerError as error:
-        _log.info("scan.not_compared", error=error)
-        return None

@@ -65,7 +65,7 @@ class Reporter:
             compared = self.comparer.name_findings(compared, need, now)
         event, learnt = compared.event, compared.learnt + asked + _tags_of(scan, artifact)
         mode = Mode.IMPORTANT if self._is_news(event) else Mode.AUTO
-        telling = replace(telling, event=event, since=now, mode=mode)
+        telling = replace(telling, event=event, since=min(event.occurred_at, now), mode=mode)
         if is_of_wave:
             return self._of_wave(telling, learnt, now)
         if event.scan is not None and event.scan.index is not None:

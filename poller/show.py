@@ -19,7 +19,7 @@ from poller.backfill import Found
 from poller.events import ANONYMOUS, Event, EventType
 from poller.findings import Report
 from poller.standing import LEDGER_SPAN, Standing
-from state import Coverage, DeliveryRecord, DeliveryState, Seen
+from state import Coverage, DeliveryRecord, DeliveryState, Outcome, Seen
 
 _MARKS = {"✓": "green", "!": "yellow", "✗": "red"}
 _STATES = {
@@ -121,6 +121,8 @@ def _status_lines(standing: Standing, zone: tzinfo, now: datetime) -> Iterator[t
     yield "last error", _failure(standing, zone)
     yield "told", [_sum(counts.sent + counts.folded, counts.folded, "of them in summaries")]
     yield "waiting", [_waiting(standing, now)]
+    yield "scans", _scans(standing)
+    yield "sweep", [_sweep(standing, zone)]
     yield "refused", [f"{_number(counts.refused, 'event')}; `events` says why" if counts.refused else "none"]
     yield "not told", [f"{_number(counts.off, 'event')}; `events` says why" if counts.off else "none"]
     yield "chat", _chat(standing, zone)
@@ -159,7 +161,33 @@ def _waiting(standing: Standing, now: datetime) -> str:
     oldest = standing.counts.oldest_pending
     if oldest is None:
         return "none"
-    return f"{_number(standing.counts.pending, 'event')}, the oldest for {_span(now - oldest)}"
+    held = f"; {standing.held} until what belongs together is complete" if standing.held else ""
+    return f"{_number(standing.counts.pending, 'event')}, the oldest for {_span(now - oldest)}{held}"
+
+
+_SCANS = {
+    Outcome.TOLD: "with their results",
+    Outcome.RUNNING: "running",
+    Outcome.OVERWRITTEN: "replaced by a later scan before they could be read",
+    Outcome.GONE: "of images that were deleted meanwhile",
+    Outcome.GIVEN_UP: "whose result never appeared",
+}
+
+
+def _scans(standing: Standing) -> list[str]:
+    parts = [f"{count} {words}" for outcome, words in _SCANS.items() if (count := standing.scans.get(outcome))]
+    return [f"in the last {LEDGER_SPAN.days} days: {', '.join(parts)}"] if parts else ["none noticed in the log"]
+
+
+def _sweep(standing: Standing, zone: tzinfo) -> str:
+    place = standing.sweep
+    if standing.is_sweep_off:
+        return 'off ([schedule] sweep = "off"): results that leave no trace in the log are missed'
+    if place is None:
+        return "has not begun"
+    if place.repository_id:
+        return f"looks through all repositories since {_local(place.round_began_at, zone)}"
+    return f"looked through all repositories, beginning at {_local(place.round_began_at, zone)}"
 
 
 def _chat(standing: Standing, zone: tzinfo) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from statistics import median
@@ -10,7 +10,7 @@ from typing import Any
 
 from poller.config import Config
 from poller.jobs import EVERYTHING
-from state import Counts, Coverage, Cursor, Lease, RouteState, Store
+from state import Counts, Coverage, Cursor, Lease, Outcome, RouteState, Store, SweepPlace
 
 LEDGER_SPAN = timedelta(days=7)
 SHORT = timedelta(minutes=15)
@@ -19,7 +19,10 @@ SHORT = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`failure`: the last one, of the last days; `gaps`: how long nothing was polled, caught up afterwards."""
+    """`failure`: the last one, of the last days; `gaps`: how long nothing was polled, caught up afterwards.
+
+    `held`: how many of what is pending waits for what is told together with it. `scans`: of the last days, by outcome.
+    """
 
     harbor: str
     registry: str
@@ -29,6 +32,10 @@ class Standing:
     gaps: tuple[Coverage, ...]
     failure: Coverage | None
     counts: Counts
+    held: int
+    scans: Mapping[Outcome, int]
+    sweep: SweepPlace | None
+    is_sweep_off: bool
     chat_id: int | str
     route: RouteState
     poller: Lease | None
@@ -61,6 +68,9 @@ class Standing:
             "folded": counts.folded,
             "refused": counts.refused,
             "off": counts.off,
+            "held": self.held,
+            "scans": {str(outcome): self.scans.get(outcome, 0) for outcome in Outcome},
+            "sweep": _sweep_json(self.sweep),
             "chat": {
                 "chat_id": self.chat_id,
                 "silent_until": _iso(self.silent_until),
@@ -90,6 +100,10 @@ def standing(store: Store, config: Config, now: datetime) -> Standing:
         gaps=gaps(ledger),
         failure=failures[-1] if failures else None,
         counts=store.counts(),
+        held=store.held(now),
+        scans=store.scan_outcomes(since=now - LEDGER_SPAN),
+        sweep=store.sweep(),
+        is_sweep_off=config.schedule.sweep is None,
         chat_id=route.moved_to or config.telegram.chat_id,
         route=route if route.blocked_until and route.blocked_until > now else replace(route, blocked_until=None),
         poller=holder,
@@ -120,6 +134,17 @@ def _next_run(config: Config, cursors: Sequence[Cursor], now: datetime) -> datet
     last = max((cursor.polled_at for cursor in cursors), default=None)
     due: datetime = trigger.get_next_fire_time(last if config.schedule.cron is None else None, now)
     return max(due, now)
+
+
+def _sweep_json(place: SweepPlace | None) -> dict[str, Any] | None:
+    if place is None:
+        return None
+    return {
+        "baseline": _iso(place.baseline_at),
+        "round_began": _iso(place.round_began_at),
+        "last_round_began": _iso(place.round_before_at),
+        "looked_for_changes": _iso(place.looked_at),
+    }
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -516,6 +516,16 @@ class Store:
         oldest = rows.get(DeliveryState.PENDING, (0, None))[1]
         return Counts(oldest_pending=oldest, **number)
 
+    def held(self, now: datetime) -> int:
+        """How many pending deliveries wait for the rest of their group."""
+        query = select(func.count()).where(
+            t.deliveries.c.route == self._route,
+            t.deliveries.c.state == DeliveryState.PENDING,
+            t.deliveries.c.held_until > now,
+        )
+        with self._reading() as connection:
+            return connection.scalar(query) or 0
+
     # -- looking back ---------------------------------------------------------------------------
 
     def seen(

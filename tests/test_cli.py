@@ -607,8 +607,10 @@ def test_status_is_for_people_and_as_json_for_programs(known: Site) -> None:
     facts = known.status()
     assert list(facts) == [
         *("harbor", "registry", "version", "detected_at", "covered", "gaps", "pending", "oldest_pending"),
-        *("sent", "folded", "refused", "off", "chat", "last_error", "poller", "schedule", "next_run"),
+        *("sent", "folded", "refused", "off", "held", "scans", "sweep", "chat", "last_error", "poller"),
+        *("schedule", "next_run"),
     ]
+    assert set(facts["scans"]) == {"running", "told", "gone", "overwritten", "given up"}
     assert facts["covered"][0]["log"] == "audit_log_ext"
     shown = known.poller("status", env={"COLUMNS": "80"}).stdout
     row = facts["covered"][0]["position"]
@@ -649,7 +651,8 @@ def test_preview_needs_nothing(tmp_path: Path, language: str) -> None:
     blocked = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
     done = poller("preview", "--language", language, cwd=tmp_path, env=blocked)
     assert (done.returncode, done.stderr) == (DONE, "")
-    assert len(done.stdout.strip().split("\n\n")) == len(WEBHOOK_TYPES)
+    kinds_of_scan_messages = 4
+    assert len(done.stdout.strip().split("\n\n")) == len(WEBHOOK_TYPES) + kinds_of_scan_messages
     assert ("Репозиторий: " if language == "ru" else "Repository: ") in done.stdout
     assert bytes_in(tmp_path) == {}
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import formatters
-from demo.harbor import POLLER, Account, Generation, Outcome, Role, Vulnerability, World
+from demo.harbor import ALWAYS, POLLER, Account, Fault, Generation, Outcome, Role, Vulnerability, World
 from poller.events import Event, EventType, Since
 from poller.secret import Secret
 from poller.telegram import Telegram
@@ -75,9 +74,6 @@ def last(here: Site) -> Any:
     scan = scanned(here)[-1].scan
     assert scan is not None
     return scan
-
-
-ENGLISH = 'language = "en"'
 
 
 def conf(*lines: str) -> str:
@@ -341,7 +337,7 @@ def test_what_is_bad_and_new_is_told_at_once(opened: Opened) -> None:
     assert all(CRITICAL.id in message for message in early)
     here.world.finish_scan_all(everything, findings=[LOW])
     poll_for(here, 120)
-    first, *rest = messages(here)
+    _, *rest = messages(here)
     assert len(rest) == 4
     assert "21" in rest[-1]
     assert CRITICAL.id in rest[-1]
@@ -388,8 +384,6 @@ def test_harbor_is_asked_whether_a_scan_of_everything_goes_on(opened: Opened) ->
     push_images(here, 20)
     everything = here.world.start_scan_all("admin")
     here.world.finish_scan_all(everything, findings=[LOW], count=10)
-    running = [scan for scan in here.store.unasked_scans(since=NOON - timedelta(days=1), most=99)]
-    assert running == []
     poll_for(here, 5)
     here.clock.advance(3600)
     poll_for(here, 300, every=10)
@@ -417,7 +411,7 @@ def test_scans_during_a_downtime_are_each_told_once(opened: Opened, generation: 
 # -- the sweep ------------------------------------------------------------------------------------------
 
 
-def test_what_was_there_before_is_a_baseline(opened: Opened, tmp_path: Path) -> None:
+def test_what_was_there_before_is_a_baseline(tmp_path: Path) -> None:
     """The first round meets old results and tells none of them, but later ones are compared with them."""
     clock = Clock()
     world = World(NEW, clock=clock.tick)
@@ -515,3 +509,29 @@ def test_a_small_registry_is_not_swept_all_the_time(opened: Opened) -> None:
     here = opened()
     poll_for(here, 300, every=20)
     assert [len(here.requests_of_poll(after=60)) for _ in range(4)] == [1] * 4
+
+
+def test_scans_that_were_asked_for_during_a_downtime_come_as_a_summary(opened: Opened) -> None:
+    """Each is an event; the chat gets what a person reads after a downtime."""
+    here = opened()
+    push_images(here, 40)
+    here.stop()
+    for n in range(40):
+        here.world.scan(f"team/service-{n % 7}", f"v{n}", findings=[LOW], asked_by="bob")
+        here.clock.advance(10)
+    here.clock.advance(7200)
+    here.start()
+    here.poll()
+    assert len(scanned(here)) == 40
+    assert len(messages(here)) == 1
+
+
+def test_findings_that_may_not_be_listed_are_not_asked_for_again_and_again(opened: Opened) -> None:
+    """The counts are told all the same, and once what right would give the names."""
+    here = opened()
+    here.standin.fail(Fault.FORBIDDEN, times=ALWAYS, path="/additions/")
+    for _ in range(3):
+        here.world.scan("team/app", "1", findings=[CRITICAL], asked_by="bob")
+        here.poll(after=60)
+    assert len(scanned(here)) == 3
+    assert len([each for each in here.standin.requests if "/additions/" in each.path]) == 1

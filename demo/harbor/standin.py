@@ -47,6 +47,7 @@ class Fault(Enum):
     TRUNCATED = "the body is shorter than promised"
     SLOW = "late, but right"
     UNAUTHORIZED = "401"
+    FORBIDDEN = "403"
     REDIRECTED = "308 to another address"
 
 
@@ -276,5 +277,6 @@ _FAULTS: dict[Fault, Callable[[Reply], Reply]] = {
     Fault.HTML: lambda _: Reply(200, b"<!DOCTYPE html><html><body>Please log in</body></html>", "text/html"),
     Fault.TRUNCATED: _truncated,
     Fault.UNAUTHORIZED: _instead(failure(401, "UNAUTHORIZED", "unauthorized")),
+    Fault.FORBIDDEN: _instead(failure(403, "FORBIDDEN", "forbidden")),
     Fault.REDIRECTED: _redirected,
 }
