@@ -250,7 +250,8 @@ def once(context: Context, is_printing: bool) -> int:
     config = context.config()
     with context.store(config) as store, context.foreground(store) as work:
         teller = context.teller(config, store)
-        trouble = _attempt(lambda: AuditPoller(context.harbor(config), store, config).poll(utc_now()))
+        poller = AuditPoller(context.harbor(config), store, config)
+        trouble = _attempt(lambda: (poller.poll(utc_now()), poller.sweep(utc_now())))
         work.go_on()
         if is_printing:
             _print_messages(teller)

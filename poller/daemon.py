@@ -26,6 +26,7 @@ from poller.times import utc_now
 from state import Store
 
 _DELIVER_SECONDS = 1
+_SWEEP_SECONDS = 10
 _PRUNE_HOURS = 6
 _STUCK_SECONDS = 900
 _SLOW_FACTOR = 5
@@ -89,10 +90,12 @@ class Daemon:
         self._stop = threading.Event()
         self._exit_code = DONE
         self._polling = Turn(_SLOW_FACTOR)
+        self._sweeping = Turn(_SLOW_FACTOR)
+        self._harbors_turn = threading.Lock()  # Harbor is asked one thing at a time
         self._delivering = Turn()
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a poll that takes long is no news
         self._scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(4)},
+            executors={"default": ThreadPoolExecutor(5)},
             # APScheduler's own grace time of 1 s would drop runs silently while a worker is busy.
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
             timezone=UTC,
@@ -117,6 +120,7 @@ class Daemon:
         now = self._clock()
         schedule, add = self._config.schedule, self._scheduler.add_job
         add(self._poll, poll_trigger(schedule, self._config.timezone), next_run_time=now, id="poll")
+        add(self._sweep, IntervalTrigger(seconds=_SWEEP_SECONDS), id="sweep")
         # Not at once: if a crash has made Telegram's last answer get lost, the chat's pace counts from that message on.
         add(self._deliver, IntervalTrigger(seconds=_DELIVER_SECONDS), id="deliver")
         add(self._renew_lease, IntervalTrigger(seconds=lease.RENEW_SECONDS), id="lease")
@@ -131,8 +135,15 @@ class Daemon:
     # -- the jobs, each behind the wrapper --
 
     def _poll(self) -> None:
-        if self._polling.may_run:
-            self._run_job("poll", self._polling, lambda: self._poller.poll(self._clock()))
+        with self._harbors_turn:
+            if self._polling.may_run:
+                self._run_job("poll", self._polling, lambda: self._poller.poll(self._clock()))
+
+    def _sweep(self) -> None:
+        """A page with many large reports may take Harbor long: one at a time, so that polls are not held up."""
+        with self._harbors_turn:
+            if self._sweeping.may_run and not self._polling.failures and not self._stop.is_set():
+                self._run_job("sweep", self._sweeping, lambda: self._poller.sweep(self._clock(), most=1))
 
     def _deliver(self) -> None:
         if self._delivering.may_run:
@@ -189,7 +200,7 @@ class Daemon:
         """That we are alive, and in a line how things stand."""
         if self._poller.got_on() and self._polling.alive_at is not None:
             self._polling.gets_on()  # a long catch-up is work, not a hang
-        if self._polling.is_stuck or self._delivering.is_stuck:
+        if self._polling.is_stuck or self._sweeping.is_stuck or self._delivering.is_stuck:
             return  # let the watchdog do its work
         counts = self._store.counts()
         trouble = " · Harbor does not answer" if self._polling.failures else ""

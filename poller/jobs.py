@@ -95,21 +95,26 @@ class AuditPoller:
     def poll(self, now: datetime) -> Polled:
         """Read what is new in every log that the account can see, and the results of scans that have ended.
 
-        What is left of the sweep's budget goes into looking for results that no log tells.
-
         Raises Temporary when Harbor is away, OperatorError when a person must act; nothing is lost by it.
         """
         self._for_scanners.earn(0, now)
         self._patience = Patience(for_scanners=self._for_scanners)
         try:
             polled = self._poll_or_resync(now)
-            outcomes = self._results.read(now) + self._sweep.go_on(now)
+            outcomes = self._results.read(now)
             self._waves.end_if_over(now)
             return polled + Polled(0, outcomes)
         except PollerError as error:
             self.survey.doubt()
             self._store.cover(Coverage(EVERYTHING, now, now, error=f"{type(error).__name__}: {error}"))
             raise
+
+    def sweep(self, now: datetime, *, most: int | None = None) -> int:
+        """Look for results of scans that no log tells, as far as the budget goes; with at most so many requests.
+
+        Returns how many were new. Raises as `poll` does, and is to be called when that has succeeded.
+        """
+        return self._sweep.go_on(now, most=most)
 
     def _poll_or_resync(self, now: datetime) -> Polled:
         try:

@@ -69,14 +69,15 @@ class Sweep:
         self._is_wanted = bool(config.events & SCAN_TYPES) and self._every is not None
         self._is_stopping = is_stopping
 
-    def go_on(self, now: datetime) -> int:
-        """Spend what the budget allows by now. Returns how many outcomes were new."""
+    def go_on(self, now: datetime, *, most: int | None = None) -> int:
+        """Spend what the budget allows by now, on `most` steps. Returns how many outcomes were new."""
         if not self._is_wanted:
             return 0
         place = self._store.sweep() or self._begin(now)
         place = replace(place, paid_until=min(max(place.paid_until, now - SAVED_UP), now + self._price))
-        new = 0
-        while place.paid_until <= now and not self._is_stopping():
+        new = steps = 0
+        while place.paid_until <= now and steps != most and not self._is_stopping():
+            steps += 1
             paid = replace(place, paid_until=place.paid_until + self._price)
             step = self._step(paid, now)
             if step is None:

@@ -129,7 +129,8 @@ class Site:
     def poll(self, after: float = 5) -> Polled:
         """Poll once, so many seconds later."""
         self.clock.advance(after)
-        return self.poller.poll(self.clock.now)
+        polled = self.poller.poll(self.clock.now)
+        return polled + Polled(0, self.poller.sweep(self.clock.now))
 
     def requests_of_poll(self, after: float = 5) -> list[Request]:
         """What one poll asks Harbor."""
