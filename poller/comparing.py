@@ -21,6 +21,7 @@ from poller.rows import Artifact
 from state import Store
 
 NOT_ALLOWED_AGAIN = timedelta(hours=1)
+LONGEST_PLATFORM = 100
 _MOST_FRUITLESS = 5000
 _log = Log(__name__)
 
@@ -172,7 +173,7 @@ def taught_by(repository: str, artifacts: Iterable[Artifact]) -> Changes:
     for artifact in artifacts:
         tags += (TagFact(repository, tag.name, artifact.digest, tag.push_time or LONG_AGO) for tag in artifact.tags)
         platforms += (
-            PlatformFact(repository, reference.child_digest, artifact.digest, reference.platform)
+            PlatformFact(repository, reference.child_digest, artifact.digest, reference.platform[:LONGEST_PLATFORM])
             for reference in artifact.references
             if reference.is_image
         )

@@ -19,6 +19,8 @@ NAMED_RANK = rank("high")
 """Critical and high findings are named in messages; of the others people want the counts."""
 
 MOST_NAMED = 10
+LONGEST = 200
+"""What is kept of a name that is longer; the state holds no more."""
 MOST_KEPT = 1000
 """An image with more critical and high findings than this is compared by counts alone."""
 
@@ -40,8 +42,8 @@ def fact(
     scanner = report.get("scanner")
     return ReportFact(
         digest=digest,
-        scanner=str(scanner.get("name") or "")[:200] if isinstance(scanner, Mapping) else "",
-        report_id=str(report.get("report_id") or "")[:200],
+        scanner=str(scanner.get("name") or "")[:LONGEST] if isinstance(scanner, Mapping) else "",
+        report_id=str(report.get("report_id") or ended_at.isoformat())[:LONGEST],
         ended_at=ended_at,
         seen_at=seen_at,
         counts=counts(report) if report.get("scan_status") == "Success" else None,

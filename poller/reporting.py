@@ -95,7 +95,8 @@ class Reporter:
         """Its results wait for the end of it; the first few that bring news are told at once."""
         ended = min(telling.event.occurred_at, now)  # a clock that is ahead must not hold it up
         wave = self._store.wave() or Wave(f"{WAVE}{telling.event.key}", ended)
-        is_single = telling.mode is Mode.IMPORTANT and wave.singles < FEW
+        is_pending = telling.state is DeliveryState.PENDING
+        is_single = is_pending and telling.mode is Mode.IMPORTANT and wave.singles < FEW
         joined = replace(
             wave,
             ended_at=max(wave.ended_at, ended),

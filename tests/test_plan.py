@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from formatters import Occasion
 from poller import plan
 from poller.events import Event, EventType
-from poller.plan import FEW, Parcel
+from poller.plan import FEW, IMAGE, WAVE, Parcel
 from state import Due, Mode
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -22,9 +22,13 @@ FAILED = EventType.SCANNING_FAILED
 
 
 def due(
-    *numbers: int, mode: Mode = Mode.AUTO, since: datetime = NOW, kind: EventType = EventType.PUSH_ARTIFACT
+    *numbers: int,
+    mode: Mode = Mode.AUTO,
+    since: datetime = NOW,
+    kind: EventType = EventType.PUSH_ARTIFACT,
+    group: str | None = None,
 ) -> list[Due]:
-    return [Due(n, Event.example(source_id=n, type=kind), mode, since, attempts=0) for n in numbers]
+    return [Due(n, Event.example(source_id=n, type=kind), mode, since, attempts=0, group=group) for n in numbers]
 
 
 def next_parcel(items: list[Due], room: int = ROOM) -> Parcel | None:
@@ -109,27 +113,61 @@ def test_what_telegram_refused_together_is_told_singly() -> None:
     assert told(due(*range(1, 50), mode=Mode.SINGLE, since=LATE)) == ((1,), None)
 
 
+def test_what_belongs_together_is_one_message() -> None:
+    """In the place of the first of it; only what is told for itself stays out of it."""
+    image = due(2, 4, group=f"{IMAGE}team/app@sha256:a")
+    single = due(5, group=f"{IMAGE}team/app@sha256:a", mode=Mode.SINGLE)
+    items = [*due(1), image[0], *due(3), image[1], *single]
+    assert told(items) == ((1,), None)
+    assert told(items[1:]) == ((2, 4), None)
+    assert told(single) == ((5,), None)
+
+
+def test_a_group_takes_the_room_of_one_message() -> None:
+    """Or a scan of everything would turn all else into a digest."""
+    wave = due(*range(2, 900), group=f"{WAVE}1")
+    assert told([*due(1), *wave]) == ((1,), None)
+    assert told(wave) == (tuple(range(2, 900)), None)
+
+
+def test_a_wave_is_a_summary_already() -> None:
+    """It is not folded into another one, however late; images of several platforms are."""
+    wave = due(*range(50, 60), group=f"{WAVE}1", since=LATE)
+    images = [item for n in range(0, 2 * FEW + 2, 2) for item in due(n, n + 1, group=f"{IMAGE}{n}", since=LATE)]
+    assert told([*images, *wave]) == (tuple(range(2 * FEW + 2)), Occasion.CATCH_UP)
+    assert told(wave) == (tuple(range(50, 60)), None)
+
+
+def test_news_is_told_singly_after_a_downtime_as_long_as_it_is_little() -> None:
+    """More of it comes in the summary."""
+    late = due(*range(10, 20), since=LATE)
+    assert told([*due(1, mode=Mode.IMPORTANT, since=LATE), *late]) == (tuple(range(10, 20)), Occasion.CATCH_UP)
+    many = due(*range(1, FEW + 2), mode=Mode.IMPORTANT, since=LATE)
+    assert told([*many, *late]) == ((*range(1, FEW + 2), *range(10, 20)), Occasion.CATCH_UP)
+
+
 facts = st.tuples(
     st.sampled_from(Mode),
     st.sampled_from([NOW, LATE]),
     st.sampled_from([EventType.PUSH_ARTIFACT, FAILED]),
+    st.sampled_from([None, f"{IMAGE}a", f"{IMAGE}b", f"{WAVE}1"]),
 )
 
 
 @given(st.lists(facts, max_size=60), st.integers(0, 30))
-def test_everything_is_told_once(facts: list[tuple[Mode, datetime, EventType]], room: int) -> None:
+def test_everything_is_told_once(facts: list[tuple[Mode, datetime, EventType, str | None]], room: int) -> None:
     """Parcel after parcel, until nothing is due; inside of each the order is kept."""
     items = [
         item
-        for number, (mode, since, kind) in enumerate(facts)
-        for item in due(number, mode=mode, since=since, kind=kind)
+        for number, (mode, since, kind, group) in enumerate(facts)
+        for item in due(number, mode=mode, since=since, kind=kind, group=group)
     ]
     all_ids = [item.id for item in items]
     done: list[int] = []
     while parcel := next_parcel(items, room):
         assert parcel.ids
         assert list(parcel.ids) == sorted(parcel.ids)
-        assert (parcel.occasion is None) <= (len(parcel.ids) == 1)
+        assert parcel.occasion or parcel.group or len(parcel.ids) == 1
         assert parcel.events == tuple(item.event for item in items if item.id in parcel.ids)
         done.extend(parcel.ids)
         items = [item for item in items if item.id not in parcel.ids]

@@ -18,7 +18,7 @@ from alembic.runtime.migration import MigrationContext
 
 from poller import reading
 from poller.errors import PollerError, StateBusy, StateError
-from poller.events import Event, EventType, Repository, Scan, Source
+from poller.events import Change, Event, EventType, Finding, Index, Repository, Scan, Since, Source
 from poller.knowledge import Changes, ProjectFact, ReportFact, RepositoryFact, TagFact
 from state import (
     Counts,
@@ -34,6 +34,7 @@ from state import (
     Store,
     SweepPlace,
     Telling,
+    Wave,
     schema,
 )
 from tests.processes import Other, others
@@ -94,10 +95,22 @@ FULL = event(
     scan=Scan({"application/vnd.security.vulnerability.report; version=1.1": REPORT}),
     source=Source.SCAN,
 )
+TOLD_OF = replace(
+    FULL,
+    scan=Scan(
+        {"application/vnd.security.vulnerability.report; version=1.1": REPORT},
+        index=Index("sha256:i", "2.0", "linux/arm64"),
+        changes=(Change(Since.SCAN, {"High": 1}, {}), Change(Since.IMAGE, {}, {"Low": 2})),
+        named=(Finding("CVE-1", "High", "zlib", "1.2", "1.3"),),
+        unnamed=3,
+        are_new=True,
+        unread=1,
+    ),
+)
 BARE = event(2, repository=None, tag=None, digest=None, operator="", registry="harbor.example.com:8443")
 
 
-@pytest.mark.parametrize("event", [FULL, BARE], ids=["full", "bare"])
+@pytest.mark.parametrize("event", [FULL, TOLD_OF, BARE], ids=["full", "told of", "bare"])
 def test_an_event_comes_back_as_it_was_recorded(store: Store, event: Event) -> None:
     """Every field survives the database; the registry's host is that of the Harbor."""
     store.save_harbor(event.registry, {}, NOW)
@@ -264,6 +277,55 @@ def test_waiting_counts_from_when_it_could_have_been_told(store: Store) -> None:
     """By default from the recording on."""
     store.record([*pending(1), replace(pending(2)[0], since=NOW - HOUR)], now=NOW)
     assert [item.since for item in store.due(NOW, most=9)] == [NOW, NOW - HOUR]
+
+
+def grouped(*numbers: int, group: str = "g", **changes: Any) -> list[Telling]:
+    return [replace(each, group=group, held_until=NOW + HOUR, **changes) for each in pending(*numbers)]
+
+
+def test_what_waits_for_its_group_is_not_due(store: Store) -> None:
+    """Until the time that was set, or another that is set later."""
+    store.record([*grouped(1, 2), *pending(3)], now=NOW)
+    assert due_rows(store) == [3]
+    assert store.held(NOW) == 2
+    assert len(store.due(NOW + HOUR, most=9)) == 3
+    store.hold("g", NOW)
+    assert [item.group for item in store.due(NOW, most=9)] == ["g", "g", None]
+
+
+def test_a_group_is_told_as_one(store: Store) -> None:
+    """Its first event is sent, the others are folded; what is off or told for itself stays as it is."""
+    off = [replace(each, state=DeliveryState.OFF, reason="scans.sbom = false") for each in grouped(3)]
+    store.record([*grouped(1, 2, 4), *off], now=NOW)
+    store.complete_scan(event(4), mode=Mode.SINGLE)
+    assert [each.source_id for each in store.in_group("g")] == [1, 2, 4, 3]
+    assert [each.source_id for each in store.in_group("g", is_waiting=True)] == [1, 2]
+    assert store.told_group("g", chat_id="-100", message_id=41, now=NOW) == 2
+    states = {seen.event.source_id: seen.deliveries[0].state for seen in store.seen()}
+    assert states == {
+        1: DeliveryState.SENT,
+        2: DeliveryState.FOLDED,
+        3: DeliveryState.OFF,
+        4: DeliveryState.PENDING,
+    }
+    assert due_rows(store) == [4]
+
+
+@pytest.mark.parametrize("as_one", [True, False])
+def test_the_end_of_a_wave_makes_it_due(store: Store, as_one: bool) -> None:
+    """As one message, or each for itself; after that there is no wave."""
+    wave = Wave("g", NOW, members=2)
+    store.record(grouped(1, 2), now=NOW, wave=wave)
+    assert store.wave() == wave
+    store.end_wave(wave, as_one=as_one)
+    assert store.wave() is None
+    assert [item.group for item in store.due(NOW, most=9)] == (["g", "g"] if as_one else [None, None])
+
+
+def test_a_group_that_telegram_refuses_is_told_otherwise(store: Store) -> None:
+    store.record(grouped(1, 2), now=NOW)
+    store.loosen("g")
+    assert [item.group for item in store.due(NOW, most=9)] == [None, None]
 
 
 def test_each_route_has_its_own_deliveries(store: Store, state_url: str) -> None:
