@@ -16,7 +16,7 @@ from poller import comparison, scans
 from poller.activity import RepositoryFacts
 from poller.comparing import taught_by
 from poller.config import Config
-from poller.errors import PollerError
+from poller.errors import NotAllowed, PollerError
 from poller.events import SCAN_TYPES
 from poller.harbor import SCANS_PAGE, Harbor
 from poller.knowledge import Changes, ReportFact, RepositoryFact
@@ -37,6 +37,8 @@ FRESH = timedelta(minutes=2)
 UNEXPLAINED = timedelta(seconds=20)
 """Harbor counts pulls up to 10 s late; after that the repository of a scan whose pull was not logged has changed."""
 LOOK_AGAIN = timedelta(minutes=1)
+ROUNDS_SHARE = 3
+"""Every third request goes on with the round over everything, however much has changed lately."""
 NEWEST = 0
 """In place of a page's number: the artifacts pushed last, where no pull is counted."""
 
@@ -66,12 +68,15 @@ class Sweep:
         self._projects = frozenset(config.harbor.projects)
         self._every = timedelta(seconds=config.schedule.sweep) if config.schedule.sweep else None
         self._price = timedelta(hours=1) / config.schedule.sweep_requests
-        self._is_wanted = bool(config.events & SCAN_TYPES) and self._every is not None
+        self._is_on = bool(config.events & SCAN_TYPES) and self._every is not None
         self._is_stopping = is_stopping
+        self._steps = 0
+        self._refused: set[str] = set()  # projects whose artifacts the account may not list
+        self._is_failing = False
 
     def go_on(self, now: datetime, *, most: int | None = None) -> int:
         """Spend what the budget allows by now, on `most` steps. Returns how many outcomes were new."""
-        if not self._is_wanted:
+        if not self._is_on:
             return 0
         place = self._store.sweep() or self._begin(now)
         place = replace(place, paid_until=min(max(place.paid_until, now - SAVED_UP), now + self._price))
@@ -94,9 +99,11 @@ class Sweep:
 
     def _step(self, place: SweepPlace, now: datetime) -> tuple[SweepPlace, int] | None:
         """One request, and what it brought; None when there is nothing to do now."""
-        if place.changed:
+        self._steps += 1
+        is_rounds_turn = self._steps % ROUNDS_SHARE == 0 and bool(place.ahead)
+        if place.changed and not is_rounds_turn:
             return self._read(place, place.changed, now, pulled_since=place.changed_since)
-        if self._is_time_to_look(place, now):
+        if self._is_time_to_look(place, now) and not place.changed:
             return self._look_for_changes(place, now)
         if place.ahead:
             return self._read(place, place.ahead, now)
@@ -118,16 +125,18 @@ class Sweep:
         since, names, learnt = place.looked_at - BEGAN_BEFORE, list[str](), Changes()
         for page in range(1, MOST_CHANGED // PAGE + 1):
             found = self._changed_repositories(since, page)
+            if found is None:
+                return self._save(place, now), 0  # to be asked again
             learnt += _dates_of(found)
-            names += (each.name for each in found if self._is_in_projects(each.name))
+            names += (each.name for each in found)
             if len(found) < PAGE:
                 break
             place = replace(place, paid_until=place.paid_until + self._price)
-        changed = tuple((name, 1) for name in dict.fromkeys(names))
+        changed = tuple((name, 1) for name in dict.fromkeys(names) if self._is_wanted(name))
         return self._save(replace(place, looked_at=now, changed_since=since, changed=changed), now, learnt), 0
 
-    def _changed_repositories(self, since: datetime, page: int) -> tuple[RepositoryFacts, ...]:
-        return self._asked(lambda: self._harbor.repositories_changed(since, page)) or ()
+    def _changed_repositories(self, since: datetime, page: int) -> tuple[RepositoryFacts, ...] | None:
+        return self._asked(lambda: self._harbor.repositories_changed(since, page))
 
     # -- the slow round over everything --------------------------------------------------------------
 
@@ -141,8 +150,10 @@ class Sweep:
             ended = replace(place, repository_id=0, round_before_at=place.round_began_at)
             _log.info("sweep.round_ended", began_at=place.round_began_at)
             return self._save(ended, now), 0
+        if place.repository_id == 0:
+            self._refused.clear()
         began = now if place.repository_id == 0 else place.round_began_at
-        ahead = tuple((each.name, 1) for each in found if self._is_in_projects(each.name))
+        ahead = tuple((each.name, 1) for each in found if self._is_wanted(each.name))
         following = replace(place, repository_id=found[-1].id, round_began_at=began, ahead=ahead)
         return self._save(following, now, _dates_of(found)), 0
 
@@ -150,8 +161,9 @@ class Sweep:
         assert self._every is not None
         return not timedelta(0) <= now - place.round_began_at < self._every
 
-    def _is_in_projects(self, repository: str) -> bool:
-        return not self._projects or repository.partition("/")[0] in self._projects
+    def _is_wanted(self, repository: str) -> bool:
+        project = repository.partition("/")[0]
+        return (not self._projects or project in self._projects) and project not in self._refused
 
     # -- a page of artifacts ---------------------------------------------------------------------------
 
@@ -165,16 +177,27 @@ class Sweep:
         """Read the first of the pages that wait; what it leaves to be read comes first again."""
         (repository, page), *rest = pages
         since = pulled_since if page != NEWEST else None
-        artifacts = self._asked(
-            lambda: self._harbor.artifacts_scanned(repository, page=max(page, 1), pulled_since=since)
-        )
+        artifacts = self._artifacts(repository, max(page, 1), since)
         following = _following(page, artifacts, is_filtered=since is not None)
-        waiting = ((repository, following), *rest) if following is not None else tuple(rest)
+        again = ((repository, following),) if following is not None else ()
+        waiting = (*again, *((name, number) for name, number in rest if self._is_wanted(name)))
         place = replace(place, changed=waiting) if pulled_since else replace(place, ahead=waiting)
         found = self._examine(repository, artifacts or (), place, now)
         new = sum(self._tell(scan, artifact, result, now) for scan, artifact, result in found.news)
         learnt = taught_by(repository, artifacts or ()) + Changes(reports=tuple(found.seen))
         return self._save(place, now, learnt, found.noticed), new
+
+    def _artifacts(self, repository: str, page: int, since: datetime | None) -> tuple[Artifact, ...] | None:
+        def ask() -> tuple[Artifact, ...]:
+            return self._harbor.artifacts_scanned(repository, page=page, pulled_since=since)
+
+        try:
+            return self._asked(ask)
+        except NotAllowed as error:
+            project = repository.partition("/")[0]
+            self._refused.add(project)
+            _log.warning("sweep.not_allowed", error=error, remedy=f"grant artifact: list on the project {project}")
+            return None
 
     def _examine(self, repository: str, artifacts: Sequence[Artifact], place: SweepPlace, now: datetime) -> _Found:
         images = [each for each in artifacts if not each.references]  # an index's overview only sums up
@@ -182,39 +205,28 @@ class Sweep:
         known, busy = self._store.reports(digests), self._store.open_scans(repository, digests)
         found = _Found()
         for artifact in images:
+            is_busy = artifact.digest in busy
             for result in scans.results(artifact):
-                if not result.is_sbom:
-                    self._judge(repository, artifact, result, known, busy, place, now, found)
-            if artifact.digest not in busy and _is_unended(artifact):
+                if result.is_sbom:
+                    continue
+                report = next(iter(result.overview.values()))
+                fact = comparison.fact(artifact.digest, report, result.ended_at, now)
+                before = known.get((fact.digest, fact.scanner))
+                if not _is_news(fact, before, place.baseline_at):
+                    found.seen.append(_kept(fact, before))
+                elif not is_busy:  # otherwise the log tells it
+                    self._sort(repository, artifact, result, now, found)
+            if not is_busy and _is_unended(artifact):
                 found.noticed.append(_noticed(repository, artifact, now))
         return found
 
-    def _judge(
-        self,
-        repository: str,
-        artifact: Artifact,
-        result: Result,
-        known: dict[tuple[str, str], ReportFact],
-        busy: frozenset[str],
-        place: SweepPlace,
-        now: datetime,
-        found: _Found,
-    ) -> None:
-        report = next(iter(result.overview.values()))
-        fact = comparison.fact(artifact.digest, report, result.ended_at, now)
-        before = known.get((fact.digest, fact.scanner))
-        if before is not None and before.report_id == fact.report_id:
-            found.seen.append(replace(before, seen_at=now))
-        elif before is None and result.ended_at <= place.baseline_at:
-            found.seen.append(fact)
-        elif artifact.digest in busy or result.ended_at <= (before.ended_at if before else place.baseline_at):
-            pass  # the log tells it, or a scanner that was chosen again shows what it found long ago
-        elif (scan := self._explained(repository, artifact, result)) is not None:
-            found.news.append((scan, artifact, result))
-        elif now - result.ended_at < FRESH:
+    def _sort(self, repository: str, artifact: Artifact, result: Result, now: datetime, found: _Found) -> None:
+        """What is new is told, unless the log may still tell it better."""
+        scan = self._explained(repository, artifact, result)
+        if scan is None and now - result.ended_at < FRESH:
             found.noticed.append(_noticed(repository, artifact, now, result))
         else:
-            found.news.append((_noticed(repository, artifact, now, result), artifact, result))
+            found.news.append((scan or _noticed(repository, artifact, now, result), artifact, result))
 
     def _tell(self, scan: NoticedScan, artifact: Artifact, result: Result, now: datetime) -> int:
         try:
@@ -252,12 +264,33 @@ class Sweep:
         return place
 
     def _asked(self, question: Callable[[], tuple[_T, ...]]) -> tuple[_T, ...] | None:
-        """The answer; None for none, which costs as much. What it would have shown is met again in the next round."""
+        """The answer; None for none, which costs as much. What it would have shown is met again in the next round.
+
+        Raises NotAllowed.
+        """
         try:
-            return question()
+            answer = question()
+        except NotAllowed:
+            raise
         except PollerError as error:
-            _log.warning("sweep.request_failed", error=error)
+            say = _log.debug if self._is_failing else _log.warning
+            say("sweep.request_failed", error=error)
+            self._is_failing = True
             return None
+        self._is_failing = False
+        return answer
+
+
+def _is_news(fact: ReportFact, before: ReportFact | None, baseline_at: datetime) -> bool:
+    """Whether a result was not seen before. A scanner that was chosen again shows what it found long ago."""
+    if before is None:
+        return fact.ended_at > baseline_at
+    return before.report_id != fact.report_id and fact.ended_at > before.ended_at
+
+
+def _kept(fact: ReportFact, before: ReportFact | None) -> ReportFact:
+    """What is remembered of a result that is no news."""
+    return replace(before, seen_at=fact.seen_at) if before is not None else fact
 
 
 def _dates_of(repositories: Sequence[RepositoryFacts]) -> Changes:

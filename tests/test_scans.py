@@ -138,6 +138,7 @@ def test_a_result_that_was_replaced_before_it_was_read_is_counted(opened: Opened
     here.poll()
     [event] = scanned(here)
     assert event.operator == "ann"
+    assert last(here).unread == 1
     assert here.store.scan_outcomes(since=NOON)[Became.OVERWRITTEN] == 1
 
 
@@ -535,3 +536,46 @@ def test_findings_that_may_not_be_listed_are_not_asked_for_again_and_again(opene
         here.poll(after=60)
     assert len(scanned(here)) == 3
     assert len([each for each in here.standin.requests if "/additions/" in each.path]) == 1
+
+
+def swept(here: Site) -> list[str]:
+    return [each.path for each in here.standin.requests if each.params.get("q", "").startswith("base=*")]
+
+
+def test_a_project_that_may_not_be_looked_through_does_not_hold_up_the_others(opened: Opened) -> None:
+    """It is asked once a round, and said once what right is lacking."""
+    here = opened(more=conf("[schedule]", "sweep_requests = 600"))
+    here.world.create_project("other")
+    for n in range(5):
+        here.world.push(f"team/app-{n}", "1")
+    here.world.push("other/app", "1")
+    here.standin.fail(Fault.FORBIDDEN, times=ALWAYS, path="/projects/team/repositories")
+    poll_for(here, 900, every=20)
+    assert len([path for path in swept(here) if "/team/" in path]) <= 2
+    assert any("/other/" in path for path in swept(here))
+
+
+def test_a_page_that_fails_is_met_again_in_the_next_round(opened: Opened) -> None:
+    """And the rest is read meanwhile."""
+    here = opened(more=conf("[schedule]", "sweep_requests = 600"))
+    here.world.push("team/last", "1")
+    here.standin.fail(Fault.INTERNAL, times=1, path="/artifacts")
+    poll_for(here, 300, every=20)
+    first = swept(here)
+    assert any("/last/" in path for path in first)
+    poll_for(here, 7200, every=60)
+    assert [path for path in swept(here)[len(first) :] if "/app/" in path]
+
+
+def test_a_busy_registry_does_not_starve_the_round(tmp_path: Path) -> None:
+    """However much changes, the round over everything goes on."""
+    clock = Clock()
+    world = World(NEW, clock=clock.tick)
+    names = world.populate(repositories=60, artifacts_each=2)
+    with site(tmp_path, world, clock) as here:
+        for _ in range(4):
+            for name in names[30:]:
+                world.pull(name, "v0", "ann")
+            poll_for(here, 3600, every=60)
+        quiet = {path for path in swept(here) if int(path.split("service-")[1][:4]) < 30}
+        assert len(quiet) >= 15
