@@ -49,6 +49,8 @@ class Comparer:
         """The event with its index and with how its result compares by the counts, which costs nothing."""
         assert event.scan is not None
         event, learnt = self._placed(event)
+        if event.scan is None or event.scan.is_sbom:  # it has no findings to compare, nor to be compared with
+            return Compared(event, learnt)
         fact = comparison.report_fact(event, now)
         learnt += Changes(reports=(fact,))
         if fact.counts is None:

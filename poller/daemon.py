@@ -27,6 +27,7 @@ from state import Store
 
 _DELIVER_SECONDS = 1
 _SWEEP_SECONDS = 10
+"""So often the sweep may take a step, or as often as its budget allows; a step is a request."""
 _PRUNE_HOURS = 6
 _STUCK_SECONDS = 900
 _SLOW_FACTOR = 5
@@ -120,7 +121,8 @@ class Daemon:
         now = self._clock()
         schedule, add = self._config.schedule, self._scheduler.add_job
         add(self._poll, poll_trigger(schedule, self._config.timezone), next_run_time=now, id="poll")
-        add(self._sweep, IntervalTrigger(seconds=_SWEEP_SECONDS), id="sweep")
+        step = min(_SWEEP_SECONDS, 3600 / schedule.sweep_requests)
+        add(self._sweep, IntervalTrigger(seconds=step), id="sweep")
         # Not at once: if a crash has made Telegram's last answer get lost, the chat's pace counts from that message on.
         add(self._deliver, IntervalTrigger(seconds=_DELIVER_SECONDS), id="deliver")
         add(self._renew_lease, IntervalTrigger(seconds=lease.RENEW_SECONDS), id="lease")

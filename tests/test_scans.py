@@ -270,6 +270,10 @@ def test_an_sbom_run_is_kept_apart(opened: Opened, generation: Generation) -> No
     assert (ours["type"], ours["event_data"]["scan"]) == (theirs["type"], theirs["event_data"]["scan"])
     assert [event.scan.scan_type for event in here.news if event.scan] == ["vulnerability"]
     assert len(here.requests_of_poll()) == 1
+    here.world.scan("team/app", "1", findings=[HIGH], asked_by="bob")
+    here.poll(after=60)
+    [change] = last(here).changes
+    assert (change.new, change.fixed) == ({}, {})
 
 
 def test_an_sbom_run_and_a_scan_at_once(opened: Opened) -> None:
