@@ -31,10 +31,10 @@ def image_message(events: Sequence[Event], style: Style) -> str:
 
 
 def _latest(events: Sequence[Event]) -> list[Event]:
-    """Each platform's last event, the worst first."""
-    latest: dict[tuple[str, bool], Event] = {}
+    """Each manifest's last event, the worst first."""
+    latest: dict[tuple[str | None, str, bool], Event] = {}
     for event in sorted(events, key=lambda event: event.occurred_at):
-        latest[_platform(event), is_sbom_run(event)] = event
+        latest[event.digest, _platform(event), is_sbom_run(event)] = event  # two may be called windows/amd64
     return sorted(latest.values(), key=_badness)
 
 

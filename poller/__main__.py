@@ -251,12 +251,17 @@ def once(context: Context, is_printing: bool) -> int:
     with context.store(config) as store, context.foreground(store) as work:
         teller = context.teller(config, store)
         poller = AuditPoller(context.harbor(config), store, config)
-        trouble = _attempt(lambda: (poller.poll(utc_now()), poller.sweep(utc_now())))
+        trouble = _attempt(lambda: _poll_to_the_end(poller, work)) or _attempt(lambda: poller.sweep(utc_now()))
         work.go_on()
         if is_printing:
             _print_messages(teller)
             return trouble
         return max(trouble, _deliver_all(teller, work, timedelta(seconds=config.delivery.max_delay)))
+
+
+def _poll_to_the_end(poller: AuditPoller, work: Foreground) -> None:
+    while poller.poll(utc_now()).has_more:
+        work.go_on()
 
 
 def _attempt(work: Callable[[], object]) -> int:

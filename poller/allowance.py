@@ -27,7 +27,7 @@ class Allowance:
     updated_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        self.left = self.most
+        self.left = self.most / 3  # not all of it: a program that is started every minute earns nothing by that
 
     def earn(self, results: int, now: datetime) -> None:
         passed = now - self.updated_at if self.updated_at else timedelta(0)

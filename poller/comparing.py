@@ -12,7 +12,7 @@ from typing import Any
 
 from poller import comparison
 from poller.allowance import Allowance, Need
-from poller.errors import HarborUnreachable, NotAllowed, PollerError
+from poller.errors import NotAllowed, PollerError
 from poller.events import Event, Finding, Index, Since
 from poller.harbor import Harbor
 from poller.knowledge import LONG_AGO, Changes, PlatformFact, ReportFact, TagFact
@@ -21,6 +21,7 @@ from poller.rows import Artifact
 from state import Store
 
 NOT_ALLOWED_AGAIN = timedelta(hours=1)
+FAILED_AGAIN = timedelta(minutes=5)
 LONGEST_PLATFORM = 100
 _MOST_FRUITLESS = 5000
 _log = Log(__name__)
@@ -42,7 +43,7 @@ class Comparer:
         self._harbor = harbor
         self._store = store
         self.allowance = Allowance(most=10, per_hour=5, per_result=0.03)  # 500 scans in an hour earn 20
-        self._refused_at: datetime | None = None  # when the right to list findings was found lacking
+        self._not_before: datetime | None = None  # when findings may be asked for again
         self._fruitless: set[str] = set()  # untagged artifacts that no index lists
 
     def complete(self, event: Event, now: datetime) -> Compared:
@@ -76,23 +77,22 @@ class Comparer:
         return Compared(named, compared.learnt + Changes(reports=(fact,)), compared.before)
 
     def _may_ask(self, now: datetime) -> bool:
-        return self._refused_at is None or now - self._refused_at >= NOT_ALLOWED_AGAIN
+        return self._not_before is None or now >= self._not_before
 
     def _findings(self, repository: str, digest: str, now: datetime) -> tuple[Finding, ...] | None:
-        """None where the message has to do without names."""
+        """None where the message has to do without names: they are no reason to be late, or to lose it."""
         try:
             findings = self._harbor.findings(repository, digest)
-        except HarborUnreachable:
-            raise  # the whole look is put off
         except NotAllowed as error:
-            if self._refused_at is None:
+            if self._not_before is None:
                 _log.warning("scan.findings_not_allowed", error=error, remedy="grant artifact-addition: read")
-            self._refused_at = now
+            self._not_before = now + NOT_ALLOWED_AGAIN
             return None
         except PollerError as error:
-            _log.info("scan.not_compared", error=error)
+            _log.warning("scan.findings_failed", error=error)
+            self._not_before = now + FAILED_AGAIN
             return None
-        self._refused_at = None
+        self._not_before = None
         return findings
 
     # -- of which image it is a platform ----------------------------------------------------------
@@ -119,8 +119,6 @@ class Comparer:
             return Changes()
         try:
             learnt = taught_by(repository, self._harbor.indexes(repository))
-        except HarborUnreachable:
-            raise
         except PollerError as error:  # people know the platform by its digest then
             _log.info("scan.index_unknown", error=error)
             return Changes()
@@ -172,10 +170,16 @@ def taught_by(repository: str, artifacts: Iterable[Artifact]) -> Changes:
     """What a list of artifacts teaches: where tags point, and which platforms an index has."""
     tags: list[TagFact] = []
     platforms: list[PlatformFact] = []
-    for artifact in artifacts:
+    for artifact in sorted(artifacts, key=lambda each: each.push_time or LONG_AGO):  # of shared platforms the newest
         tags += (TagFact(repository, tag.name, artifact.digest, tag.push_time or LONG_AGO) for tag in artifact.tags)
         platforms += (
-            PlatformFact(repository, reference.child_digest, artifact.digest, reference.platform[:LONGEST_PLATFORM])
+            PlatformFact(
+                repository,
+                reference.child_digest,
+                artifact.digest,
+                reference.platform[:LONGEST_PLATFORM],
+                artifact.push_time or LONG_AGO,
+            )
             for reference in artifact.references
             if reference.is_image
         )

@@ -13,7 +13,6 @@ from typing import Any
 from formatters.scans import rank
 from poller.events import Change, Event, EventType, Finding, Since
 from poller.knowledge import ReportFact
-from poller.rows import parse_time
 
 NAMED_RANK = rank("high")
 """Critical and high findings are named in messages; of the others people want the counts."""
@@ -108,11 +107,6 @@ def fixable(event: Event) -> int:
     summary = event.scan.report.get("summary") if event.scan else None
     count = summary.get("fixable") if isinstance(summary, Mapping) else None
     return count if isinstance(count, int) and _is_count(count) else 0
-
-
-def ended_at(report: Mapping[str, Any]) -> datetime | None:
-    """When the scan ended; None while it runs, and for Harbor's zero time."""
-    return parse_time(report.get("end_time"))
 
 
 def _kept(findings: Sequence[Finding] | None) -> tuple[str, ...] | None:

@@ -139,7 +139,12 @@ class Daemon:
     def _poll(self) -> None:
         with self._harbors_turn:
             if self._polling.may_run:
-                self._run_job("poll", self._polling, lambda: self._poller.poll(self._clock()))
+                self._run_job("poll", self._polling, self._poll_to_the_end)
+
+    def _poll_to_the_end(self) -> None:
+        """Results of scans are read in portions, so that the log does not wait for all of them."""
+        while self._poller.poll(self._clock()).has_more and not self._stop.is_set():
+            self._polling.gets_on()
 
     def _sweep(self) -> None:
         """A page with many large reports may take Harbor long: one at a time, so that polls are not held up."""

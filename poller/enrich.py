@@ -160,7 +160,8 @@ class Enricher:
 
     def _is_public(self, entry: Entry) -> bool | None:
         name = entry.project
-        fresh = self.knowledge.is_public(name, not_before=self._now - PROJECT_FRESH)
+        is_scanner_at_work = is_scanner(entry.row.username, name, entry.row.op_time)
+        fresh = self.knowledge.is_public(name, not_before=LONG_AGO if is_scanner_at_work else self._now - PROJECT_FRESH)
         if fresh is not None or name in self._patience.gone:
             return fresh if fresh is not None else self.knowledge.is_public(name)
         project = self._ask("project", lambda: self._harbor.project(name))

@@ -204,10 +204,7 @@ class Event:
         to the key; names do not, because Harbor rewrites them when a user is deleted (GDPR).
         """
         if self.scan is not None:
-            report, where = self.scan.report, self.repository.full_name if self.repository else ""
-            said = report.get("report_id") or report.get("end_time")  # an SBOM run may have no id of its own
-            kind = f"{SBOM}:" if self.scan.is_sbom else ""
-            return f"{self.source}:{where}@{self.digest}:{kind}{said}:{report.get('scan_status')}"
+            return event_key(self.repository.full_name if self.repository else "", self.digest, self.scan)
         return row_key(self.source, self.source_id, self.occurred_at)
 
     @property
@@ -272,6 +269,14 @@ class Event:
             "digest": "sha256:" + "50bd" * 16,
         }
         return cls(**(facts | changes))
+
+
+def event_key(repository: str, digest: str | None, scan: Scan) -> str:
+    """The identity of a scan's result within one Harbor: artifact, report and status."""
+    report = scan.report
+    said = report.get("report_id") or report.get("end_time")  # an SBOM run may have no id of its own
+    kind = f"{SBOM}:" if scan.is_sbom else ""
+    return f"{Source.SCAN}:{repository}@{digest}:{kind}{said}:{report.get('scan_status')}"
 
 
 def row_key(source: Source, row_id: int, op_time: datetime) -> str:

@@ -200,6 +200,10 @@ class Harbor:
                 return None
         return exact
 
+    def projects(self) -> tuple[Project, ...]:
+        """Up to PAGE projects that the account may see."""
+        return self._ask(rows.projects, "/projects", {"page": "1", "page_size": str(PAGE)})
+
     def project_names(self) -> tuple[str, ...]:
         """Every project that the account may see, public ones of strangers included."""
         names: list[str] = []

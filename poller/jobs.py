@@ -28,7 +28,7 @@ from poller.rows import PAGE, AuditRow
 from poller.survey import Survey, log_name, table_of
 from poller.sweep import Sweep
 from poller.waves import Waves
-from state import Coverage, Cursor, DeliveryState, Store, Telling
+from state import Coverage, Cursor, DeliveryState, NoticedScan, Store, Telling
 
 NOTHING_FOUND = "none"
 
@@ -46,11 +46,14 @@ _log = Logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Polled:
+    """What a poll brought. `has_more`: it is worth polling again at once, as results wait that could be read."""
+
     rows: int = 0
     new: int = 0
+    has_more: bool = False
 
     def __add__(self, other: Polled) -> Polled:
-        return Polled(self.rows + other.rows, self.new + other.new)
+        return Polled(self.rows + other.rows, self.new + other.new, self.has_more or other.has_more)
 
 
 class LogChanged(PollerError):
@@ -101,9 +104,9 @@ class AuditPoller:
         self._patience = Patience(for_scanners=self._for_scanners)
         try:
             polled = self._poll_or_resync(now)
-            outcomes = self._results.read(now)
+            looked = self._results.read(now)
             self._waves.end_if_over(now)
-            return polled + Polled(0, outcomes)
+            return polled + Polled(0, looked.new, has_more=looked.has_more and not self._is_stopping)
         except PollerError as error:
             self.survey.doubt()
             self._store.cover(Coverage(EVERYTHING, now, now, error=f"{type(error).__name__}: {error}"))
@@ -222,8 +225,17 @@ class AuditPoller:
             cursor=cursor,
             coverage=coverage,
             learnt=knowledge.take_changes(),
-            scans=scans.noticed(entries, look_after=self._look_after()) if entries else (),
+            scans=self._noticed(entries, now) if entries else (),
         )
+
+    def _noticed(self, entries: Sequence[Entry], now: datetime) -> list[NoticedScan]:
+        """Scans whose results may be told."""
+        if not self._config.events & SCAN_TYPES:
+            return []
+        found = scans.noticed(entries, now, look_after=self._look_after())
+        return [
+            each for each in found if not each.repository or self._is_in_projects(each.repository.partition("/")[0])
+        ]
 
     def _look_after(self) -> timedelta:
         """Since 2.12 a row tells a scan's end; that it does not come is the exception."""

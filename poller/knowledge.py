@@ -62,12 +62,13 @@ class ReportFact:
 
 @dataclass(frozen=True, slots=True)
 class PlatformFact:
-    """An artifact is one platform of an index."""
+    """An artifact is one platform of an index, of several of the one that was pushed last (`at`)."""
 
     repository: str
     digest: str
     index_digest: str
     platform: str
+    at: datetime = LONG_AGO
 
 
 @dataclass(slots=True)

@@ -10,8 +10,7 @@ from poller import comparison, scans
 from poller.allowance import Need
 from poller.comparing import Comparer
 from poller.config import ScansConfig
-from poller.enrich import PROJECT_FRESH
-from poller.events import Event
+from poller.events import SBOM, Event, Scan, event_key
 from poller.harbor import Harbor
 from poller.knowledge import LONG_AGO, Changes, ProjectFact, TagFact
 from poller.plan import FEW, IMAGE, WAVE
@@ -23,6 +22,9 @@ from state import DeliveryState, Mode, NoticedScan, Store, Telling, Wave
 SCAN_ON_PUSH = timedelta(minutes=1)
 """A scan that starts so soon after a push, and that nobody asked for by hand, was asked for by the push."""
 
+BELIEVED = timedelta(hours=6)
+"""Whether a project is public does not change often, and a scan's price is one request."""
+SCANNER_IS_BUSY = timedelta(minutes=5)
 LONGEST_WAVE = timedelta(hours=24)
 REST_OF_IMAGE = timedelta(minutes=1)
 REST_OF_IMAGE_RUNS = timedelta(minutes=5)
@@ -31,10 +33,9 @@ REST_OF_IMAGE_RUNS = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What is to be written of a result. `hold`: until when the others of its group wait for the rest, too."""
+    """How a result is told. `hold`: until when the others of its group wait for the rest, too."""
 
     telling: Telling
-    learnt: Changes
     wave: Wave | None = None
     hold: datetime | None = None
 
@@ -53,12 +54,35 @@ class Reporter:
         self.comparer = Comparer(harbor, store)
         self._projects: dict[str, ProjectFact] = {}
 
-    def report(self, scan: NoticedScan, result: Result, artifact: Artifact, now: datetime) -> Reported:
-        """Raises what Harbor's client raises; then nothing is recorded, and the look comes again."""
+    def is_known(self, scan: NoticedScan, result: Result) -> bool:
+        """Whether this result was seen before, in whatever repository: Harbor shares it among them."""
+        assert scan.digest
+        report = next(iter(result.overview.values()))
+        if result.is_sbom:
+            key = event_key(scan.repository or "", scan.digest, Scan(result.overview, SBOM))
+            return bool(self._store.known_keys([key]))
+        fact = comparison.fact(scan.digest, report, result.ended_at, result.ended_at)
+        known = self._store.reports([scan.digest]).get((fact.digest, fact.scanner))
+        return known is not None and known.report_id == fact.report_id
+
+    def report(
+        self,
+        scan: NoticedScan,
+        result: Result,
+        artifact: Artifact,
+        now: datetime,
+        *,
+        patience: timedelta = timedelta(0),
+    ) -> int:
+        """Record the result of a scan that is done with. Returns how many events are new.
+
+        `patience`: how long further results of the same kind may take to be found. Raises what Harbor's client
+        raises; then nothing is recorded, and the look comes again.
+        """
         self.comparer.allowance.earn(1, now)
         facts, asked = self._facts(scan, now)
         compared = self.comparer.complete(scans.event(scan, result, artifact, facts), now)
-        is_of_wave = scans.is_unasked(scan, facts) and not result.is_sbom
+        is_of_wave = not result.is_sbom and scans.is_unasked(scan, facts) and not _was_just_pushed(artifact, scan)
         telling = self._decide(compared.event)
         if telling.state is DeliveryState.PENDING:
             need = self._need(compared.event, is_of_wave=is_of_wave)
@@ -66,16 +90,13 @@ class Reporter:
         event, learnt = compared.event, compared.learnt + asked + _tags_of(scan, artifact)
         mode = Mode.IMPORTANT if self._is_news(event) else Mode.AUTO
         telling = replace(telling, event=event, since=min(event.occurred_at, now), mode=mode)
-        if is_of_wave:
-            return self._of_wave(telling, learnt, now)
-        if event.scan is not None and event.scan.index is not None:
-            return self._of_image(telling, learnt, now)
-        return Reported(telling, learnt)
-
-    def hold_the_rest(self, reported: Reported) -> None:
-        """What waits already of the same image waits as long as the newest of it."""
-        if reported.hold is not None and reported.telling.group is not None:
-            self._store.hold(reported.telling.group, reported.hold)
+        if is_of_wave and is_of_interest(telling):
+            reported = self._of_wave(telling, now, patience)
+        else:
+            reported = self._of_image(telling, learnt, now)
+        return self._store.finish_look(
+            scan, (reported.telling,), now, learnt, wave=reported.wave, hold_until=reported.hold
+        )
 
     def _is_news(self, event: Event) -> bool:
         return event.scan is not None and comparison.brings_worse(event.scan.changes, self._config.important)
@@ -91,38 +112,31 @@ class Reporter:
 
     # -- together with what ---------------------------------------------------------------------------
 
-    def _of_wave(self, telling: Telling, learnt: Changes, now: datetime) -> Reported:
+    def _of_wave(self, telling: Telling, now: datetime, patience: timedelta) -> Reported:
         """Its results wait for the end of it; the first few that bring news are told at once."""
-        ended = min(telling.event.occurred_at, now)  # a clock that is ahead must not hold it up
-        wave = self._store.wave() or Wave(f"{WAVE}{telling.event.key}", ended)
+        wave = self._store.wave() or Wave(f"{WAVE}{telling.event.key}", now, now)
         is_pending = telling.state is DeliveryState.PENDING
         is_single = is_pending and telling.mode is Mode.IMPORTANT and wave.singles < FEW
-        joined = replace(
-            wave,
-            ended_at=max(wave.ended_at, ended),
-            members=wave.members + 1,
-            singles=wave.singles + is_single,
-        )
+        grew_at = max(wave.grew_at, now + patience)
+        joined = replace(wave, grew_at=grew_at, members=wave.members + 1, singles=wave.singles + is_single)
         if is_single:
-            return Reported(replace(telling, group=wave.group, mode=Mode.SINGLE), learnt, joined)
-        held = replace(telling, group=wave.group, mode=Mode.AUTO, held_until=now + LONGEST_WAVE)
-        return Reported(held, learnt, joined)
+            return Reported(replace(telling, group=wave.group, mode=Mode.SINGLE), joined)
+        return Reported(replace(telling, group=wave.group, mode=Mode.AUTO, held_until=now + LONGEST_WAVE), joined)
 
     def _of_image(self, telling: Telling, learnt: Changes, now: datetime) -> Reported:
         """One message about an image of several platforms, when all of them have ended."""
-        event = telling.event
-        assert event.scan is not None
-        assert event.scan.index is not None
-        assert event.repository is not None
-        repository, index = event.repository.full_name, event.scan.index
-        group = f"{IMAGE}{repository}@{index.digest}"
-        known = (*self._store.platforms_of(repository, index.digest), *learnt.platforms)
-        missing = {fact.digest for fact in known if fact.index_digest == index.digest} - {event.digest}
-        missing -= {each.digest for each in self._store.in_group(group, is_waiting=True)}
+        group = image_group(telling.event)
+        if group is None or telling.event.repository is None or telling.state is not DeliveryState.PENDING:
+            return Reported(telling)
+        repository, digest = telling.event.repository.full_name, telling.event.digest
+        index_digest = group.rpartition("@")[2]
+        known = (*self._store.platforms_of(repository, index_digest), *learnt.platforms)
+        missing = {fact.digest for fact in known if fact.index_digest == index_digest} - {digest}
+        missing -= {each.event.digest for each in self._store.in_group(group, is_waiting=True)}
         until = now
         if missing:
-            until += REST_OF_IMAGE_RUNS if self._store.open_scans(repository, missing) else REST_OF_IMAGE
-        return Reported(replace(telling, group=group, held_until=until), learnt, hold=until)
+            until += REST_OF_IMAGE_RUNS if self._store.open_scans(missing) else REST_OF_IMAGE
+        return Reported(replace(telling, group=group, held_until=until), hold=until)
 
     # -- what the overview does not say ---------------------------------------------------------------
 
@@ -132,22 +146,50 @@ class Reporter:
         is_public, learnt = self._is_public(scan.repository, now)
         return ScanFacts(server.registry, is_public, server.version, self.pushed_by(scan)), learnt
 
-    def pushed_by(self, scan: NoticedScan) -> str | None:
+    def pushed_by(self, scan: NoticedScan, within: timedelta = SCAN_ON_PUSH) -> str | None:
         """Whose push caused the scan, if one did."""
         if scan.started_at is None or not scan.repository or not scan.digest:
             return None
-        since = scan.started_at - SCAN_ON_PUSH
+        since = scan.started_at - within
         return self._store.pusher_of(scan.repository, scan.digest, since=since, until=scan.started_at)
 
     def _is_public(self, repository: str, now: datetime) -> tuple[bool | None, Changes]:
         name = repository.partition("/")[0]
         known = self._projects.get(name) or self._store.knowledge({repository}).projects.get(name)
-        if known is not None and now - known.checked_at < PROJECT_FRESH:
-            self._projects[name] = known
-            return known.is_public, Changes()
-        project = self._harbor.project(name)
-        fact = self._projects[name] = ProjectFact(name, project.is_public if project else None, now)
-        return fact.is_public, Changes(projects=(fact,))
+        if known is None or now - known.checked_at >= BELIEVED:
+            learnt = self._learn_projects(name, now)
+            return learnt[name].is_public, Changes(projects=tuple(learnt.values()))
+        self._projects[name] = known
+        return known.is_public, Changes()
+
+    def _learn_projects(self, name: str, now: datetime) -> dict[str, ProjectFact]:
+        """One list tells of a hundred projects; only in a larger registry is one asked for by its name."""
+        found = {each.name: each.is_public for each in self._harbor.projects()}
+        if name not in found:
+            project = self._harbor.project(name)
+            found[name] = project.is_public if project else None
+        learnt = {each: ProjectFact(each, is_public, now) for each, is_public in found.items()}
+        self._projects |= learnt
+        return learnt
+
+
+def image_group(event: Event) -> str | None:
+    """The name of what the platforms of an image are told together as."""
+    if event.scan is None or event.scan.index is None or event.repository is None:
+        return None
+    return f"{IMAGE}{event.repository.full_name}@{event.scan.index.digest}"
+
+
+def is_of_interest(telling: Telling) -> bool:
+    """Whether a summary may speak of it: not of projects or types of events that are switched off."""
+    return telling.state is DeliveryState.PENDING or telling.reason.startswith("scans.")
+
+
+def _was_just_pushed(artifact: Artifact, scan: NoticedScan) -> bool:
+    """Whether a push has probably caused the scan, though later than usual, as when many wait for the scanner."""
+    if artifact.push_time is None or scan.started_at is None:
+        return False
+    return timedelta(0) <= scan.started_at - artifact.push_time <= SCANNER_IS_BUSY
 
 
 def _tags_of(scan: NoticedScan, artifact: Artifact) -> Changes:

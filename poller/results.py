@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from poller import scans
@@ -12,14 +12,23 @@ from poller.errors import HarborUnreachable, NotAllowed, PollerError
 from poller.harbor import Harbor
 from poller.logs import Log
 from poller.reporting import Reporter
+from poller.scans import Verdict
 from state import NoticedScan, Outcome, Store
 
 MOST_AT_ONCE = 50
-"""So many results are read after one poll; the others wait for the next."""
+"""So many results are read before the log is polled again."""
 
 NOT_ALLOWED_AGAIN = timedelta(minutes=10)
 
 _log = Log(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """How many outcomes were new. `has_more`: other results may be read at once."""
+
+    new: int
+    has_more: bool
 
 
 class ResultReader:
@@ -37,11 +46,12 @@ class ResultReader:
         """How long to let a scan alone of which no row tells the end, going by the last ones."""
         return scans.look_after(self._durations)
 
-    def read(self, now: datetime) -> int:
-        """Look at what is due. A failure puts the scan off; returns how many outcomes were new."""
+    def read(self, now: datetime) -> Looked:
+        """Look at a portion of what is due. A failure puts the scan off."""
         new = 0
         refused: set[str] = set()
-        for scan in self._store.scans_due(now, most=MOST_AT_ONCE):
+        due = self._store.scans_due(now, most=MOST_AT_ONCE)
+        for scan in due:
             if self._is_stopping():
                 break
             project = (scan.repository or "").partition("/")[0]
@@ -58,11 +68,12 @@ class ResultReader:
                 _log.warning("scan.look_failed", error=error, repository=scan.repository)
                 self._put_off(scan, scans.next_look(scan, now), now)
                 if isinstance(error, HarborUnreachable):
-                    break
-        return new
+                    return Looked(new, has_more=False)
+        return Looked(new, has_more=len(due) == MOST_AT_ONCE)
 
     def _put_off(self, scan: NoticedScan, until: datetime, now: datetime) -> None:
-        outcome = Outcome.GIVEN_UP if scans.is_lost(scan, now) else scan.outcome
+        """Nothing was seen, so nothing is lost yet: a right may be granted, and Harbor come back."""
+        outcome = Outcome.GIVEN_UP if scans.is_long_ago(scan, now) else scan.outcome
         self._store.finish_look(replace(scan, look_at=until, looks=scan.looks + 1, outcome=outcome), (), now)
 
     def _say_once(self, project: str, error: PollerError) -> None:
@@ -74,7 +85,7 @@ class ResultReader:
         assert scan.repository
         assert scan.digest
         artifact = self._harbor.artifact(scan.repository, scan.digest, with_scan=True)
-        verdict = scans.judge(scan, artifact, now)
+        verdict = self._checked(scans.judge(scan, artifact, now), scan, now)
         looked = replace(scan, looks=scan.looks + 1, outcome=verdict.outcome, look_at=scans.next_look(scan, now))
         if verdict.result is None or artifact is None:
             if verdict.outcome is not Outcome.RUNNING:
@@ -82,7 +93,19 @@ class ResultReader:
             return self._store.finish_look(looked, (), now)
         if scan.started_at is not None:
             self._durations.append(max(verdict.result.ended_at - scan.started_at, timedelta(0)))
-        reported = self._reporter.report(scan, verdict.result, artifact, now)
-        new = self._store.finish_look(looked, (reported.telling,), now, reported.learnt, reported.wave)
-        self._reporter.hold_the_rest(reported)
-        return new
+        return self._reporter.report(looked, verdict.result, artifact, now)
+
+    def _checked(self, verdict: Verdict, scan: NoticedScan, now: datetime) -> Verdict:
+        """Whether the result is not that of another scan, or one that was told before."""
+        result = verdict.result
+        if result is None:
+            return verdict
+        if self._reporter.is_known(scan, result):
+            if result.is_sbom:  # an old one, that failed
+                return Verdict(Outcome.GIVEN_UP if scans.is_lost(scan, now) else Outcome.RUNNING)
+            return Verdict(Outcome.TOLD if scan.is_of_sweep else Outcome.OVERWRITTEN)
+        assert scan.repository
+        assert scan.digest
+        if scans.is_anothers(scan, result, self._store.rivals(scan.repository, scan.digest)):
+            return Verdict(Outcome.OVERWRITTEN)
+        return verdict

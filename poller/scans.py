@@ -32,9 +32,10 @@ SOON_AFTER = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=5)
 WITHOUT_END = timedelta(minutes=5)
 """On 2.12+ the robot's deletion tells the end; a scan of which that is not seen is looked at after so long."""
-FEWEST_LOOKS = 5
+FEWEST_LOOKS = 8
 GIVE_UP = timedelta(hours=6)
 GIVE_UP_AFTER_END = timedelta(minutes=10)
+NOT_ALLOWED_FOR = timedelta(days=7)
 
 SAME_START = timedelta(seconds=30)
 """The scanner pulls after its job has begun; a report that began later is that of another scan."""
@@ -73,6 +74,12 @@ def looks_like_scanner(robot: str, at: datetime) -> bool:
     return match is not None and is_scanner(robot, match["project"] or "", at)
 
 
+def is_robot_of(robot: str, project: str) -> bool:
+    """Whether a scanner's robot works in that project; before the project's name stands a prefix that sites choose."""
+    match = _ROBOT.match(robot)
+    return match is not None and (match["project"] or "").endswith(project)
+
+
 def project_of_robot(robot: str) -> str | None:
     """The project that a robot's name says: it stands between a prefix that sites choose and the plus sign."""
     head, plus, _ = robot.partition("+")
@@ -85,9 +92,12 @@ def has_robot_rows(version: str | None) -> bool:
     return known is not None and known >= versions.ROBOT_ROWS
 
 
-def noticed(entries: Iterable[Entry], *, look_after: timedelta) -> list[NoticedScan]:
-    """What these rows tell of scans, in their order. `look_after`: how long a scan is let alone without an end."""
-    return [scan for entry in entries if (scan := _noticed(entry, look_after)) is not None]
+def noticed(entries: Iterable[Entry], now: datetime, *, look_after: timedelta) -> list[NoticedScan]:
+    """What these rows tell of scans, in their order. `look_after`: how long a scan is let alone without an end.
+
+    Rows have Harbor's time; when to look is a matter of ours, or a clock that is ahead would make results late.
+    """
+    return [scan for entry in entries if (scan := _noticed(entry, now, look_after)) is not None]
 
 
 def look_after(durations: Collection[timedelta]) -> timedelta:
@@ -98,15 +108,16 @@ def look_after(durations: Collection[timedelta]) -> timedelta:
     return min(max(usual + SOON_AFTER, FIRST_LOOK), LONGEST_PAUSE)
 
 
-def _noticed(entry: Entry, look_after: timedelta) -> NoticedScan | None:
+def _noticed(entry: Entry, now: datetime, look_after: timedelta) -> NoticedScan | None:
     row, at = entry.row, entry.row.op_time
     match entry.type:
         case EventType.PULL_ARTIFACT if entry.digest and is_scanner(row.username, entry.project, at):
-            return NoticedScan(row.username, entry.repository, entry.digest, started_at=at, look_at=at + look_after)
+            look_at = min(at, now) + look_after
+            return NoticedScan(row.username, entry.repository, entry.digest, started_at=at, look_at=look_at)
         case EventType.ROBOT_CREATED if looks_like_scanner(entry.subject, at):
             return NoticedScan(entry.subject, asked_by=row.username or None)
         case EventType.ROBOT_DELETED if looks_like_scanner(entry.subject, at):
-            return NoticedScan(entry.subject, ended_at=at, look_at=at)
+            return NoticedScan(entry.subject, ended_at=at, look_at=min(at, now))
     return None
 
 
@@ -195,6 +206,23 @@ def _is_later(scan: NoticedScan, result: Result) -> bool:
     return result.began_at > scan.started_at + SAME_START
 
 
+def is_anothers(scan: NoticedScan, result: Result, rivals: Iterable[NoticedScan]) -> bool:
+    """Whether another scan of the same artifact fits the result better: of two in quick succession one is lost."""
+    own = _distance(scan, result)
+    alike = [each for each in rivals if each.robot != scan.robot and (each.ended_at is None) is (scan.ended_at is None)]
+    others = [gap for rival in alike if (gap := _distance(rival, result)) is not None]
+    return own is not None and any(gap < own for gap in others)
+
+
+def _distance(scan: NoticedScan, result: Result) -> timedelta | None:
+    """How far apart their ends are, or, where no row tells the end, their beginnings."""
+    if scan.ended_at is not None:
+        return abs(scan.ended_at - result.ended_at)
+    if scan.started_at is None or result.began_at is None:
+        return None
+    return abs(scan.started_at - result.began_at)
+
+
 def is_lost(scan: NoticedScan, now: datetime) -> bool:
     """Whether it is pointless to look again. Overviews may be hidden for a while, so one look never decides."""
     if scan.looks < FEWEST_LOOKS:
@@ -202,6 +230,12 @@ def is_lost(scan: NoticedScan, now: datetime) -> bool:
     if scan.ended_at is not None:
         return now - scan.ended_at > GIVE_UP_AFTER_END
     return scan.started_at is not None and now - scan.started_at > GIVE_UP
+
+
+def is_long_ago(scan: NoticedScan, now: datetime) -> bool:
+    """Whether a result that could not be asked for is of no interest any more."""
+    last = scan.ended_at or scan.started_at
+    return last is not None and now - last > NOT_ALLOWED_FOR
 
 
 def webhook_report(report: Mapping[str, Any]) -> dict[str, Any]:

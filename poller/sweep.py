@@ -7,7 +7,7 @@ from before it began is a baseline, and no news; afterwards a result is new by i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -24,7 +24,7 @@ from poller.logs import Log
 from poller.reporting import Reporter
 from poller.rows import PAGE, Artifact, parse_time
 from poller.scans import Result
-from state import NoticedScan, Outcome, Store, SweepPlace
+from state import SWEEP, NoticedScan, Outcome, Store, SweepPlace
 
 SAVED_UP = timedelta(minutes=10)
 """So much of the hour's budget may be spent at once."""
@@ -32,11 +32,14 @@ REPOSITORIES_AHEAD = 20
 MOST_CHANGED = 1000
 BEGAN_BEFORE = timedelta(minutes=30)
 """A scan's pull may lie so long before its end."""
+JUST_BEGUN = timedelta(minutes=30)
 FRESH = timedelta(minutes=2)
 """What ended less than this ago is left to the audit log, which knows more of it."""
 UNEXPLAINED = timedelta(seconds=20)
 """Harbor counts pulls up to 10 s late; after that the repository of a scan whose pull was not logged has changed."""
 LOOK_AGAIN = timedelta(minutes=1)
+PAGES_APART = 4
+"""So many steps may lie between two pages that bring news of the same scan-all."""
 ROUNDS_SHARE = 3
 """Every third request goes on with the round over everything, however much has changed lately."""
 NEWEST = 0
@@ -70,7 +73,6 @@ class Sweep:
         self._price = timedelta(hours=1) / config.schedule.sweep_requests
         self._is_on = bool(config.events & SCAN_TYPES) and self._every is not None
         self._is_stopping = is_stopping
-        self._steps = 0
         self._refused: set[str] = set()  # projects whose artifacts the account may not list
         self._is_failing = False
 
@@ -92,22 +94,25 @@ class Sweep:
         return new
 
     def _begin(self, now: datetime) -> SweepPlace:
+        """What ended before the first run is the baseline; of a Harbor that is known for long, what ended by now."""
         clock = self._harbor.server().clock or now
-        place = SweepPlace(clock, now, looked_at=now, changed_since=now, round_began_at=now)
-        self._store.record((), now=now, place=place)
-        return place
+        first_run = min((cursor.created_at for cursor in self._store.cursors().values()), default=now)
+        is_new = timedelta(0) <= now - first_run <= JUST_BEGUN
+        baseline = clock - (now - first_run if is_new else timedelta(0))
+        place = SweepPlace(baseline, now, looked_at=now, changed_since=now, round_began_at=now)
+        return self._save(place, now)
 
     def _step(self, place: SweepPlace, now: datetime) -> tuple[SweepPlace, int] | None:
         """One request, and what it brought; None when there is nothing to do now."""
-        self._steps += 1
-        is_rounds_turn = self._steps % ROUNDS_SHARE == 0 and bool(place.ahead)
-        if place.changed and not is_rounds_turn:
+        place = replace(place, steps=place.steps + 1)
+        if place.changed and place.steps % ROUNDS_SHARE:
             return self._read(place, place.changed, now, pulled_since=place.changed_since)
-        if self._is_time_to_look(place, now) and not place.changed:
+        if not place.changed and self._is_time_to_look(place, now):
             return self._look_for_changes(place, now)
-        if place.ahead:
-            return self._read(place, place.ahead, now)
-        return self._go_ahead(place, now)
+        round_step = self._read(place, place.ahead, now) if place.ahead else self._go_ahead(place, now)
+        if round_step is None and place.changed:
+            return self._read(place, place.changed, now, pulled_since=place.changed_since)
+        return round_step
 
     # -- what changed lately -------------------------------------------------------------------------
 
@@ -189,20 +194,20 @@ class Sweep:
 
     def _artifacts(self, repository: str, page: int, since: datetime | None) -> tuple[Artifact, ...] | None:
         def ask() -> tuple[Artifact, ...]:
-            return self._harbor.artifacts_scanned(repository, page=page, pulled_since=since)
+            try:
+                return self._harbor.artifacts_scanned(repository, page=page, pulled_since=since)
+            except NotAllowed as error:
+                project = repository.partition("/")[0]
+                self._refused.add(project)
+                _log.warning("sweep.not_allowed", error=error, remedy=f"grant artifact: list on the project {project}")
+                return ()
 
-        try:
-            return self._asked(ask)
-        except NotAllowed as error:
-            project = repository.partition("/")[0]
-            self._refused.add(project)
-            _log.warning("sweep.not_allowed", error=error, remedy=f"grant artifact: list on the project {project}")
-            return None
+        return self._asked(ask)
 
     def _examine(self, repository: str, artifacts: Sequence[Artifact], place: SweepPlace, now: datetime) -> _Found:
         images = [each for each in artifacts if not each.references]  # an index's overview only sums up
         digests = [each.digest for each in images]
-        known, busy = self._store.reports(digests), self._store.open_scans(repository, digests)
+        known, busy = self._store.reports(digests), self._store.open_scans(digests)
         found = _Found()
         for artifact in images:
             is_busy = artifact.digest in busy
@@ -222,31 +227,31 @@ class Sweep:
 
     def _sort(self, repository: str, artifact: Artifact, result: Result, now: datetime, found: _Found) -> None:
         """What is new is told, unless the log may still tell it better."""
-        scan = self._explained(repository, artifact, result)
+        scan = self._explained(repository, artifact, result, {each.robot for each, _, _ in found.news})
         if scan is None and now - result.ended_at < FRESH:
             found.noticed.append(_noticed(repository, artifact, now, result))
         else:
             found.news.append((scan or _noticed(repository, artifact, now, result), artifact, result))
 
     def _tell(self, scan: NoticedScan, artifact: Artifact, result: Result, now: datetime) -> int:
+        done = replace(scan, outcome=Outcome.TOLD, look_at=now)
         try:
-            reported = self._reporter.report(scan, result, artifact, now)
+            return self._reporter.report(done, result, artifact, now, patience=PAGES_APART * self._price)
         except PollerError as error:  # the next round meets it again
             _log.warning("sweep.look_failed", error=error, repository=scan.repository)
             return 0
-        done = replace(scan, outcome=Outcome.TOLD, look_at=now)
-        new = self._store.finish_look(done, (reported.telling,), now, reported.learnt, reported.wave)
-        self._reporter.hold_the_rest(reported)
-        return new
 
-    def _explained(self, repository: str, artifact: Artifact, result: Result) -> NoticedScan | None:
+    def _explained(
+        self, repository: str, artifact: Artifact, result: Result, taken: Collection[str]
+    ) -> NoticedScan | None:
         """The scan whose robot's end was logged without its pull; who asked for it may be known."""
         ends = [
             (abs(scan.ended_at - result.ended_at), scan)
             for scan in self._store.unexplained_scans(since=result.ended_at - scans.SAME_END)
-            if scan.ended_at is not None and scans.project_of_robot(scan.robot) == repository.partition("/")[0]
+            if scan.ended_at is not None and scan.robot not in taken
         ]
-        gap, nearest = min(ends, key=lambda each: each[0], default=(timedelta.max, None))
+        own = [each for each in ends if scans.is_robot_of(each[1].robot, repository.partition("/")[0])]
+        gap, nearest = min(own, key=lambda each: each[0], default=(timedelta.max, None))
         if nearest is None or gap > scans.SAME_END:
             return None
         return replace(nearest, repository=repository, digest=artifact.digest, started_at=result.began_at)
@@ -264,14 +269,9 @@ class Sweep:
         return place
 
     def _asked(self, question: Callable[[], tuple[_T, ...]]) -> tuple[_T, ...] | None:
-        """The answer; None for none, which costs as much. What it would have shown is met again in the next round.
-
-        Raises NotAllowed.
-        """
+        """The answer; None for none, which costs as much. What it would have shown is met again in the next round."""
         try:
             answer = question()
-        except NotAllowed:
-            raise
         except PollerError as error:
             say = _log.debug if self._is_failing else _log.warning
             say("sweep.request_failed", error=error)
@@ -316,7 +316,7 @@ def _noticed(repository: str, artifact: Artifact, now: datetime, result: Result 
     """A scan that no robot told of. Its name stands for a robot's: the report is that of one scan."""
     report = next(iter((artifact.scan_overview or {}).values()), {})
     return NoticedScan(
-        robot=f"sweep {repository}@{artifact.digest[:19]} {report.get('report_id')}"[:300],
+        robot=f"{SWEEP}{report.get('report_id')} {artifact.digest[:19]} {repository}"[:300],
         repository=repository,
         digest=artifact.digest,
         started_at=result.began_at if result else parse_time(report.get("start_time")) or now - scans.CLOCKS_DIFFER,

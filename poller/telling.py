@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypedDict
 
 import formatters
 from poller import backoff, pacing, plan
@@ -41,11 +40,12 @@ class Wait:
     needs_operator: bool = False
 
 
-class _Accepted(TypedDict):
-    chat_id: str
-    message_id: int
-    now: datetime
-    reason: str
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A text, and the deliveries that it tells."""
+
+    text: str
+    ids: tuple[int, ...]
 
 
 class Teller:
@@ -85,21 +85,26 @@ class Teller:
         self._unanswered = [time for time in self._unanswered if time > start]
         return [*self._store.accepted_times(str(chat_id), since=start), *self._unanswered]
 
-    def text(self, parcel: plan.Parcel) -> str:
-        if parcel.occasion is not None:
-            return formatters.digest(parcel.events, self._style, parcel.occasion)
+    def _message(self, parcel: plan.Parcel) -> _Message:
         if parcel.group is not None and parcel.is_of_wave:
             return self._summary(parcel.group)
+        return _Message(self._text(parcel), parcel.ids)
+
+    def _text(self, parcel: plan.Parcel) -> str:
+        if parcel.occasion is not None:
+            return formatters.digest(parcel.events, self._style, parcel.occasion)
         if len(parcel.items) > 1:
             return formatters.image_message(parcel.events, self._style)
         return formatters.message(parcel.events[0], self._style)
 
-    def _summary(self, group: str) -> str:
-        """Of a whole wave, with what was told singly of it, and with what is too little to be told."""
-        summary = formatters.MassScan()
-        for event in self._store.in_group(group):
-            summary.add(event)
-        return summary.message(self._style)
+    def _summary(self, group: str) -> _Message:
+        """Of a whole wave, with what was told singly of it. It may be larger than what is fetched as due."""
+        summary, ids = formatters.MassScan(), list[int]()
+        for member in self._store.in_group(group):
+            summary.add(member.event)
+            if member.waits:
+                ids.append(member.id)
+        return _Message(summary.message(self._style), tuple(ids))
 
     def texts(self) -> Iterator[str]:
         """What would be sent now, without sending or marking it."""
@@ -107,7 +112,7 @@ class Teller:
         due = self._store.due(now, most=MOST_DUE)
         limits = pacing.limits_for(self._chat.chat_id)
         while parcel := self._next_parcel(due, (), limits, now):
-            yield self.text(parcel)
+            yield self._message(parcel).text
             due = tuple(item for item in due if item.id not in parcel.ids)
 
     def _next_parcel(
@@ -124,12 +129,12 @@ class Teller:
         chat_id = route.moved_to or self._chat.chat_id
         tries_topic = not route.topic_lost or self._may_try_topic(now)
         thread_id = self._chat.message_thread_id if tries_topic else None
-        text = self.text(parcel)
-        outcome = self._telegram.send(chat_id, thread_id, text, formatters.plain(text))
+        message = self._message(parcel)
+        outcome = self._telegram.send(chat_id, thread_id, message.text, formatters.plain(message.text))
         match outcome:
             case Sent():
                 topic_lost = outcome.topic_lost if tries_topic else route.topic_lost
-                return self._sent(parcel, outcome, chat_id, route, topic_lost=topic_lost)
+                return self._sent(message, parcel, outcome, chat_id, route, topic_lost=topic_lost)
             case MessageRefused(reason, description):
                 return self._refused(parcel, reason, description, now)
             case Later(reason, after):
@@ -147,21 +152,20 @@ class Teller:
         return True
 
     def _sent(
-        self, parcel: plan.Parcel, outcome: Sent, chat_id: int | str, route: RouteState, *, topic_lost: bool
+        self,
+        message: _Message,
+        parcel: plan.Parcel,
+        outcome: Sent,
+        chat_id: int | str,
+        route: RouteState,
+        *,
+        topic_lost: bool,
     ) -> Told:
         accepted_at = self._clock()  # the pace counts from the answer on, however long Telegram took
         told_in = str(outcome.moved_to or chat_id)
-        facts: _Accepted = {
-            "chat_id": told_in,
-            "message_id": outcome.message_id,
-            "now": accepted_at,
-            "reason": outcome.reason,
-        }
-        if parcel.group is not None and parcel.is_of_wave:  # it may be larger than what is fetched at once
-            events = self._store.told_group(parcel.group, **facts)
-        else:
-            self._store.told(parcel.ids, **facts)
-            events = len(parcel.items)
+        self._store.told(
+            message.ids, chat_id=told_in, message_id=outcome.message_id, now=accepted_at, reason=outcome.reason
+        )
         fresh = replace(
             route,
             moved_to=outcome.moved_to or route.moved_to,
@@ -174,7 +178,7 @@ class Teller:
         if fresh != route:
             self._store.save_route(fresh)
         _report(outcome, parcel, is_topic_news=topic_lost and not route.topic_lost)
-        return Told(events)
+        return Told(len(message.ids))
 
     def _refused(self, parcel: plan.Parcel, reason: str, description: str, now: datetime) -> Told:
         """This text will never be taken. What was folded into it may still be told singly."""

@@ -21,12 +21,15 @@ from poller.events import Event
 from poller.harbor import Harbor
 from poller.logs import Log
 from poller.plan import FEW
-from poller.reporting import Reporter
+from poller.reporting import LONGEST_WAVE, SCANNER_IS_BUSY, Reporter, image_group
 from state import Mode, Store, Wave
 
 STILL_RUNNING = timedelta(minutes=30)
 """A scan without an end for longer than this is not waited for."""
-MOST_RUNNING = 50
+MOST_RUNNING = 200
+UNSURE = timedelta(hours=2)
+"""A wave is told after so long in any case, unless Harbor says that it goes on: it may be no scan-all."""
+HANGS = timedelta(hours=1)
 ASK_AGAIN = timedelta(minutes=1)
 NOT_ALLOWED_AGAIN = timedelta(hours=1)
 
@@ -45,21 +48,32 @@ class Waves:
 
     def end_if_over(self, now: datetime) -> None:
         wave = self._store.wave()
-        if wave is None or now - wave.ended_at < timedelta(seconds=self._config.quiet) or self._is_running(now):
+        if wave is None:
             return
-        if wave.members <= FEW:
-            self._store.end_wave(wave, as_one=False)
-        elif not self._goes_on(wave, now):
+        is_quiet = now - wave.grew_at >= timedelta(seconds=self._config.quiet) and not self._is_running(now)
+        if is_quiet and wave.members <= FEW:
+            self._tell_singly(wave)
+        elif (is_quiet or now - wave.began_at >= UNSURE) and not self._goes_on(wave, now):
             self._name_the_worst(wave, now)
             self._store.end_wave(wave, as_one=True)
             _log.info("scans.wave_ended", scans=wave.members)
 
+    def _tell_singly(self, wave: Wave) -> None:
+        """Few were no scan-all. What belongs to one image stays together."""
+        for member in list(self._store.in_group(wave.group, is_waiting=True)):
+            group = image_group(member.event)
+            if group is not None:
+                self._store.regroup(member.event, group)
+        self._store.end_wave(wave, as_one=False)
+
     def _is_running(self, now: datetime) -> bool:
         running = self._store.unasked_scans(since=now - STILL_RUNNING, most=MOST_RUNNING)
-        return any(self._reporter.pushed_by(scan) is None for scan in running)
+        return any(self._reporter.pushed_by(scan, within=SCANNER_IS_BUSY) is None for scan in running)
 
     def _goes_on(self, wave: Wave, now: datetime) -> bool:
-        """Whether Harbor says that it goes on; asked once a minute at most."""
+        """Whether Harbor says that it goes on. A task that hangs says so for ever: then nothing is added."""
+        if now - wave.grew_at >= HANGS or now - wave.began_at >= LONGEST_WAVE:
+            return False
         if wave.asked_at is not None and now - wave.asked_at < ASK_AGAIN:
             return True
         goes_on = self._may_ask(now) and self._ask(now)
@@ -93,7 +107,8 @@ class Waves:
         important = self._config.important
         if important is None:
             return
-        for event in self._store.in_group(wave.group, is_waiting=True):
+        for member in self._store.in_group(wave.group, is_waiting=True):
+            event = member.event
             severity = comparison.severity_of(event)
             if severity and event.scan and not event.scan.changes and rank(severity) <= rank(important):
                 yield event

@@ -1,6 +1,7 @@
 """The state database: what was seen, what was told, how far we read."""
 
 from state.records import (
+    SWEEP,
     Counts,
     Coverage,
     Cursor,
@@ -8,6 +9,7 @@ from state.records import (
     DeliveryState,
     Due,
     Lease,
+    Member,
     Mode,
     NoticedScan,
     Outcome,
@@ -20,6 +22,7 @@ from state.records import (
 from state.store import Store
 
 __all__ = [
+    "SWEEP",
     "Counts",
     "Coverage",
     "Cursor",
@@ -27,6 +30,7 @@ __all__ = [
     "DeliveryState",
     "Due",
     "Lease",
+    "Member",
     "Mode",
     "NoticedScan",
     "Outcome",

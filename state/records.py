@@ -84,6 +84,15 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """An event of a group. `waits`: it is told together with the others, and was not yet."""
+
+    id: int  # of its delivery
+    event: Event
+    waits: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RouteState:
     """What Telegram made us learn about a chat."""
 
@@ -145,6 +154,9 @@ class Outcome(StrEnum):
     GIVEN_UP = "given up"
 
 
+SWEEP = "sweep "
+
+
 @dataclass(frozen=True, slots=True)
 class NoticedScan:
     """A scan that was noticed. Its identity is the robot's name: every scan has its own robot."""
@@ -159,16 +171,23 @@ class NoticedScan:
     look_at: datetime | None = None
     outcome: Outcome = Outcome.RUNNING
 
+    @property
+    def is_of_sweep(self) -> bool:
+        """Whether the sweep met it, so that there is no robot and the name stands for one."""
+        return self.robot.startswith(SWEEP)
+
 
 @dataclass(frozen=True, slots=True)
 class Wave:
     """Scans that nobody asked for one by one, as of a scan-all, from the first result to the last.
 
-    `group`: of their deliveries. `singles`: how many of them were told for themselves. `ended_at`: of the last scan.
+    `group`: of their deliveries. `grew_at`: when a result was last added, by our clock. `singles`: how many of them
+    were told for themselves.
     """
 
     group: str
-    ended_at: datetime
+    began_at: datetime
+    grew_at: datetime
     members: int = 0
     singles: int = 0
     asked_at: datetime | None = None  # when Harbor was last asked whether it goes on
@@ -182,7 +201,7 @@ class SweepPlace:
     `looked_at`: when repositories that had changed were last asked for; `changed`: those that are still to be read,
     for what was pulled after `changed_since`.
     `repository_id`: up to where the round over all has come; `ahead`: what is to be read next of it.
-    Both are (repository, page) in their order.
+    Both are (repository, page) in their order. `steps`: how many requests were made, for taking turns.
     """
 
     baseline_at: datetime
@@ -194,3 +213,4 @@ class SweepPlace:
     repository_id: int = 0
     changed: tuple[tuple[str, int], ...] = ()
     ahead: tuple[tuple[str, int], ...] = ()
+    steps: int = 0

@@ -214,6 +214,7 @@ known_platforms = Table(
     Column("digest", String(160), primary_key=True),
     Column("index_digest", String(160), nullable=False),
     Column("platform", String(100), nullable=False),
+    Column("at", UtcTime, nullable=False),
     Index("ix_known_platforms_index", "harbor_id", "repository", "index_digest"),
 )
 
@@ -222,7 +223,8 @@ waves = Table(
     metadata,
     _harbor(primary_key=True),  # one at a time
     Column("group", String(900), nullable=False),
-    Column("ended_at", UtcTime, nullable=False),
+    Column("began_at", UtcTime, nullable=False),
+    Column("grew_at", UtcTime, nullable=False),
     Column("members", Integer, nullable=False),
     Column("singles", Integer, nullable=False),
     Column("asked_at", UtcTime),
@@ -241,6 +243,7 @@ sweeps = Table(
     Column("repository_id", BigInteger, nullable=False),
     Column("changed", JSON, nullable=False),
     Column("ahead", JSON, nullable=False),
+    Column("steps", Integer, nullable=False),
 )
 
 routes = Table(

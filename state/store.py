@@ -34,6 +34,7 @@ from state.records import (
     DeliveryState,
     Due,
     Lease,
+    Member,
     Mode,
     NoticedScan,
     Outcome,
@@ -219,8 +220,7 @@ class Store:
             .order_by(t.scans.c.look_at)
             .limit(most)
         )
-        with self._reading() as connection:
-            return tuple(_scan(row) for row in connection.execute(query))
+        return self._scans(query)
 
     def finish_look(
         self,
@@ -228,9 +228,14 @@ class Store:
         tellings: Sequence[Telling],
         now: datetime,
         learnt: Changes | None = None,
+        *,
         wave: Wave | None = None,
+        hold_until: datetime | None = None,
     ) -> int:
-        """Write what a look at a scan's result brought, together with the event that it told."""
+        """Write what a look at a scan's result brought, together with the event that it told.
+
+        `hold_until`: what waits already of its group waits until then, too.
+        """
         names = ("outcome", "looks", "look_at", "repository", "digest")
         mine = and_(t.scans.c.harbor_id == self._harbor_id, t.scans.c.robot == scan.robot)
         with self._writing() as connection:
@@ -239,14 +244,29 @@ class Store:
                 self._learn(connection, learnt)
             if wave is not None:
                 self._upsert(connection, t.waves, ["harbor_id"], self._own(wave))
-            return self._record_all(connection, tellings, now)
+            new = self._record_all(connection, tellings, now)
+            if hold_until is not None:
+                for group in {telling.group for telling in tellings if telling.group}:
+                    connection.execute(
+                        update(t.deliveries).where(*self._pending_in(group)).values(held_until=hold_until)
+                    )
+            return new
 
-    def open_scans(self, repository: str, digests: Collection[str]) -> frozenset[str]:
-        """Those of the artifacts that are being scanned, as far as we noticed."""
-        query = select(t.scans.c.digest).where(
+    def rivals(self, repository: str, digest: str) -> tuple[NoticedScan, ...]:
+        """The scans of an artifact whose results are still to be read."""
+        query = select(t.scans).where(
             t.scans.c.harbor_id == self._harbor_id,
             t.scans.c.outcome == Outcome.RUNNING,
             t.scans.c.repository == repository,
+            t.scans.c.digest == digest,
+        )
+        return self._scans(query)
+
+    def open_scans(self, digests: Collection[str]) -> frozenset[str]:
+        """Those of the artifacts that are being scanned in some repository, as far as we noticed."""
+        query = select(t.scans.c.digest).where(
+            t.scans.c.harbor_id == self._harbor_id,
+            t.scans.c.outcome == Outcome.RUNNING,
             t.scans.c.digest.in_(digests),
         )
         with self._reading() as connection:
@@ -266,8 +286,7 @@ class Store:
             .order_by(t.scans.c.started_at.desc())
             .limit(most)
         )
-        with self._reading() as connection:
-            return tuple(_scan(row) for row in connection.execute(query))
+        return self._scans(query)
 
     def unexplained_scans(self, *, since: datetime) -> tuple[NoticedScan, ...]:
         """Scans that have ended, and nothing says of what: their pull was not logged."""
@@ -277,8 +296,7 @@ class Store:
             t.scans.c.repository.is_(None),
             t.scans.c.ended_at >= since,
         )
-        with self._reading() as connection:
-            return tuple(_scan(row) for row in connection.execute(query))
+        return self._scans(query)
 
     def unread_results(self, repository: str, digest: str, *, since: datetime, until: datetime) -> int:
         """How many scans of the artifact ended in that time and were replaced before their result was read."""
@@ -337,29 +355,32 @@ class Store:
             connection.execute(update(t.deliveries).where(*self._pending_in(wave.group)).values(values))
             connection.execute(delete(t.waves).where(t.waves.c.harbor_id == self._harbor_id))
 
-    def hold(self, group: str, until: datetime) -> None:
-        """Wait so long for the rest of a group."""
-        with self._writing() as connection:
-            connection.execute(update(t.deliveries).where(*self._pending_in(group)).values(held_until=until))
-
     def loosen(self, group: str) -> None:
         """Tell the events of a group like any others."""
         with self._writing() as connection:
             values = {"group": None, "held_until": None}
             connection.execute(update(t.deliveries).where(*self._pending_in(group)).values(values))
 
-    def in_group(self, group: str, *, is_waiting: bool = False) -> Iterator[Event]:
-        """Every event of a group, one by one: there may be a hundred thousand. `is_waiting`: not told yet."""
-        mine = (t.deliveries.c.route == self._route, t.deliveries.c.group == group)
+    def in_group(self, group: str, *, is_waiting: bool = False) -> Iterator[Member]:
+        """Every event of a group, one by one: there may be a hundred thousand. `is_waiting`: those to be told yet."""
+        waits = and_(*self._pending_in(group))
         query = (
-            self._all_events()
+            self._all_events(t.deliveries.c.id.label("delivery_id"), waits.label("waits"))
             .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
-            .where(*(self._pending_in(group) if is_waiting else mine))
+            .where(t.deliveries.c.route == self._route, t.deliveries.c.group == group)
             .order_by(t.deliveries.c.id)
         )
         with self._reading() as connection:
-            for row in connection.execution_options(yield_per=500).execute(query):
-                yield _event(row)
+            for row in connection.execution_options(yield_per=500).execute(query.where(waits) if is_waiting else query):
+                yield Member(row.delivery_id, _event(row), bool(row.waits))
+
+    def regroup(self, event: Event, group: str) -> None:
+        """Tell an event together with others than it was held for."""
+        mine = and_(t.events.c.harbor_id == self._harbor_id, t.events.c.key == event.key)
+        told = t.deliveries.c.event_id.in_(select(t.events.c.id).where(mine))
+        with self._writing() as connection:
+            pending = t.deliveries.c.state == DeliveryState.PENDING
+            connection.execute(update(t.deliveries).where(told, pending).values(group=group, held_until=None))
 
     def complete_scan(self, event: Event, *, mode: Mode | None = None) -> None:
         """Write what is known of a scan by now; with a mode, the event is told in that way, whatever its group does."""
@@ -370,14 +391,6 @@ class Store:
                 told = t.deliveries.c.event_id.in_(select(t.events.c.id).where(mine))
                 pending = t.deliveries.c.state == DeliveryState.PENDING
                 connection.execute(update(t.deliveries).where(told, pending).values(mode=mode, held_until=None))
-
-    def told_group(self, group: str, *, chat_id: str, message_id: int, now: datetime, reason: str = "") -> int:
-        """Telegram accepted one message for a whole group. Returns how many events it told."""
-        query = select(t.deliveries.c.id).where(*self._pending_in(group)).order_by(t.deliveries.c.id)
-        with self._reading() as connection:
-            ids = connection.scalars(query).all()
-        self.told(ids, chat_id=chat_id, message_id=message_id, now=now, reason=reason)
-        return len(ids)
 
     # -- the sweep --------------------------------------------------------------------------------
 
@@ -675,6 +688,19 @@ class Store:
         where = table.c[unless_newer] <= statement.excluded[unless_newer] if unless_newer else None
         return statement.on_conflict_do_update(index_elements=list(key), set_=changed, where=where)
 
+    @cache  # noqa: B019 -- as above
+    def _upsert_tags(self) -> Any:
+        """Over what is not newer. What a tag pointed at before is known here, whoever says where it points now."""
+        statement, known = self._insert(t.known_tags), t.known_tags.c
+        new = statement.excluded
+        before = func.coalesce(new.previous, known.previous)
+        previous = case((known.digest != new.digest, known.digest), else_=before)
+        return statement.on_conflict_do_update(
+            index_elements=["harbor_id", "repository", "tag"],
+            set_={"digest": new.digest, "at": new.at, "previous": previous},
+            where=known.at <= new.at,
+        )
+
     def _own(self, record: Any) -> dict[str, Any]:
         """A record's columns, with the Harbor that it is about."""
         return {"harbor_id": self._harbor_id, **asdict(record)}
@@ -716,8 +742,8 @@ class Store:
         }
 
     def _learn(self, connection: Connection, learnt: Changes) -> None:
-        tags = [self._own(tag) for tag in learnt.tags]
-        self._upsert(connection, t.known_tags, ["harbor_id", "repository", "tag"], *tags, unless_newer="at")
+        if learnt.tags:
+            connection.execute(self._upsert_tags(), [self._own(tag) for tag in learnt.tags])
         for repository in learnt.repositories:
             self._upsert(connection, t.known_repositories, ["harbor_id", "name"], self._own(repository))
             if repository.deleted_at is not None:
@@ -725,7 +751,8 @@ class Store:
         self._upsert(connection, t.known_projects, ["harbor_id", "name"], *map(self._own, learnt.projects))
         self._upsert(connection, t.known_reports, ["harbor_id", "digest", "scanner"], *map(self._own, learnt.reports))
         platforms = map(self._own, learnt.platforms)
-        self._upsert(connection, t.known_platforms, ["harbor_id", "repository", "digest"], *platforms)
+        key = ["harbor_id", "repository", "digest"]
+        self._upsert(connection, t.known_platforms, key, *platforms, unless_newer="at")
 
     def _notice(self, connection: Connection, scans: Sequence[NoticedScan]) -> None:
         """Join what rows tell of scans with what is known; a scan that is done with stays as it is."""
@@ -786,6 +813,10 @@ class Store:
                     t.known_tags.c.harbor_id == self._harbor_id, t.known_tags.c.repository.in_(names), column.in_(part)
                 )
                 yield from (TagFact(**_without(row, "harbor_id")) for row in connection.execute(query))
+
+    def _scans(self, query: Select[Any]) -> tuple[NoticedScan, ...]:
+        with self._reading() as connection:
+            return tuple(_scan(row) for row in connection.execute(query))
 
     def _platforms(self, repository: str, column: Any, values: Collection[str]) -> Iterator[PlatformFact]:
         mine = and_(t.known_platforms.c.harbor_id == self._harbor_id, t.known_platforms.c.repository == repository)

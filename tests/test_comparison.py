@@ -100,14 +100,14 @@ def test_only_the_nearest_comparison_is_news() -> None:
 
 def test_the_allowance_is_earned_and_spent() -> None:
     """What is urgent may overdraw it, to a limit; what is merely wanted may not."""
-    allowance = Allowance(most=2, per_hour=1, per_result=0.5)
+    allowance = Allowance(most=6, per_hour=1, per_result=0.5)  # to begin with there is a third of it
     assert [allowance.spend(Need.WANTED) for _ in range(3)] == [True, True, False]
     assert not allowance.spend(Need.NONE)
     assert [allowance.spend(Need.URGENT) for _ in range(int(RESERVE) + 1)] == [True] * int(RESERVE) + [False]
     allowance.earn(2 * (int(RESERVE) + 1), NOW)
     assert allowance.spend(Need.WANTED)
-    allowance.earn(0, NOW + timedelta(hours=9))
-    assert allowance.left == 2
+    allowance.earn(0, NOW + timedelta(hours=99))
+    assert allowance.left == 6
 
 
 @pytest.mark.parametrize(

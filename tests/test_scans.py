@@ -390,7 +390,7 @@ def test_harbor_is_asked_whether_a_scan_of_everything_goes_on(opened: Opened) ->
     everything = here.world.start_scan_all("admin")
     here.world.finish_scan_all(everything, findings=[LOW], count=10)
     poll_for(here, 5)
-    here.clock.advance(3600)
+    here.clock.advance(1800)
     poll_for(here, 300, every=10)
     assert messages(here) == []
     here.world.finish_scan_all(everything, findings=[LOW])
@@ -407,7 +407,7 @@ def test_scans_during_a_downtime_are_each_told_once(opened: Opened, generation: 
     here.world.scan_all("admin", findings=[LOW])
     here.clock.advance(7200)
     here.start()
-    poll_for(here, 60)
+    poll_for(here, 120)
     assert len(scanned(here)) == 200
     assert len({event.key for event in scanned(here)}) == 200
     assert len(messages(here)) == 1

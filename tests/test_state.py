@@ -292,8 +292,9 @@ def test_what_waits_for_its_group_is_not_due(store: Store) -> None:
     assert due_rows(store) == [3]
     assert store.held(NOW) == 2
     assert len(store.due(NOW + HOUR, most=9)) == 3
-    store.hold("g", NOW)
-    assert [item.group for item in store.due(NOW, most=9)] == ["g", "g", None]
+    robot = NoticedScan("r")
+    store.finish_look(robot, grouped(4), NOW, hold_until=NOW)
+    assert [item.group for item in store.due(NOW, most=9)] == ["g", "g", None, "g"]
 
 
 def test_a_group_is_told_as_one(store: Store) -> None:
@@ -301,9 +302,11 @@ def test_a_group_is_told_as_one(store: Store) -> None:
     off = [replace(each, state=DeliveryState.OFF, reason="scans.sbom = false") for each in grouped(3)]
     store.record([*grouped(1, 2, 4), *off], now=NOW)
     store.complete_scan(event(4), mode=Mode.SINGLE)
-    assert [each.source_id for each in store.in_group("g")] == [1, 2, 4, 3]
-    assert [each.source_id for each in store.in_group("g", is_waiting=True)] == [1, 2]
-    assert store.told_group("g", chat_id="-100", message_id=41, now=NOW) == 2
+    members = list(store.in_group("g"))
+    assert [(each.event.source_id, each.waits) for each in members] == [(1, True), (2, True), (4, False), (3, False)]
+    waiting = list(store.in_group("g", is_waiting=True))
+    assert [each.event.source_id for each in waiting] == [1, 2]
+    store.told([each.id for each in waiting], chat_id="-100", message_id=41, now=NOW)
     states = {seen.event.source_id: seen.deliveries[0].state for seen in store.seen()}
     assert states == {
         1: DeliveryState.SENT,
@@ -317,7 +320,7 @@ def test_a_group_is_told_as_one(store: Store) -> None:
 @pytest.mark.parametrize("as_one", [True, False])
 def test_the_end_of_a_wave_makes_it_due(store: Store, as_one: bool) -> None:
     """As one message, or each for itself; after that there is no wave."""
-    wave = Wave("g", NOW, members=2)
+    wave = Wave("g", NOW, NOW, members=2)
     store.record(grouped(1, 2), now=NOW, wave=wave)
     assert store.wave() == wave
     store.end_wave(wave, as_one=as_one)

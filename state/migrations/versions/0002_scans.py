@@ -33,6 +33,7 @@ def upgrade() -> None:
     sa.Column('digest', sa.String(length=160), nullable=False),
     sa.Column('index_digest', sa.String(length=160), nullable=False),
     sa.Column('platform', sa.String(length=100), nullable=False),
+    sa.Column('at', state.schema.UtcTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['harbor_id'], ['harbors.id'], name=op.f('fk_known_platforms_harbor_id')),
     sa.PrimaryKeyConstraint('harbor_id', 'repository', 'digest', name=op.f('pk_known_platforms'))
     )
@@ -40,7 +41,8 @@ def upgrade() -> None:
     op.create_table('waves',
     sa.Column('harbor_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('group', sa.String(length=900), nullable=False),
-    sa.Column('ended_at', state.schema.UtcTime(timezone=True), nullable=False),
+    sa.Column('began_at', state.schema.UtcTime(timezone=True), nullable=False),
+    sa.Column('grew_at', state.schema.UtcTime(timezone=True), nullable=False),
     sa.Column('members', sa.Integer(), nullable=False),
     sa.Column('singles', sa.Integer(), nullable=False),
     sa.Column('asked_at', state.schema.UtcTime(timezone=True), nullable=True),
@@ -58,6 +60,7 @@ def upgrade() -> None:
     sa.Column('repository_id', sa.BigInteger(), nullable=False),
     sa.Column('changed', sa.JSON(), nullable=False),
     sa.Column('ahead', sa.JSON(), nullable=False),
+    sa.Column('steps', sa.Integer(), nullable=False),
     sa.ForeignKeyConstraint(['harbor_id'], ['harbors.id'], name=op.f('fk_sweeps_harbor_id')),
     sa.PrimaryKeyConstraint('harbor_id', name=op.f('pk_sweeps'))
     )
