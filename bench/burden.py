@@ -85,7 +85,9 @@ class Ours:
 
     @property
     def told(self) -> list[int]:
-        return [due.event.source_id for due in self._product.store.due(datetime.max.replace(tzinfo=UTC), most=1_000_000)]
+        return [
+            due.event.source_id for due in self._product.store.due(datetime.max.replace(tzinfo=UTC), most=1_000_000)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
