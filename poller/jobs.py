@@ -28,17 +28,13 @@ from poller.rows import PAGE, AuditRow
 from poller.survey import Survey, log_name, table_of
 from poller.sweep import Sweep
 from poller.waves import Waves
-from state import Coverage, Cursor, DeliveryState, NoticedScan, Store, Telling
+from state import SCANNERS_OWN, Coverage, Cursor, DeliveryState, NoticedScan, Outcome, Store, Telling
 
 NOTHING_FOUND = "none"
 
 DRAIN_OLD_LOG = timedelta(hours=1)
 """In a rolling upgrade old cores go on writing the old log for a while."""
 
-ROBOT_TYPES = frozenset({EventType.ROBOT_CREATED, EventType.ROBOT_DELETED})
-SCANNERS_DO = frozenset({EventType.PULL_ARTIFACT, EventType.PUSH_ARTIFACT})
-"""A scanner pulls what it scans; one that lists materials pushes the list."""
-SCANNERS_OWN = "part of a scan"
 EVERYTHING = "*"  # the ledger's name for "no log could be read"
 
 _log = Logger(__name__)
@@ -79,7 +75,7 @@ class AuditPoller:
         self._operations = normalize.known_operations() - unneeded if unneeded else frozenset[str]()
         self._is_stopping = False
         reporter = Reporter(harbor, store, self.survey, config.scans, self.decide)
-        self._results = ResultReader(harbor, store, reporter, lambda: self._is_stopping)
+        self._results = ResultReader(harbor, store, reporter, self.survey, lambda: self._is_stopping)
         self._waves = Waves(harbor, store, reporter, config.scans)
         self._sweep = Sweep(harbor, store, reporter, config, lambda: self._is_stopping)
         self._for_scanners = for_scanners()
@@ -229,18 +225,17 @@ class AuditPoller:
         )
 
     def _noticed(self, entries: Sequence[Entry], now: datetime) -> list[NoticedScan]:
-        """Scans whose results may be told."""
-        if not self._config.events & SCAN_TYPES:
-            return []
+        """Scans whose results may be told, and what turns out to be none."""
         found = scans.noticed(entries, now, look_after=self._look_after())
-        return [
-            each for each in found if not each.repository or self._is_in_projects(each.repository.partition("/")[0])
-        ]
+        return [scan for scan in found if scan.outcome is Outcome.NO_SCAN or self._is_wanted_scan(scan)]
+
+    def _is_wanted_scan(self, scan: NoticedScan) -> bool:
+        is_in_projects = not scan.repository or self._is_in_projects(scan.repository.partition("/")[0])
+        return is_in_projects and bool(self._config.events & SCAN_TYPES)
 
     def _look_after(self) -> timedelta:
         """Since 2.12 a row tells a scan's end; that it does not come is the exception."""
-        has_end_rows = scans.has_robot_rows(self.survey.server().version)
-        return scans.WITHOUT_END if has_end_rows else self._results.look_after()
+        return scans.WITHOUT_END if self.survey.server().has_robot_rows else self._results.look_after()
 
     def unknown(self, rows: Sequence[AuditRow]) -> list[Entry]:
         known = self._store.known_keys([row.key for row in rows]) if rows else frozenset()
@@ -285,8 +280,13 @@ class AuditPoller:
         project = _project_of(event)
         if project is not None and not self._is_in_projects(project):
             return Telling(event, DeliveryState.OFF, "harbor.projects does not name its project")
-        reason = SCANNERS_OWN if _is_scanners_own(event) else self._too_little(event)
+        reason = SCANNERS_OWN if self._is_scanners_own(event) else self._too_little(event)
         return Telling(event, DeliveryState.OFF, reason) if reason else Telling(event, DeliveryState.PENDING)
+
+    def _is_scanners_own(self, event: Event) -> bool:
+        """A scanner's pull, or the coming and going of its robot: parts of a scan, which is told by itself."""
+        robot = scans.robot_at_work(event)
+        return robot is not None and not self._store.is_no_scanner(robot)
 
     def _too_little(self, event: Event) -> str:
         """The setting by which a scan's result is not worth a message; "" for what is."""
@@ -382,16 +382,7 @@ def _project_of(event: Event) -> str | None:
         return event.repository.namespace
     if event.type in PROJECT_TYPES:
         return event.subject
-    return scans.project_of_robot(event.subject) if event.type in ROBOT_TYPES else None
-
-
-def _is_scanners_own(event: Event) -> bool:
-    """A scanner's pull, or the coming and going of its robot: parts of a scan, which is told by itself."""
-    if event.type in ROBOT_TYPES:
-        return scans.looks_like_scanner(event.subject, event.occurred_at)
-    if event.type not in SCANNERS_DO or event.repository is None:
-        return False
-    return scans.is_scanner(event.operator, event.repository.namespace, event.occurred_at)
+    return scans.project_of_robot(event.subject) if event.type in scans.ROBOT_TYPES else None
 
 
 def _old_logs_to_drain(reach: Reach, cursors: dict[str, Cursor], now: datetime) -> list[Log]:

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 SAME_DELETION = timedelta(seconds=2)
 """Deleting a repository writes its rows within milliseconds of each other, in any order."""
+ROBOT_LIVES = timedelta(hours=24)
+"""A scanner's robot is made for one scan; a name whose UUID is older belongs to a person's robot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,11 @@ from poller import comparison, scans
 from poller.allowance import Need
 from poller.comparing import Comparer
 from poller.config import ScansConfig
+from poller.errors import BadRequest, NotAllowed, NotFound
 from poller.events import SBOM, Event, Scan, event_key
 from poller.harbor import Harbor
 from poller.knowledge import LONG_AGO, Changes, ProjectFact, TagFact
+from poller.logs import Log
 from poller.plan import FEW, IMAGE, WAVE
 from poller.rows import Artifact
 from poller.scans import Result, ScanFacts
@@ -29,6 +31,9 @@ LONGEST_WAVE = timedelta(hours=24)
 REST_OF_IMAGE = timedelta(minutes=1)
 REST_OF_IMAGE_RUNS = timedelta(minutes=5)
 """How long the results of an index's other platforms are waited for: if nothing is seen of them, and if they run."""
+
+
+_log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +169,15 @@ class Reporter:
 
     def _learn_projects(self, name: str, now: datetime) -> dict[str, ProjectFact]:
         """One list tells of a hundred projects; only in a larger registry is one asked for by its name."""
-        found = {each.name: each.is_public for each in self._harbor.projects()}
-        if name not in found:
-            project = self._harbor.project(name)
-            found[name] = project.is_public if project else None
+        try:
+            found = {each.name: each.is_public for each in self._harbor.projects()}
+            if name not in found:
+                project = self._harbor.project(name)
+                found[name] = project.is_public if project else None
+        except (NotAllowed, NotFound, BadRequest) as error:
+            # A result is not to wait for a right that nobody may ever grant.
+            _log.info("scan.project_unknown", error=error)
+            found = {name: None}
         learnt = {each: ProjectFact(each, is_public, now) for each, is_public in found.items()}
         self._projects |= learnt
         return learnt

@@ -13,6 +13,7 @@ from poller.harbor import Harbor
 from poller.logs import Log
 from poller.reporting import Reporter
 from poller.scans import Verdict
+from poller.survey import Survey
 from state import NoticedScan, Outcome, Store
 
 MOST_AT_ONCE = 50
@@ -34,10 +35,13 @@ class Looked:
 class ResultReader:
     """Looks at artifacts whose scan has ended (2.12+) or may have ended, and records the outcome."""
 
-    def __init__(self, harbor: Harbor, store: Store, reporter: Reporter, is_stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self, harbor: Harbor, store: Store, reporter: Reporter, survey: Survey, is_stopping: Callable[[], bool]
+    ) -> None:
         self._harbor = harbor
         self._store = store
         self._reporter = reporter
+        self._survey = survey
         self._is_stopping = is_stopping
         self._warned: set[str] = set()
         self._durations: deque[timedelta] = deque(maxlen=20)
@@ -85,7 +89,8 @@ class ResultReader:
         assert scan.repository
         assert scan.digest
         artifact = self._harbor.artifact(scan.repository, scan.digest, with_scan=True)
-        verdict = self._checked(scans.judge(scan, artifact, now), scan, now)
+        has_end_rows = self._survey.server().has_robot_rows
+        verdict = self._checked(scans.judge(scan, artifact, now, has_end_rows=has_end_rows), scan, now)
         looked = replace(scan, looks=scan.looks + 1, outcome=verdict.outcome, look_at=scans.next_look(scan, now))
         if verdict.result is None or artifact is None:
             if verdict.outcome is not Outcome.RUNNING:
@@ -102,10 +107,10 @@ class ResultReader:
             return verdict
         if self._reporter.is_known(scan, result):
             if result.is_sbom:  # an old one, that failed
-                return Verdict(Outcome.GIVEN_UP if scans.is_lost(scan, now) else Outcome.RUNNING)
+                is_lost = scans.is_lost(scan, now, is_running=False)
+                return Verdict(Outcome.GIVEN_UP if is_lost else Outcome.RUNNING)
             return Verdict(Outcome.TOLD if scan.is_of_sweep else Outcome.OVERWRITTEN)
-        assert scan.repository
         assert scan.digest
-        if scans.is_anothers(scan, result, self._store.rivals(scan.repository, scan.digest)):
+        if scans.is_anothers(scan, result, self._store.rivals(scan.digest)):
             return Verdict(Outcome.OVERWRITTEN)
         return verdict

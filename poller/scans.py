@@ -15,6 +15,7 @@ from uuid import UUID
 
 from poller import versions
 from poller.events import SBOM, Event, EventType, Repository, Scan, Source
+from poller.knowledge import ROBOT_LIVES
 from poller.normalize import Entry
 from poller.rows import Artifact, parse_time
 from state import NoticedScan, Outcome
@@ -23,8 +24,6 @@ _UUID1 = r"[0-9a-f]{8}-[0-9a-f]{4}-1[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
 _ROBOT = re.compile(rf"^(?:(?P<project>[^+]+)\+.+-|robot\$)(?P<uuid>{_UUID1})$")
 _GREGORIAN = datetime(1582, 10, 15, tzinfo=UTC)  # where the clock of a version-1 UUID begins
 
-ROBOT_LIVES = timedelta(hours=24)
-"""A scanner's robot is made for one scan; a name whose UUID is older belongs to a person's robot."""
 CLOCKS_DIFFER = timedelta(minutes=10)
 
 FIRST_LOOK = timedelta(seconds=5)
@@ -34,6 +33,8 @@ WITHOUT_END = timedelta(minutes=5)
 """On 2.12+ the robot's deletion tells the end; a scan of which that is not seen is looked at after so long."""
 FEWEST_LOOKS = 8
 GIVE_UP = timedelta(hours=6)
+NEVER_RAN = timedelta(hours=1)
+"""After so long without an end, what no overview shows to be running is no scan that can be found."""
 GIVE_UP_AFTER_END = timedelta(minutes=10)
 NOT_ALLOWED_FOR = timedelta(days=7)
 
@@ -48,8 +49,14 @@ _TYPES = {
     "Stopped": EventType.SCANNING_STOPPED,
     "Error": EventType.SCANNING_FAILED,
 }
+ROBOT_TYPES = frozenset({EventType.ROBOT_CREATED, EventType.ROBOT_DELETED})
+SCANNERS_DO = frozenset({EventType.PULL_ARTIFACT, EventType.PUSH_ARTIFACT})
+"""A scanner pulls what it scans; one that lists materials pushes the list."""
+
 _NEVER = datetime(2, 1, 1, tzinfo=UTC)  # Harbor's "no time" is the year 1
 AUTO, JOBSERVICE = "auto", "harbor-jobservice"
+_DISMISS_SCANNERS = ("", JOBSERVICE)  # 2.12.0 names nobody
+_UNENDED = frozenset({"Running", "Pending"})
 
 
 def is_scanner(name: str, project: str, at: datetime) -> bool:
@@ -74,6 +81,20 @@ def looks_like_scanner(robot: str, at: datetime) -> bool:
     return match is not None and is_scanner(robot, match["project"] or "", at)
 
 
+def robot_at_work(event: Event) -> str | None:
+    """The scanner's robot that did this, going by its name: a pull or push by digest, or its own coming and going.
+
+    A person's robot may have such a name, too. That shows later: by who deletes it, or by a scan that never was.
+    """
+    at = event.occurred_at
+    if event.type in ROBOT_TYPES:
+        is_dismissed = event.type is not EventType.ROBOT_DELETED or event.operator in _DISMISS_SCANNERS
+        return event.subject if is_dismissed and looks_like_scanner(event.subject, at) else None
+    if event.type not in SCANNERS_DO or event.repository is None or event.tag is not None:
+        return None
+    return event.operator if is_scanner(event.operator, event.repository.namespace, at) else None
+
+
 def is_robot_of(robot: str, project: str) -> bool:
     """Whether a scanner's robot works in that project; before the project's name stands a prefix that sites choose."""
     match = _ROBOT.match(robot)
@@ -84,12 +105,6 @@ def project_of_robot(robot: str) -> str | None:
     """The project that a robot's name says: it stands between a prefix that sites choose and the plus sign."""
     head, plus, _ = robot.partition("+")
     return head.rpartition("$")[2] if plus else None
-
-
-def has_robot_rows(version: str | None) -> bool:
-    """Whether this Harbor logs the deletion of robots."""
-    known = versions.parse(version)
-    return known is not None and known >= versions.ROBOT_ROWS
 
 
 def noticed(entries: Iterable[Entry], now: datetime, *, look_after: timedelta) -> list[NoticedScan]:
@@ -111,13 +126,14 @@ def look_after(durations: Collection[timedelta]) -> timedelta:
 def _noticed(entry: Entry, now: datetime, look_after: timedelta) -> NoticedScan | None:
     row, at = entry.row, entry.row.op_time
     match entry.type:
-        case EventType.PULL_ARTIFACT if entry.digest and is_scanner(row.username, entry.project, at):
+        case EventType.PULL_ARTIFACT if entry.digest and not entry.tag and is_scanner(row.username, entry.project, at):
             look_at = min(at, now) + look_after
             return NoticedScan(row.username, entry.repository, entry.digest, started_at=at, look_at=look_at)
         case EventType.ROBOT_CREATED if looks_like_scanner(entry.subject, at):
             return NoticedScan(entry.subject, asked_by=row.username or None)
         case EventType.ROBOT_DELETED if looks_like_scanner(entry.subject, at):
-            return NoticedScan(entry.subject, ended_at=at, look_at=min(at, now))
+            outcome = Outcome.RUNNING if row.username in _DISMISS_SCANNERS else Outcome.NO_SCAN
+            return NoticedScan(entry.subject, ended_at=at, look_at=min(at, now), outcome=outcome)
     return None
 
 
@@ -146,8 +162,8 @@ class Verdict:
     result: Result | None = None
 
 
-def judge(scan: NoticedScan, artifact: Artifact | None, now: datetime) -> Verdict:
-    """Whether the artifact's overview is the result of this scan."""
+def judge(scan: NoticedScan, artifact: Artifact | None, now: datetime, *, has_end_rows: bool) -> Verdict:
+    """Whether the artifact's overview is the result of this scan. `has_end_rows`: whether the log tells ends."""
     if artifact is None:
         return Verdict(Outcome.GONE)
     found = results(artifact)
@@ -159,7 +175,21 @@ def judge(scan: NoticedScan, artifact: Artifact | None, now: datetime) -> Verdic
         return Verdict(Outcome.OVERWRITTEN)
     if (failed := _failed_sbom(scan, artifact)) is not None:
         return Verdict(Outcome.TOLD, failed)
-    return Verdict(Outcome.GIVEN_UP if is_lost(scan, now) else Outcome.RUNNING)
+    return Verdict(_outcome_without_result(scan, artifact, now, has_end_rows=has_end_rows))
+
+
+def _outcome_without_result(scan: NoticedScan, artifact: Artifact, now: datetime, *, has_end_rows: bool) -> Outcome:
+    """That nothing was scanned is sure where an end would have been logged, or where the overview can be seen."""
+    is_listing = (artifact.sbom_overview or {}).get("scan_status") in _UNENDED
+    if not is_lost(scan, now, is_running=is_unended(artifact) or is_listing):
+        return Outcome.RUNNING
+    is_sure = scan.ended_at is None and (has_end_rows or artifact.scan_overview is not None)
+    return Outcome.NO_SCAN if is_sure and not scan.is_of_sweep else Outcome.GIVEN_UP
+
+
+def is_unended(artifact: Artifact) -> bool:
+    """Whether the overview shows that the artifact is being scanned."""
+    return any(report.get("scan_status") in _UNENDED for report in (artifact.scan_overview or {}).values())
 
 
 def results(artifact: Artifact) -> list[Result]:
@@ -223,13 +253,13 @@ def _distance(scan: NoticedScan, result: Result) -> timedelta | None:
     return abs(scan.started_at - result.began_at)
 
 
-def is_lost(scan: NoticedScan, now: datetime) -> bool:
+def is_lost(scan: NoticedScan, now: datetime, *, is_running: bool) -> bool:
     """Whether it is pointless to look again. Overviews may be hidden for a while, so one look never decides."""
     if scan.looks < FEWEST_LOOKS:
         return False
     if scan.ended_at is not None:
         return now - scan.ended_at > GIVE_UP_AFTER_END
-    return scan.started_at is not None and now - scan.started_at > GIVE_UP
+    return scan.started_at is not None and now - scan.started_at > (GIVE_UP if is_running else NEVER_RAN)
 
 
 def is_long_ago(scan: NoticedScan, now: datetime) -> bool:

@@ -171,6 +171,7 @@ _SCANS = {
     Outcome.OVERWRITTEN: "replaced by a later scan before they could be read",
     Outcome.GONE: "of images that were deleted meanwhile",
     Outcome.GIVEN_UP: "whose result never appeared",
+    Outcome.NO_SCAN: "by robots that only have a name like a scanner's",
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from poller import versions
 from poller.config import HarborConfig
 from poller.errors import NotAllowed
 from poller.events import Source
@@ -39,6 +40,13 @@ class KnownServer:
 
     registry: str
     version: str | None
+    table: Source | None = None
+
+    @property
+    def has_robot_rows(self) -> bool:
+        """Whether the coming and going of robots is logged: since 2.12, and where there is the new log."""
+        known = versions.parse(self.version)
+        return self.table is Source.NEW_LOG or (known is not None and known >= versions.ROBOT_ROWS)
 
 
 class Survey:
@@ -89,7 +97,9 @@ class Survey:
 
     def server(self) -> KnownServer:
         registry, detected, _ = self._store.harbor()
-        return KnownServer(registry, detected.get("version") if detected else None)
+        if detected is None:
+            return KnownServer(registry, None)
+        return KnownServer(registry, detected["version"], Source(detected["table"]))
 
     def doubt(self) -> None:
         """Look again before the next poll: something was wrong."""

@@ -45,7 +45,6 @@ ROUNDS_SHARE = 3
 NEWEST = 0
 """In place of a page's number: the artifacts pushed last, where no pull is counted."""
 
-_UNENDED = frozenset({"Running", "Pending"})
 _log = Log(__name__)
 _T = TypeVar("_T")
 
@@ -221,7 +220,7 @@ class Sweep:
                     found.seen.append(_kept(fact, before))
                 elif not is_busy:  # otherwise the log tells it
                     self._sort(repository, artifact, result, now, found)
-            if not is_busy and _is_unended(artifact):
+            if not is_busy and scans.is_unended(artifact):
                 found.noticed.append(_noticed(repository, artifact, now))
         return found
 
@@ -306,10 +305,6 @@ def _following(page: int, artifacts: tuple[Artifact, ...] | None, *, is_filtered
     if is_filtered and page == 1 and not artifacts:
         return NEWEST
     return page + 1 if len(artifacts) == SCANS_PAGE else None
-
-
-def _is_unended(artifact: Artifact) -> bool:
-    return any(report.get("scan_status") in _UNENDED for report in (artifact.scan_overview or {}).values())
 
 
 def _noticed(repository: str, artifact: Artifact, now: datetime, result: Result | None = None) -> NoticedScan:

@@ -1,6 +1,7 @@
 """The state database: what was seen, what was told, how far we read."""
 
 from state.records import (
+    SCANNERS_OWN,
     SWEEP,
     Counts,
     Coverage,
@@ -22,6 +23,7 @@ from state.records import (
 from state.store import Store
 
 __all__ = [
+    "SCANNERS_OWN",
     "SWEEP",
     "Counts",
     "Coverage",

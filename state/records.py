@@ -19,6 +19,10 @@ class DeliveryState(StrEnum):
     OFF = "off"  # not to be told; the reason names the setting
 
 
+SCANNERS_OWN = "part of a scan"
+"""The reason for which what a scanner's robot does is not told by itself."""
+
+
 class Mode(StrEnum):
     """How a pending event may be told."""
 
@@ -152,6 +156,7 @@ class Outcome(StrEnum):
     GONE = "gone"  # the artifact was deleted before its result was read
     OVERWRITTEN = "overwritten"  # a later scan of the same artifact replaced the result
     GIVEN_UP = "given up"
+    NO_SCAN = "no scan"  # a person's robot, whose name looks like that of a scanner's
 
 
 SWEEP = "sweep "

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from poller.events import Event, EventType, Repository, Scan, Source
 from poller.knowledge import (
+    ROBOT_LIVES,
     SAME_DELETION,
     Changes,
     Knowledge,
@@ -27,6 +28,7 @@ from poller.knowledge import (
 from state import database
 from state import schema as t
 from state.records import (
+    SCANNERS_OWN,
     Counts,
     Coverage,
     Cursor,
@@ -244,6 +246,7 @@ class Store:
                 self._learn(connection, learnt)
             if wave is not None:
                 self._upsert(connection, t.waves, ["harbor_id"], self._own(wave))
+            self._tell_of_no_scanner(connection, scan)
             new = self._record_all(connection, tellings, now)
             if hold_until is not None:
                 for group in {telling.group for telling in tellings if telling.group}:
@@ -252,15 +255,20 @@ class Store:
                     )
             return new
 
-    def rivals(self, repository: str, digest: str) -> tuple[NoticedScan, ...]:
-        """The scans of an artifact whose results are still to be read."""
+    def rivals(self, digest: str) -> tuple[NoticedScan, ...]:
+        """The scans of an artifact, in whatever repository, whose results are still to be read."""
         query = select(t.scans).where(
             t.scans.c.harbor_id == self._harbor_id,
             t.scans.c.outcome == Outcome.RUNNING,
-            t.scans.c.repository == repository,
             t.scans.c.digest == digest,
         )
         return self._scans(query)
+
+    def is_no_scanner(self, robot: str) -> bool:
+        """Whether that turned out to be a person's robot with a name like a scanner's."""
+        mine = and_(t.scans.c.harbor_id == self._harbor_id, t.scans.c.robot == robot)
+        with self._reading() as connection:
+            return connection.scalar(select(t.scans.c.outcome).where(mine)) == Outcome.NO_SCAN
 
     def open_scans(self, digests: Collection[str]) -> frozenset[str]:
         """Those of the artifacts that are being scanned in some repository, as far as we noticed."""
@@ -765,10 +773,27 @@ class Store:
         }
         is_due = known.ended_at.is_not(None)
         joined["look_at"] = case((is_due, known.look_at), else_=func.coalesce(new.look_at, known.look_at))
+        joined["outcome"] = case((new.outcome == Outcome.NO_SCAN, new.outcome), else_=known.outcome)
         statement = statement.on_conflict_do_update(
             index_elements=["harbor_id", "robot"], set_=joined, where=known.outcome == Outcome.RUNNING
         )
         connection.execute(statement, [self._own(scan) for scan in scans])
+        for scan in scans:
+            self._tell_of_no_scanner(connection, scan)
+
+    def _tell_of_no_scanner(self, connection: Connection, scan: NoticedScan) -> None:
+        """What a robot did that is no scanner's is told after all."""
+        first = scan.started_at or scan.ended_at
+        if scan.outcome is not Outcome.NO_SCAN or first is None:
+            return
+        its_own = select(t.events.c.id).where(
+            t.events.c.harbor_id == self._harbor_id,
+            t.events.c.occurred_at >= first - ROBOT_LIVES,
+            or_(t.events.c.operator == scan.robot, t.events.c.subject == scan.robot),
+        )
+        folded = and_(t.deliveries.c.state == DeliveryState.OFF, t.deliveries.c.reason == SCANNERS_OWN)
+        told = {"state": DeliveryState.PENDING, "reason": "", "finished_at": None}
+        connection.execute(update(t.deliveries).where(folded, t.deliveries.c.event_id.in_(its_own)).values(told))
 
     def _forget_creation(self, connection: Connection, repository: str, deleted_at: datetime) -> None:
         """Artifacts deleted with their repository have no creation date in the webhook, and rows come in any order."""

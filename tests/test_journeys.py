@@ -22,7 +22,7 @@ from demo.harbor import ALWAYS, Account, Fault, Generation, HarborStandIn, Outco
 from poller.backfill import Backfill, Wanted
 from poller.errors import HarborUnreachable, NotAllowed, PollerError, Temporary, WrongCredentials
 from poller.events import Event, EventType
-from poller.jobs import SCANNERS_OWN
+from state import SCANNERS_OWN
 from tests.harness import NOON, Clock, Site, site
 
 SYSTEM = Account("robot$poller", "demo-secret", Role.SYSTEM_ROBOT_FULL)

@@ -15,7 +15,8 @@ from poller import normalize, rows
 from poller.events import Event, EventType, Repository, Source
 from poller.normalize import Entry, Facts
 from poller.rows import AuditRow
-from poller.scans import has_robot_rows, is_scanner, looks_like_scanner
+from poller.scans import is_scanner, looks_like_scanner
+from poller.survey import KnownServer
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 123000, UTC)
 HEX = "50bd" * 16
@@ -361,4 +362,4 @@ def test_every_recorded_scanner_is_known() -> None:
 )
 def test_robots_leave_rows_since_2_12(version: str | None, has_them: bool) -> None:
     """Only there the end of a scan can be seen in the log."""
-    assert has_robot_rows(version) is has_them
+    assert KnownServer("", version).has_robot_rows is has_them

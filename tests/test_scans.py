@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 import formatters
 from demo.harbor import ALWAYS, POLLER, Account, Fault, Generation, Outcome, Role, Vulnerability, World
+from demo.harbor.scans import uuid1
 from poller.events import Event, EventType, Since
 from poller.secret import Secret
 from poller.telegram import Telegram
@@ -152,6 +154,88 @@ def test_an_image_that_is_deleted_while_it_is_scanned(opened: Opened) -> None:
     assert scanned(here) == []
     assert here.store.scan_outcomes(since=NOON) == {Became.GONE: 1}
     assert len(here.requests_of_poll()) == 1
+
+
+def a_persons_robot(here: Site, made_by: str = "ann") -> str:
+    """Its name is that of a scanner's robot made just now."""
+    name = f"robot$team+deploy-Trivy-{uuid1(here.clock.now, Random(2))}"
+    here.world.create_robot(name, made_by)
+    return name
+
+
+def digest_of_app(here: Site) -> str:
+    artifact = here.harbor.artifact("team/app", "1")
+    assert artifact
+    return artifact.digest
+
+
+def told_of(here: Site, robot: str) -> list[str]:
+    return [event.type for event in here.news if event.operator == robot]
+
+
+@with_robot_rows
+def test_a_persons_robot_with_a_name_like_a_scanners(opened: Opened, generation: Generation) -> None:
+    """A person deletes it: what it did is told then, and it was no scan."""
+    here = opened(generation)
+    robot = a_persons_robot(here)
+    here.world.pull("team/app", "1", robot)
+    here.world.pull("team/app", digest_of_app(here), robot)
+    here.poll()
+    assert told_of(here, robot) == ["PULL_ARTIFACT"]  # scanners pull by digest
+    here.clock.advance(60)
+    here.world.delete_robot(robot, "ann")
+    here.poll()
+    assert told_of(here, robot) == ["PULL_ARTIFACT"] * 2
+    poll_for(here, 7200, every=300)
+    assert scanned(here) == []
+    assert here.store.scan_outcomes(since=NOON) == {Became.NO_SCAN: 1}
+
+
+@generations
+def test_a_persons_robot_that_goes_on_pulling(opened: Opened, generation: Generation) -> None:
+    """Nobody dismisses it, and no overview tells of a scan: what it pulled is told, and from then on at once."""
+    here = opened(generation)
+    here.world.scan("team/app", "1", findings=[LOW], asked_by="bob")
+    poll_for(here, 120)
+    robot = a_persons_robot(here)
+    digest = digest_of_app(here)
+    here.world.pull("team/app", digest, robot)
+    poll_for(here, 2 * 3600, every=60)
+    assert told_of(here, robot) == ["PULL_ARTIFACT"]
+    here.world.pull("team/app", digest, robot)
+    here.poll()
+    assert told_of(here, robot) == ["PULL_ARTIFACT"] * 2
+    assert len(scanned(here)) == 1
+
+
+@with_robot_rows
+def test_an_image_in_two_repositories_that_are_both_scanned(opened: Opened, generation: Generation) -> None:
+    """Harbor keeps one report of both: it is that of the scan which ended last."""
+    here = opened(generation)
+    here.world.copy("team/app", "1", "team/copy")
+    here.poll()
+    first = here.world.start_scan("team/copy", "1", asked_by="ann")
+    here.world.finish_scan(first, findings=[LOW])
+    here.clock.advance(3)
+    second = here.world.start_scan("team/app", "1", asked_by="bob")
+    here.world.finish_scan(second, findings=[HIGH])
+    here.poll()
+    here.poll()
+    assert [(event.operator, event.repository.full_name) for event in scanned(here) if event.repository] == [
+        ("bob", "team/app")
+    ]
+
+
+def test_a_result_does_not_wait_for_the_right_to_list_projects(opened: Opened) -> None:
+    """Whether the project is public stays unknown."""
+    here = opened()
+    here.standin.fail(Fault.FORBIDDEN, times=ALWAYS, path="/projects?")
+    here.world.create_project("other")
+    here.world.push("other/app", "1", "ann")
+    here.world.scan("other/app", "1", findings=[LOW], asked_by="bob")
+    here.poll()
+    [event] = scanned(here)
+    assert "repo_type" not in event.to_webhook()["event_data"]["repository"]
 
 
 @with_robot_rows
