@@ -288,7 +288,9 @@ class Harbor:
 
     def repositories_after(self, repository_id: int, most: int) -> tuple[RepositoryFacts, ...]:
         """The repositories that follow one in the order of their ids."""
-        found = self.repositories(sort="id", most=most, where=q(id=f"[{repository_id + 1}~]"))
+        # The column is not called as the field of the answer, and Harbor ignores what it does not know.
+        where = q(repository_id=f"[{repository_id + 1}~]")
+        found = self.repositories(sort="repository_id", most=most, where=where)
         return tuple(each for each in found if each.id > repository_id)
 
     def newest_time(self, repository: str, field: activity.Moment, since: datetime) -> datetime | None:

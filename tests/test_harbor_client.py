@@ -316,6 +316,13 @@ def test_artifacts_of_a_moment_are_few_and_the_newest_first(wax: Wax) -> None:
     assert (wax.last.query["sort"], wax.last.query["page_size"]) == ("-push_time", "20")
 
 
+def test_repositories_are_gone_through_by_the_name_of_their_column(wax: Wax) -> None:
+    """Answers call it `id`; asked by that name, Harbor would ignore filter and order, and the round would not end."""
+    wax.answer = lambda _: Reply(body=[{"name": "team/app", "id": 8}])
+    assert [each.name for each in client(wax.url).repositories_after(7, 20)] == ["team/app"]
+    assert (wax.last.q, wax.last.query["sort"]) == ({"repository_id": "[8~]"}, "repository_id")
+
+
 def test_a_repository_has_an_age(wax: Wax) -> None:
     wax.answer = lambda _: Reply(body={"creation_time": "2026-11-24T21:29:20.845Z", "name": "team/app"})
     assert client(wax.url).repository_created("team/app") == datetime(2026, 11, 24, 21, 29, 20, 845000, UTC)

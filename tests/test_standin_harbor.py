@@ -614,11 +614,10 @@ def test_a_scan_shows_in_the_times_of_artifact_and_repository(world: World, cloc
         for path in ("/repositories", "/projects/team/repositories"):
             changed = get(harbor, path, q=f"update_time={since}", sort="-update_time").json()
             assert [each["name"] for each in changed] == ["team/app"]
-            first, second = get(harbor, path, sort="id").json()
-            assert [each["name"] for each in get(harbor, path, q=f"id=[{second['id']}~]", sort="id").json()] == [
-                second["name"]
-            ]
+            first, second = get(harbor, path, sort="repository_id").json()
+            assert get(harbor, path, q=f"repository_id=[{second['id']}~]").json() == [second]
             assert first["id"] < second["id"]
+            assert get(harbor, path, q=f"id=[{second['id']}~]", sort="id").json() == [second, first]  # no such column
         assert digests(harbor, q=f"digest={{{scanned} {other}}}", sort="id") == [scanned, other]
         assert digests(harbor, q=f"digest={other}") == [other]
 

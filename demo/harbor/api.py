@@ -392,7 +392,7 @@ class Api:
         return self._list_repositories(asked, wanted, (each for each in repositories if each.project_id in projects))
 
     def _list_repositories(self, asked: Asked, wanted: Listing, repositories: Iterable[Repository]) -> Answer:
-        found, total = wanted.select(repositories, _REPOSITORY_COLUMNS, ("-creation_time", "-id"))
+        found, total = wanted.select(repositories, _REPOSITORY_COLUMNS, ("-creation_time", "-repository_id"))
         return _page(asked, wanted, [repository_json(each) for each in found], total)
 
     def _repository(self, asked: Asked) -> Answer:
@@ -532,7 +532,7 @@ _PROJECT_COLUMNS: Columns[Project] = {
 }
 _REPOSITORY_COLUMNS: Columns[Repository] = {
     "name": Column(Kind.TEXT, lambda repository: repository.name),
-    "id": Column(Kind.INT8, lambda repository: repository.id),
+    "repository_id": Column(Kind.INT8, lambda repository: repository.id),  # in answers it is `id`
     "project_id": Column(Kind.INT8, lambda repository: repository.project_id),
     "creation_time": Column(Kind.TIME, lambda repository: repository.created_at),
     "update_time": Column(Kind.TIME, lambda repository: repository.updated_at),
