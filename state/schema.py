@@ -191,6 +191,7 @@ scans = Table(
     Column("look_at", UtcTime),
     Column("outcome", String(20), nullable=False),
     Index("ix_scans_look_at", "harbor_id", "outcome", "look_at"),
+    Index("ix_scans_digest", "harbor_id", "digest", "outcome"),
 )
 
 known_reports = Table(

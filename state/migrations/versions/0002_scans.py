@@ -15,6 +15,7 @@ def upgrade() -> None:
     op.add_column('deliveries', sa.Column('group', sa.String(length=900), nullable=True))
     op.add_column('deliveries', sa.Column('held_until', state.schema.UtcTime(timezone=True), nullable=True))
     op.create_index('ix_deliveries_group', 'deliveries', ['route', 'group'], unique=False)
+    op.create_index('ix_scans_digest', 'scans', ['harbor_id', 'digest', 'outcome'], unique=False)
     op.create_table('known_reports',
     sa.Column('harbor_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('digest', sa.String(length=160), nullable=False),
