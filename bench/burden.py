@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from bench.material import BusyRegistry, Clock, Product, product, write_conf
 from bench.pollers import AfterNewestTime, AuditLog, NewestPages, Peer, TimeWindow
-from bench.report import Sheet, number, ratio
+from bench.report import Sheet, shares
 from bench.sizes import Sizes
 from demo.door import Call, Reply
 from demo.harbor import Account, HarborStandIn, Role
@@ -109,12 +109,12 @@ def run(sizes: Sizes) -> Sheet:
         f"1. Harbor's burden, with {sizes.history:,} rows in its log",
         ("", *(result.name for result in results)),
         [
-            ("requests per idle poll", *_shares([result.idle.requests for result in results], idle_polls)),
-            ("  rows sent", *_shares([result.idle.rows for result in results], idle_polls)),
-            ("  rows counted", *_shares([result.idle.counted for result in results], idle_polls)),
-            ("requests per new event", *_shares([result.busy.requests for result in results], events)),
-            ("  rows sent", *_shares([result.busy.rows for result in results], events)),
-            ("  rows counted", *_shares([result.busy.counted for result in results], events)),
+            ("requests per idle poll", *shares([result.idle.requests for result in results], idle_polls)),
+            ("  rows sent", *shares([result.idle.rows for result in results], idle_polls)),
+            ("  rows counted", *shares([result.idle.counted for result in results], idle_polls)),
+            ("requests per new event", *shares([result.busy.requests for result in results], events)),
+            ("  rows sent", *shares([result.busy.rows for result in results], events)),
+            ("  rows counted", *shares([result.busy.counted for result in results], events)),
             ("events missed", *(str(result.missed) for result in results)),
             ("events told twice", *(str(result.repeated) for result in results)),
         ],
@@ -125,12 +125,6 @@ def run(sizes: Sizes) -> Sheet:
             "live log, and look up repositories and projects.",
         ),
     )
-
-
-def _shares(values: Sequence[int], of: int) -> list[str]:
-    """The first value per one, and how many times that the others are."""
-    ours, *others = values
-    return [number(ours / of), *(ratio(value, ours) for value in others)]
 
 
 def measure(sizes: Sizes, folder: Path) -> tuple[list[Result], int]:

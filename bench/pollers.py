@@ -19,17 +19,27 @@ Row = dict[str, Any]
 FULL_PAGE = 100
 
 
-class AuditLog:
-    """Asks for pages of the log over one connection that is kept."""
+class Api:
+    """Asks Harbor over one connection that is kept."""
 
     def __init__(self, url: str, account: Account) -> None:
         self._connection = HTTPConnection(urlsplit(url).netloc, timeout=30)
         token = b64encode(f"{account.name}:{account.password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {token}"}
 
+    def get(self, path: str, **params: str | int) -> Any:
+        self._connection.request("GET", f"/api/v2.0{path}?{urlencode(params)}", headers=self._headers)
+        return json.loads(self._connection.getresponse().read())
+
+
+class AuditLog:
+    """Asks for pages of the log."""
+
+    def __init__(self, url: str, account: Account) -> None:
+        self._api = Api(url, account)
+
     def page(self, **params: str | int) -> list[Row]:
-        self._connection.request("GET", f"/api/v2.0/auditlog-exts?{urlencode(params)}", headers=self._headers)
-        found: list[Row] = json.loads(self._connection.getresponse().read())
+        found: list[Row] = self._api.get("/auditlog-exts", **params)
         return found
 
     def since(self, start: datetime) -> Iterator[Row]:

@@ -38,6 +38,12 @@ def ratio(value: float, base: float) -> str:
     return f"×{times:,.0f}" if times >= 10 else f"×{times:.1f}" if times >= 0.95 else f"×{times:.2g}"
 
 
+def shares(values: Sequence[float], of: float) -> list[str]:
+    """The first value per one of `of`, and how many times that the others are."""
+    ours, *others = values
+    return [number(ours / of), *(ratio(value, ours) for value in others)]
+
+
 def number(value: float) -> str:
     """Three digits are more than a benchmark knows."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

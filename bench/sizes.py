@@ -19,6 +19,11 @@ class Sizes:
     many_in_digest: int = 10_000
     repetitions: int = 2
     with_postgres: bool = True
+    scanned_repositories: int = 200
+    scanned_images: int = 50  # in each of them
+    scan_minutes: int = 60  # in all but the last ten of them scans begin
+    idle_scan_minutes: int = 20
+    scan_all_images: int = 400
 
 
 FULL = Sizes()
@@ -32,4 +37,8 @@ QUICK = Sizes(
     large_backlog=5_000,
     many_in_digest=2_000,
     repetitions=1,
+    scanned_repositories=50,
+    scan_minutes=30,
+    idle_scan_minutes=10,
+    scan_all_images=200,
 )

@@ -9,9 +9,10 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from bench import burden
+from bench import burden, scans
 from bench.__main__ import BENCHMARKS, main
 from bench.report import Sheet, ratio, show
+from bench.scan_script import Kind
 from bench.sizes import Sizes
 
 TINY = Sizes(
@@ -27,6 +28,11 @@ TINY = Sizes(
     many_in_digest=200,
     repetitions=1,
     with_postgres=False,
+    scanned_repositories=12,
+    scanned_images=15,
+    scan_minutes=20,
+    idle_scan_minutes=10,
+    scan_all_images=50,
 )
 
 
@@ -34,6 +40,12 @@ TINY = Sizes(
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[burden.Result], int]:
     """What each way of polling cost and missed, ours first, and how many events there were."""
     return burden.measure(TINY, tmp_path_factory.mktemp("burden"))
+
+
+@pytest.fixture(scope="module")
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> scans.Hour:
+    """What each way of finding the results of scans cost and missed, ours first."""
+    return scans.measure(TINY, tmp_path_factory.mktemp("scans"))
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS.values(), ids=BENCHMARKS)
@@ -59,6 +71,23 @@ def test_an_idle_poll_costs_harbor_one_request_and_one_row(measured: tuple[list[
     """The row is the newest one known, which witnesses that the log is the same."""
     (ours, *_), _ = measured
     assert ours.idle == burden.Cost(requests=TINY.idle_polls, rows=TINY.idle_polls, counted=TINY.idle_polls)
+
+
+def test_only_results_that_were_replaced_before_the_next_poll_are_missed(scanned: scans.Hour) -> None:
+    """Through a restart, failures, platforms and scans without a pull. Each usual way misses more, and errs besides."""
+    ours, *peers = scanned.results
+    assert {each.kind for each in ours.missed} <= {Kind.AT_ONCE, Kind.REPLACED}
+    replaced = [each for each in ours.missed if each.kind is Kind.REPLACED]
+    assert scanned.while_down(replaced) == len(replaced)
+    assert ours.wrong == 0
+    assert [peer.name for peer in peers if len(peer.missed) <= len(ours.missed) or not peer.wrong] == []
+
+
+def test_a_result_costs_harbor_about_one_question(scanned: scans.Hour) -> None:
+    """Besides there is the sweep's one a minute, of which ten may have been saved up: idleness costs no more."""
+    ours, *_ = scanned.results
+    assert ours.busy.looks <= 1.3 * len(scanned.ended) + TINY.scan_minutes + 10
+    assert ours.idle.looks <= TINY.idle_scan_minutes + 10
 
 
 def test_the_command_measures_what_is_named() -> None:
