@@ -24,6 +24,7 @@ class Allowance:
     per_hour: float
     per_result: float = 0.0
     left: float = field(init=False)
+    spent: int = field(init=False, default=0)  # requests, all in all
     updated_at: datetime | None = None
 
     def __post_init__(self) -> None:
@@ -41,4 +42,5 @@ class Allowance:
         if need is Need.NONE or self.left - 1 < floor:
             return False
         self.left -= 1
+        self.spent += 1
         return True

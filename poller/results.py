@@ -19,6 +19,9 @@ from state import NoticedScan, Outcome, Store
 MOST_AT_ONCE = 50
 """So many results are read before the log is polled again."""
 
+MOST_FAILURES = 3
+"""After so many in a row Harbor is left in peace until the next poll."""
+
 NOT_ALLOWED_AGAIN = timedelta(minutes=10)
 
 _log = Log(__name__)
@@ -52,7 +55,7 @@ class ResultReader:
 
     def read(self, now: datetime) -> Looked:
         """Look at a portion of what is due. A failure puts the scan off."""
-        new = 0
+        new = failures = 0
         refused: set[str] = set()
         due = self._store.scans_due(now, most=MOST_AT_ONCE)
         for scan in due:
@@ -64,14 +67,16 @@ class ResultReader:
                 continue
             try:
                 new += self._look(scan, now)
+                failures = 0
             except NotAllowed as error:
                 self._say_once(project, error)
                 refused.add(project)
                 self._put_off(scan, now + NOT_ALLOWED_AGAIN, now)
             except PollerError as error:
                 _log.warning("scan.look_failed", error=error, repository=scan.repository)
-                self._put_off(scan, scans.next_look(scan, now), now)
-                if isinstance(error, HarborUnreachable):
+                self._put_off(scan, scans.look_after_failure(scan, now), now)
+                failures += 1
+                if isinstance(error, HarborUnreachable) or failures == MOST_FAILURES:
                     return Looked(new, has_more=False)
         return Looked(new, has_more=len(due) == MOST_AT_ONCE)
 
@@ -91,7 +96,8 @@ class ResultReader:
         artifact = self._harbor.artifact(scan.repository, scan.digest, with_scan=True)
         has_end_rows = self._survey.server().has_robot_rows
         verdict = self._checked(scans.judge(scan, artifact, now, has_end_rows=has_end_rows), scan, now)
-        looked = replace(scan, looks=scan.looks + 1, outcome=verdict.outcome, look_at=scans.next_look(scan, now))
+        look_at = scans.next_look(scan, now, has_end_rows=has_end_rows)
+        looked = replace(scan, looks=scan.looks + 1, outcome=verdict.outcome, look_at=look_at)
         if verdict.result is None or artifact is None:
             if verdict.outcome is not Outcome.RUNNING:
                 _log.info("scan.not_told", outcome=verdict.outcome, repository=scan.repository, digest=scan.digest)

@@ -29,6 +29,7 @@ CLOCKS_DIFFER = timedelta(minutes=10)
 FIRST_LOOK = timedelta(seconds=5)
 SOON_AFTER = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=5)
+LONGEST_AFTER_FAILURE = timedelta(hours=1)
 WITHOUT_END = timedelta(minutes=5)
 """On 2.12+ the robot's deletion tells the end; a scan of which that is not seen is looked at after so long."""
 FEWEST_LOOKS = 8
@@ -137,10 +138,20 @@ def _noticed(entry: Entry, now: datetime, look_after: timedelta) -> NoticedScan 
     return None
 
 
-def next_look(scan: NoticedScan, now: datetime) -> datetime:
-    """When to look again at a scan that has not ended yet: after 5 s, 10 s, … up to 5 min."""
-    pause: timedelta = FIRST_LOOK * (1 << min(scan.looks, 10))
-    return min(now + pause, now + LONGEST_PAUSE)
+def next_look(scan: NoticedScan, now: datetime, *, has_end_rows: bool) -> datetime:
+    """When to look again at a scan without a result: after 5 s, 10 s, … up to 5 min, or when the log tells its end."""
+    if has_end_rows and scan.ended_at is None:
+        return now + LONGEST_PAUSE
+    return now + min(_growing_pause(scan), LONGEST_PAUSE)
+
+
+def look_after_failure(scan: NoticedScan, now: datetime) -> datetime:
+    """When to ask again what Harbor could not answer: it may never be able to, if a report is broken."""
+    return now + min(_growing_pause(scan), LONGEST_AFTER_FAILURE)
+
+
+def _growing_pause(scan: NoticedScan) -> timedelta:
+    return FIRST_LOOK * (1 << min(scan.looks, 10))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from poller.scans import Result
 from state import SWEEP, NoticedScan, Outcome, Store, SweepPlace
 
 SAVED_UP = timedelta(minutes=10)
-"""So much of the hour's budget may be spent at once."""
+"""So much of the hour's budget may be spent at once, or be owed."""
 REPOSITORIES_AHEAD = 20
 MOST_CHANGED = 1000
 BEGAN_BEFORE = timedelta(minutes=30)
@@ -74,13 +74,13 @@ class Sweep:
         self._is_stopping = is_stopping
         self._refused: set[str] = set()  # projects whose artifacts the account may not list
         self._is_failing = False
+        self._charged = 0  # of the requests that were spent on what is new in results
 
     def go_on(self, now: datetime, *, most: int | None = None) -> int:
         """Spend what the budget allows by now, on `most` steps. Returns how many outcomes were new."""
         if not self._is_on:
             return 0
-        place = self._store.sweep() or self._begin(now)
-        place = replace(place, paid_until=min(max(place.paid_until, now - SAVED_UP), now + self._price))
+        place = self._charge(self._store.sweep() or self._begin(now), now)
         new = steps = 0
         while place.paid_until <= now and steps != most and not self._is_stopping():
             steps += 1
@@ -91,6 +91,14 @@ class Sweep:
             place, found = step
             new += found
         return new
+
+    def _charge(self, place: SweepPlace, now: datetime) -> SweepPlace:
+        """Beyond one request for each scan there is one budget: naming findings is paid from it, too."""
+        owed = self._reporter.comparer.allowance.spent - self._charged
+        self._charged += owed
+        paid_until = max(place.paid_until, now - SAVED_UP) + owed * self._price
+        place = replace(place, paid_until=min(paid_until, now + SAVED_UP))
+        return self._save(place, now) if owed else place
 
     def _begin(self, now: datetime) -> SweepPlace:
         """What ended before the first run is the baseline; of a Harbor that is known for long, what ended by now."""

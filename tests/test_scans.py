@@ -226,6 +226,33 @@ def test_an_image_in_two_repositories_that_are_both_scanned(opened: Opened, gene
     ]
 
 
+def test_a_harbor_that_cannot_answer_is_left_in_peace(opened: Opened) -> None:
+    """After three failures in a row it is asked nothing more in that poll; every result is told in the end."""
+    here = opened(more=conf("[schedule]", "sweep = 'off'"))
+    push_images(here, 20)
+    for n in range(20):
+        here.world.scan(f"team/service-{n % 7}", f"v{n}", findings=[LOW], asked_by="bob")
+    here.standin.fail(Fault.INTERNAL, times=ALWAYS, path="with_scan_overview")
+    looks = [path for request in here.requests_of_poll() if "/artifacts/" in (path := request.path)]
+    assert len(looks) == 3
+    here.standin.heal()
+    poll_for(here, 60)
+    assert len(scanned(here)) == 20
+
+
+@with_robot_rows
+def test_a_long_scan_is_not_asked_about_all_the_time(opened: Opened, generation: Generation) -> None:
+    """Where the log will tell its end."""
+    here = opened(generation, more=conf("[schedule]", "sweep = 'off'"))
+    before = len(here.standin.requests)
+    running = here.world.start_scan("team/app", "1", asked_by="bob")
+    poll_for(here, 1200)
+    here.world.finish_scan(running, findings=[LOW])
+    here.poll()
+    assert len(scanned(here)) == 1
+    assert len([each for each in here.standin.requests[before:] if "/artifacts/sha256" in each.path]) <= 7
+
+
 def test_a_result_does_not_wait_for_the_right_to_list_projects(opened: Opened) -> None:
     """Whether the project is public stays unknown."""
     here = opened()
@@ -591,6 +618,25 @@ def test_the_sweep_keeps_to_its_budget_and_goes_on_where_it_was(tmp_path: Path) 
         assert 25 <= len(swept) <= 31
         pages = [(each.path, each.params["page"]) for each in swept if each.path.endswith("/artifacts")]
         assert len(pages) == len(set(pages))
+
+
+def test_names_of_findings_are_paid_from_the_sweeps_budget(tmp_path: Path) -> None:
+    """Beyond one request for each scan Harbor is asked no more than that, whatever it is for."""
+    clock = Clock()
+    world = World(NEW, clock=clock.tick)
+    names = world.populate(repositories=40, artifacts_each=30)
+    with site(tmp_path, world, clock, more=conf("[schedule]", "sweep_requests = 30")) as here:
+        poll_for(here, 600, every=60)
+        before = len(here.standin.requests)
+        for minute in range(60):
+            world.scan(names[minute % 40], f"v{minute % 30}", findings=[CRITICAL], asked_by="ann")
+            poll_for(here, 60, every=30)
+        asked = [each for each in here.standin.requests[before:] if "/repositories" in each.path]
+        named = [each for each in asked if "/additions/" in each.path]
+        looks = [each for each in asked if "/artifacts/sha256" in each.path and each not in named]
+        assert (len(looks), len(scanned(here))) == (60, 60)
+        assert len(named) >= 5
+        assert len(asked) - len(looks) <= 30 + 5 + 10
 
 
 def test_a_small_registry_is_not_swept_all_the_time(opened: Opened) -> None:
