@@ -29,16 +29,24 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 
-@pytest.fixture(autouse=True)
-def _unchanged_logging() -> Iterator[None]:
-    """What a command that runs in the process of the tests changes of logging is put back."""
-    root, hooks, levels = logging.getLogger(), (sys.excepthook, threading.excepthook), logging.raiseExceptions
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+def _set_levels() -> None:
+    logging.getLogger().setLevel(logging.WARNING)
     for name in logs.OURS:
         logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
+def _unchanged_logging() -> Iterator[None]:
+    """What a command that runs in the process of the tests changes of logging is put back.
+
+    Not to what it was: a fixture of a module may have run the demo before this one.
+    """
+    root, hooks, levels = logging.getLogger(), (sys.excepthook, threading.excepthook), logging.raiseExceptions
+    handlers = list(root.handlers)
+    _set_levels()
+    yield
+    root.handlers[:] = handlers
+    _set_levels()
     sys.excepthook, threading.excepthook = hooks
     logging.raiseExceptions = levels
     logging.captureWarnings(capture=False)
