@@ -21,7 +21,9 @@ from poller.rows import Artifact
 from state import Store
 
 NOT_ALLOWED_AGAIN = timedelta(hours=1)
+MOST_FAILURES = 3
 FAILED_AGAIN = timedelta(minutes=5)
+"""After so many failures in a row nothing is named for so long."""
 LONGEST_PLATFORM = 100
 _MOST_FRUITLESS = 5000
 _log = Log(__name__)
@@ -43,7 +45,9 @@ class Comparer:
         self._harbor = harbor
         self._store = store
         self.allowance = Allowance(most=10, per_hour=5, per_result=0.03)  # 500 scans in an hour earn 20
-        self._not_before: datetime | None = None  # when findings may be asked for again
+        self._refused: dict[str, datetime] = {}  # by project, until when its findings are not asked for
+        self._failures = 0  # in a row
+        self._failed_at: datetime | None = None
         self._fruitless: set[str] = set()  # untagged artifacts that no index lists
 
     def complete(self, event: Event, now: datetime) -> Compared:
@@ -67,32 +71,40 @@ class Comparer:
         assert event.digest is not None
         repository, digest = event.repository.full_name, event.digest
         counted = comparison.report_fact(event, now)
-        if not comparison.has_findings_to_name(counted) or not self._may_ask(now) or not self.allowance.spend(need):
-            return compared
-        findings = self._findings(repository, digest, now)
+        findings: tuple[Finding, ...] | None = None
+        for _ in range(2 if need is Need.URGENT else 1):  # a large report may time out once
+            may_ask = comparison.has_findings_to_name(counted) and self._may_ask(repository, now)
+            if findings is None and may_ask and self.allowance.spend(need):
+                findings = self._findings(repository, digest, now)
         if findings is None:
             return compared
         fact = comparison.report_fact(event, now, findings)
         named = _named(event, fact, findings, compared.before)
         return Compared(named, compared.learnt + Changes(reports=(fact,)), compared.before)
 
-    def _may_ask(self, now: datetime) -> bool:
-        return self._not_before is None or now >= self._not_before
+    def _may_ask(self, repository: str, now: datetime) -> bool:
+        if now < self._refused.get(repository.partition("/")[0], now):
+            return False
+        if self._failures < MOST_FAILURES or self._failed_at is None:
+            return True
+        return now - self._failed_at >= FAILED_AGAIN
 
     def _findings(self, repository: str, digest: str, now: datetime) -> tuple[Finding, ...] | None:
         """None where the message has to do without names: they are no reason to be late, or to lose it."""
         try:
             findings = self._harbor.findings(repository, digest)
         except NotAllowed as error:
-            if self._not_before is None:
+            project = repository.partition("/")[0]
+            if project not in self._refused:
                 _log.warning("scan.findings_not_allowed", error=error, remedy="grant artifact-addition: read")
-            self._not_before = now + NOT_ALLOWED_AGAIN
+            self._refused[project] = now + NOT_ALLOWED_AGAIN
             return None
         except PollerError as error:
             _log.warning("scan.findings_failed", error=error)
-            self._not_before = now + FAILED_AGAIN
+            self._failures += 1
+            self._failed_at = now
             return None
-        self._not_before = None
+        self._failures = 0
         return findings
 
     # -- of which image it is a platform ----------------------------------------------------------

@@ -19,6 +19,7 @@ from poller.harbor import Harbor
 from poller.knowledge import LONG_AGO, Knowledge
 from poller.logs import Log
 from poller.normalize import Entry, Facts
+from poller.projects import Projects
 from poller.rows import Artifact
 from poller.scans import is_scanner
 from poller.survey import KnownServer
@@ -37,9 +38,12 @@ MOST_QUESTIONS = 1000
 """Look-ups in one poll or backfill; what comes after them stays unknown."""
 
 
-def for_scanners() -> Allowance:
+@dataclass(slots=True)
+class ForScanners:
     """What may be looked up for the pulls of scanners: they are told as part of a scan, which has its own price."""
-    return Allowance(most=10, per_hour=5)
+
+    projects: Projects
+    allowance: Allowance = field(default_factory=lambda: Allowance(most=10, per_hour=5))
 
 
 @dataclass(slots=True)
@@ -50,7 +54,7 @@ class Patience:
     failures: int = 0
     refused: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
-    for_scanners: Allowance = field(default_factory=for_scanners)
+    for_scanners: ForScanners | None = None  # None: as for anybody
 
 
 class Enricher:
@@ -160,16 +164,29 @@ class Enricher:
 
     def _is_public(self, entry: Entry) -> bool | None:
         name = entry.project
-        is_scanner_at_work = is_scanner(entry.row.username, name, entry.row.op_time)
-        fresh = self.knowledge.is_public(name, not_before=LONG_AGO if is_scanner_at_work else self._now - PROJECT_FRESH)
+        scanners = self._scanners(entry)
+        fresh = self.knowledge.is_public(name, not_before=LONG_AGO if scanners else self._now - PROJECT_FRESH)
         if fresh is not None or name in self._patience.gone:
             return fresh if fresh is not None else self.knowledge.is_public(name)
-        project = self._ask("project", lambda: self._harbor.project(name))
-        if project is None or project.is_public is None:
+        for project, is_public in self._ask_for_project(name, scanners):
+            self.knowledge.project_checked(project, is_public, self._now)
+        if self.knowledge.is_public(name, not_before=self._now) is None:
             self._patience.gone.add(name)  # not asked again in this poll
-            return self.knowledge.is_public(name)
-        self.knowledge.project_checked(name, project.is_public, self._now)
-        return project.is_public
+        return self.knowledge.is_public(name)
+
+    def _ask_for_project(self, name: str, scanners: ForScanners | None) -> list[tuple[str, bool]]:
+        """(project, is public) of this one, perhaps together with others."""
+        if scanners is None:
+            project = self._ask("project", lambda: self._harbor.project(name))
+            return [(name, project.is_public)] if project and project.is_public is not None else []
+        found = self._ask("project", lambda: scanners.projects.fact(name, self._now))
+        facts = (found[0], *found[1].projects) if found else ()
+        return [(fact.name, fact.is_public) for fact in facts if fact.is_public is not None]
+
+    def _scanners(self, entry: Entry) -> ForScanners | None:
+        """Set while a scanner is at work."""
+        is_scanners = is_scanner(entry.row.username, entry.project, entry.row.op_time)
+        return self._patience.for_scanners if is_scanners else None
 
     def _created_at(self, entry: Entry) -> datetime | None:
         name = entry.repository
@@ -181,7 +198,8 @@ class Enricher:
         known = self.knowledge.created_at(name)
         if known is not None or name in self._patience.gone:
             return known
-        if is_scanner(entry.row.username, entry.project, entry.row.op_time) and not self._patience.for_scanners.spend():
+        scanners = self._scanners(entry)
+        if scanners is not None and not scanners.allowance.spend():
             return None
         created = self._ask("repository", lambda: self._harbor.repository_created(name))
         if created is None:

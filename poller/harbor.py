@@ -200,17 +200,16 @@ class Harbor:
                 return None
         return exact
 
-    def projects(self) -> tuple[Project, ...]:
-        """Up to PAGE projects that the account may see."""
-        return self._ask(rows.projects, "/projects", {"page": "1", "page_size": str(PAGE)})
+    def projects(self, page: int) -> tuple[Project, ...]:
+        """A page (up to PAGE) of the projects that the account may see, public ones of strangers included."""
+        return self._ask(rows.projects, "/projects", {"page": str(page), "page_size": str(PAGE), "sort": "name"})
 
     def project_names(self) -> tuple[str, ...]:
-        """Every project that the account may see, public ones of strangers included."""
+        """Every project that the account may see."""
         names: list[str] = []
         found: tuple[Project, ...] | None = None
         while found is None or len(found) == PAGE:
-            page = len(names) // PAGE + 1
-            found = self._ask(rows.projects, "/projects", {"page": str(page), "page_size": str(PAGE), "sort": "name"})
+            found = self.projects(len(names) // PAGE + 1)
             names += [each.name for each in found]
         return tuple(names)
 

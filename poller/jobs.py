@@ -14,13 +14,14 @@ from datetime import datetime, timedelta
 from formatters.scans import rank
 from poller import comparison, normalize, reading, scans
 from poller.config import Config
-from poller.enrich import Enricher, Patience, for_scanners
+from poller.enrich import Enricher, ForScanners, Patience
 from poller.errors import NotAllowed, NotFound, PollerError
 from poller.events import PROJECT_TYPES, SCAN_TYPES, Event, EventType, Source
 from poller.harbor import Harbor, Log, Reach, ReachKind
 from poller.knowledge import Knowledge
 from poller.logs import Log as Logger
 from poller.normalize import Entry
+from poller.projects import Projects
 from poller.reading import SeenRow
 from poller.reporting import Reporter
 from poller.results import ResultReader
@@ -74,12 +75,13 @@ class AuditPoller:
         unneeded = normalize.unneeded_operations(config.events, scans_wanted=bool(config.events & SCAN_TYPES))
         self._operations = normalize.known_operations() - unneeded if unneeded else frozenset[str]()
         self._is_stopping = False
-        reporter = Reporter(harbor, store, self.survey, config.scans, self.decide)
+        projects = Projects(harbor, store)
+        reporter = Reporter(harbor, store, self.survey, projects, config.scans, self.decide)
         self._results = ResultReader(harbor, store, reporter, self.survey, lambda: self._is_stopping)
         self._waves = Waves(harbor, store, reporter, config.scans)
         self._sweep = Sweep(harbor, store, reporter, config, lambda: self._is_stopping)
-        self._for_scanners = for_scanners()
-        self._patience = Patience()
+        self._for_scanners = ForScanners(projects)
+        self._patience = Patience(for_scanners=self._for_scanners)
         self._requests_known = 0
 
     def stop(self) -> None:
@@ -96,7 +98,7 @@ class AuditPoller:
 
         Raises Temporary when Harbor is away, OperatorError when a person must act; nothing is lost by it.
         """
-        self._for_scanners.earn(0, now)
+        self._for_scanners.allowance.earn(0, now)
         self._patience = Patience(for_scanners=self._for_scanners)
         try:
             polled = self._poll_or_resync(now)
@@ -230,7 +232,8 @@ class AuditPoller:
         return [scan for scan in found if scan.outcome is Outcome.NO_SCAN or self._is_wanted_scan(scan)]
 
     def _is_wanted_scan(self, scan: NoticedScan) -> bool:
-        is_in_projects = not scan.repository or self._is_in_projects(scan.repository.partition("/")[0])
+        wanted = self._config.harbor.projects
+        is_in_projects = not wanted or any(scans.is_robot_of(scan.robot, project) for project in wanted)
         return is_in_projects and bool(self._config.events & SCAN_TYPES)
 
     def _look_after(self) -> timedelta:

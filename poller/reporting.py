@@ -10,30 +10,25 @@ from poller import comparison, scans
 from poller.allowance import Need
 from poller.comparing import Comparer
 from poller.config import ScansConfig
-from poller.errors import BadRequest, NotAllowed, NotFound
 from poller.events import SBOM, Event, Scan, event_key
 from poller.harbor import Harbor
-from poller.knowledge import LONG_AGO, Changes, ProjectFact, TagFact
-from poller.logs import Log
+from poller.knowledge import LONG_AGO, Changes, TagFact
 from poller.plan import FEW, IMAGE, WAVE
+from poller.projects import Projects
 from poller.rows import Artifact
 from poller.scans import Result, ScanFacts
 from poller.survey import Survey
 from state import DeliveryState, Mode, NoticedScan, Store, Telling, Wave
 
-SCAN_ON_PUSH = timedelta(minutes=1)
-"""A scan that starts so soon after a push, and that nobody asked for by hand, was asked for by the push."""
-
-BELIEVED = timedelta(hours=6)
-"""Whether a project is public does not change often, and a scan's price is one request."""
-SCANNER_IS_BUSY = timedelta(minutes=5)
+SCAN_ON_PUSH = timedelta(seconds=10)
+"""What is asked for so soon after a push, and by nobody by hand, was asked for by the push."""
+PUSHED_BEFORE_IT_RAN = timedelta(minutes=1)
+"""The same of a scan of which only is known when it ran."""
+SAME_MOMENT = timedelta(seconds=1)
 LONGEST_WAVE = timedelta(hours=24)
 REST_OF_IMAGE = timedelta(minutes=1)
 REST_OF_IMAGE_RUNS = timedelta(minutes=5)
 """How long the results of an index's other platforms are waited for: if nothing is seen of them, and if they run."""
-
-
-_log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +44,21 @@ class Reporter:
     """Makes the event of a scan's result, and decides how it is told. `decide`: whether it is."""
 
     def __init__(
-        self, harbor: Harbor, store: Store, survey: Survey, config: ScansConfig, decide: Callable[[Event], Telling]
+        self,
+        harbor: Harbor,
+        store: Store,
+        survey: Survey,
+        projects: Projects,
+        config: ScansConfig,
+        decide: Callable[[Event], Telling],
     ) -> None:
-        self._harbor = harbor
         self._store = store
         self._survey = survey
         self._config = config
         self._decide = decide
         self.comparer = Comparer(harbor, store)
-        self._projects: dict[str, ProjectFact] = {}
+        self._projects = projects
+        self.unreadable: set[str] = set()  # projects whose artifacts can be listed at most
 
     def is_known(self, scan: NoticedScan, result: Result) -> bool:
         """Whether this result was seen before, in whatever repository: Harbor shares it among them."""
@@ -86,8 +87,11 @@ class Reporter:
         """
         self.comparer.allowance.earn(1, now)
         facts, asked = self._facts(scan, now)
-        compared = self.comparer.complete(scans.event(scan, result, artifact, facts), now)
-        is_of_wave = not result.is_sbom and scans.is_unasked(scan, facts) and not _was_just_pushed(artifact, scan)
+        event = scans.event(scan, result, artifact.digest, self._tag_then(scan, artifact), facts)
+        compared = self.comparer.complete(event, now)
+        is_of_wave = not result.is_sbom and scans.is_unasked(scan, facts)
+        if self._config.only_changed and not comparison.is_changed(compared.event):
+            compared = self.comparer.name_findings(compared, Need.WANTED, now)  # one may have come, and one gone
         telling = self._decide(compared.event)
         if telling.state is DeliveryState.PENDING:
             need = self._need(compared.event, is_of_wave=is_of_wave)
@@ -148,39 +152,29 @@ class Reporter:
     def _facts(self, scan: NoticedScan, now: datetime) -> tuple[ScanFacts, Changes]:
         assert scan.repository
         server = self._survey.server()
-        is_public, learnt = self._is_public(scan.repository, now)
-        return ScanFacts(server.registry, is_public, server.version, self.pushed_by(scan)), learnt
+        fact, learnt = self._projects.fact(scan.repository.partition("/")[0], now)
+        return ScanFacts(server.registry, fact.is_public, server.version, self.pushed_by(scan)), learnt
 
-    def pushed_by(self, scan: NoticedScan, within: timedelta = SCAN_ON_PUSH) -> str | None:
-        """Whose push caused the scan, if one did."""
-        if scan.started_at is None or not scan.repository or not scan.digest:
+    def pushed_by(self, scan: NoticedScan) -> str | None:
+        """Whose push caused the scan, if one did: the robot is made at once then, though the scan may have to queue."""
+        if not scan.repository or not scan.digest:
             return None
-        since = scan.started_at - within
+        asked_at = scans.asked_at(scan.robot)
+        if asked_at is not None:
+            since, until = asked_at - SCAN_ON_PUSH, asked_at + SAME_MOMENT
+            return self._store.pusher_of(scan.repository, scan.digest, since=since, until=until)
+        if scan.started_at is None:
+            return None
+        since = scan.started_at - PUSHED_BEFORE_IT_RAN
         return self._store.pusher_of(scan.repository, scan.digest, since=since, until=scan.started_at)
 
-    def _is_public(self, repository: str, now: datetime) -> tuple[bool | None, Changes]:
-        name = repository.partition("/")[0]
-        known = self._projects.get(name) or self._store.knowledge({repository}).projects.get(name)
-        if known is None or now - known.checked_at >= BELIEVED:
-            learnt = self._learn_projects(name, now)
-            return learnt[name].is_public, Changes(projects=tuple(learnt.values()))
-        self._projects[name] = known
-        return known.is_public, Changes()
-
-    def _learn_projects(self, name: str, now: datetime) -> dict[str, ProjectFact]:
-        """One list tells of a hundred projects; only in a larger registry is one asked for by its name."""
-        try:
-            found = {each.name: each.is_public for each in self._harbor.projects()}
-            if name not in found:
-                project = self._harbor.project(name)
-                found[name] = project.is_public if project else None
-        except (NotAllowed, NotFound, BadRequest) as error:
-            # A result is not to wait for a right that nobody may ever grant.
-            _log.info("scan.project_unknown", error=error)
-            found = {name: None}
-        learnt = {each: ProjectFact(each, is_public, now) for each, is_public in found.items()}
-        self._projects |= learnt
-        return learnt
+    def _tag_then(self, scan: NoticedScan, artifact: Artifact) -> str | None:
+        """The tag that the artifact had when it was asked for; it may have moved on since."""
+        at = scans.asked_at(scan.robot) or scan.started_at
+        tag = scans.newest_tag(artifact, at)
+        if tag is not None or at is None or not scan.repository:
+            return tag
+        return self._store.tag_before(scan.repository, artifact.digest, at)
 
 
 def image_group(event: Event) -> str | None:
@@ -193,13 +187,6 @@ def image_group(event: Event) -> str | None:
 def is_of_interest(telling: Telling) -> bool:
     """Whether a summary may speak of it: not of projects or types of events that are switched off."""
     return telling.state is DeliveryState.PENDING or telling.reason.startswith("scans.")
-
-
-def _was_just_pushed(artifact: Artifact, scan: NoticedScan) -> bool:
-    """Whether a push has probably caused the scan, though later than usual, as when many wait for the scanner."""
-    if artifact.push_time is None or scan.started_at is None:
-        return False
-    return timedelta(0) <= scan.started_at - artifact.push_time <= SCANNER_IS_BUSY
 
 
 def _tags_of(scan: NoticedScan, artifact: Artifact) -> Changes:

@@ -12,6 +12,7 @@ from poller.errors import HarborUnreachable, NotAllowed, PollerError
 from poller.harbor import Harbor
 from poller.logs import Log
 from poller.reporting import Reporter
+from poller.rows import Artifact
 from poller.scans import Verdict
 from poller.survey import Survey
 from state import NoticedScan, Outcome, Store
@@ -19,8 +20,9 @@ from state import NoticedScan, Outcome, Store
 MOST_AT_ONCE = 50
 """So many results are read before the log is polled again."""
 
+MOST_DURATIONS = 50
 MOST_FAILURES = 3
-"""After so many in a row Harbor is left in peace until the next poll."""
+"""After so many in a row Harbor is left in peace for a while."""
 
 NOT_ALLOWED_AGAIN = timedelta(minutes=10)
 
@@ -47,14 +49,20 @@ class ResultReader:
         self._survey = survey
         self._is_stopping = is_stopping
         self._warned: set[str] = set()
-        self._durations: deque[timedelta] = deque(maxlen=20)
+        self._outages = 0  # in a row
+        self._not_before: datetime | None = None
+        self._durations: deque[timedelta] = deque(maxlen=MOST_DURATIONS)
 
     def look_after(self) -> timedelta:
         """How long to let a scan alone of which no row tells the end, going by the last ones."""
+        if not self._durations:
+            self._durations.extend(self._store.scan_durations(most=MOST_DURATIONS))
         return scans.look_after(self._durations)
 
     def read(self, now: datetime) -> Looked:
         """Look at a portion of what is due. A failure puts the scan off."""
+        if self._not_before is not None and now < self._not_before:
+            return Looked(0, has_more=False)
         new = failures = 0
         refused: set[str] = set()
         due = self._store.scans_due(now, most=MOST_AT_ONCE)
@@ -67,18 +75,25 @@ class ResultReader:
                 continue
             try:
                 new += self._look(scan, now)
-                failures = 0
+                failures = self._outages = 0
+                self._reporter.unreadable.discard(project)
             except NotAllowed as error:
                 self._say_once(project, error)
+                self._reporter.unreadable.add(project)
                 refused.add(project)
                 self._put_off(scan, now + NOT_ALLOWED_AGAIN, now)
             except PollerError as error:
                 _log.warning("scan.look_failed", error=error, repository=scan.repository)
-                self._put_off(scan, scans.look_after_failure(scan, now), now)
+                self._put_off(scan, scans.next_look(scan, now, scans.FIRST_LOOK, is_hidden=True), now)
                 failures += 1
                 if isinstance(error, HarborUnreachable) or failures == MOST_FAILURES:
+                    self._leave_in_peace(now)
                     return Looked(new, has_more=False)
         return Looked(new, has_more=len(due) == MOST_AT_ONCE)
+
+    def _leave_in_peace(self, now: datetime) -> None:
+        self._not_before = now + min(scans.FIRST_LOOK * (1 << min(self._outages, 10)), scans.LONGEST_PAUSE)
+        self._outages += 1
 
     def _put_off(self, scan: NoticedScan, until: datetime, now: datetime) -> None:
         """Nothing was seen, so nothing is lost yet: a right may be granted, and Harbor come back."""
@@ -94,29 +109,38 @@ class ResultReader:
         assert scan.repository
         assert scan.digest
         artifact = self._harbor.artifact(scan.repository, scan.digest, with_scan=True)
-        has_end_rows = self._survey.server().has_robot_rows
-        verdict = self._checked(scans.judge(scan, artifact, now, has_end_rows=has_end_rows), scan, now)
-        look_at = scans.next_look(scan, now, has_end_rows=has_end_rows)
-        looked = replace(scan, looks=scan.looks + 1, outcome=verdict.outcome, look_at=look_at)
-        if verdict.result is None or artifact is None:
-            if verdict.outcome is not Outcome.RUNNING:
-                _log.info("scan.not_told", outcome=verdict.outcome, repository=scan.repository, digest=scan.digest)
-            return self._store.finish_look(looked, (), now)
+        if artifact is None:
+            return self._finish(scan, Outcome.GONE, now)
+        verdict = self._judged(scan, artifact, now)
+        if verdict.result is None:
+            return self._finish(scan, verdict.outcome, now, is_hidden=not artifact.scan_overview)
+        told = replace(scan, looks=scan.looks + 1, outcome=verdict.outcome)
         if scan.started_at is not None:
             self._durations.append(max(verdict.result.ended_at - scan.started_at, timedelta(0)))
-        return self._reporter.report(looked, verdict.result, artifact, now)
+            told = replace(told, ended_at=scan.ended_at or verdict.result.ended_at)
+        return self._reporter.report(told, verdict.result, artifact, now)
 
-    def _checked(self, verdict: Verdict, scan: NoticedScan, now: datetime) -> Verdict:
-        """Whether the result is not that of another scan, or one that was told before."""
-        result = verdict.result
-        if result is None:
-            return verdict
-        if self._reporter.is_known(scan, result):
-            if result.is_sbom:  # an old one, that failed
-                is_lost = scans.is_lost(scan, now, is_running=False)
-                return Verdict(Outcome.GIVEN_UP if is_lost else Outcome.RUNNING)
-            return Verdict(Outcome.TOLD if scan.is_of_sweep else Outcome.OVERWRITTEN)
+    def _finish(self, scan: NoticedScan, outcome: Outcome, now: datetime, *, is_hidden: bool = False) -> int:
+        """There is nothing to tell: not yet, or not any more."""
+        if outcome is not Outcome.RUNNING:
+            _log.info("scan.not_told", outcome=outcome, repository=scan.repository, digest=scan.digest)
+        look_at = scans.next_look(scan, now, self._first_pause(scan), is_hidden=is_hidden)
+        looked = replace(scan, looks=scan.looks + 1, outcome=outcome, look_at=look_at)
+        return self._store.finish_look(looked, (), now)
+
+    def _first_pause(self, scan: NoticedScan) -> timedelta:
+        if scan.ended_at is not None:
+            return scans.FIRST_LOOK
+        return scans.WITHOUT_END if self._survey.server().has_robot_rows else self.look_after()
+
+    def _judged(self, scan: NoticedScan, artifact: Artifact, now: datetime) -> Verdict:
+        """Whether there is a result of this scan, and nearer to it than to any other."""
         assert scan.digest
-        if scans.is_anothers(scan, result, self._store.rivals(scan.digest)):
-            return Verdict(Outcome.OVERWRITTEN)
-        return verdict
+        news = [each for each in scans.candidates(scan, artifact) if not self._reporter.is_known(scan, each)]
+        verdict = scans.judge(scan, artifact, news, now)
+        rivals = [each for each in self._store.rivals(scan.digest) if each.robot != scan.robot]
+        is_contested = 0 < len(news) <= len(rivals)  # otherwise there is one for each
+        if is_contested and verdict.result and scans.is_anothers(scan, verdict.result, rivals):
+            verdict = Verdict(Outcome.OVERWRITTEN)
+        has_end_rows = self._survey.server().has_robot_rows
+        return scans.doubted(verdict, scan, artifact, now, has_end_rows=has_end_rows)

@@ -21,7 +21,7 @@ from poller.rows import Artifact, parse_time
 from state import NoticedScan, Outcome
 
 _UUID1 = r"[0-9a-f]{8}-[0-9a-f]{4}-1[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
-_ROBOT = re.compile(rf"^(?:(?P<project>[^+]+)\+.+-|robot\$)(?P<uuid>{_UUID1})$")
+_ROBOT = re.compile(rf"^(?:(?P<head>.+\+.+)-|robot\$)(?P<uuid>{_UUID1})$")
 _GREGORIAN = datetime(1582, 10, 15, tzinfo=UTC)  # where the clock of a version-1 UUID begins
 
 CLOCKS_DIFFER = timedelta(minutes=10)
@@ -29,7 +29,7 @@ CLOCKS_DIFFER = timedelta(minutes=10)
 FIRST_LOOK = timedelta(seconds=5)
 SOON_AFTER = timedelta(seconds=2)
 LONGEST_PAUSE = timedelta(minutes=5)
-LONGEST_AFTER_FAILURE = timedelta(hours=1)
+LONGEST_WHILE_HIDDEN = timedelta(hours=1)
 WITHOUT_END = timedelta(minutes=5)
 """On 2.12+ the robot's deletion tells the end; a scan of which that is not seen is looked at after so long."""
 FEWEST_LOOKS = 8
@@ -43,7 +43,8 @@ SAME_START = timedelta(seconds=30)
 """The scanner pulls after its job has begun; a report that began later is that of another scan."""
 
 SAME_END = timedelta(seconds=10)
-"""The robot is deleted within a second of the scan's end."""
+JUST_ENDED = timedelta(seconds=2)
+"""The robot is deleted within a second of the scan's end; what ends later is another scan's."""
 
 _TYPES = {
     "Success": EventType.SCANNING_COMPLETED,
@@ -66,20 +67,36 @@ def is_scanner(name: str, project: str, at: datetime) -> bool:
     Prefix and scanner name differ from site to site (before 2.8 there was no prefix). Certain are the project,
     and the version-1 UUID at the end, which holds the moment of its making.
     """
-    match = _ROBOT.match(name)
-    if match is None:
-        return False
-    own_project = match["project"]
-    if own_project is not None and not own_project.endswith(project):
-        return False
-    made_at: datetime = _GREGORIAN + timedelta(microseconds=UUID(match["uuid"]).time // 10)
-    return -CLOCKS_DIFFER <= at - made_at <= ROBOT_LIVES
+    return looks_like_scanner(name, at) and is_robot_of(name, project)
 
 
 def looks_like_scanner(robot: str, at: datetime) -> bool:
     """The same of a robot's own row, which names no other project than the robot's."""
+    made_at = asked_at(robot)
+    return made_at is not None and -CLOCKS_DIFFER <= at - made_at <= ROBOT_LIVES
+
+
+def asked_at(robot: str) -> datetime | None:
+    """When the scan was asked for, of which this is the robot: its UUID says so, however long the scan had to queue."""
     match = _ROBOT.match(robot)
-    return match is not None and is_scanner(robot, match["project"] or "", at)
+    return _GREGORIAN + timedelta(microseconds=UUID(match["uuid"]).time // 10) if match else None
+
+
+def is_robot_of(robot: str, project: str) -> bool:
+    """Whether a scanner's robot works in that project. Sites choose what stands before it, a plus sign perhaps."""
+    match = _ROBOT.match(robot)
+    if match is None:
+        return False
+    head = match["head"]
+    if head is None:  # before 2.2 names told no project
+        return True
+    return any(head[:plus].endswith(project) for plus in range(len(head)) if head[plus] == "+")
+
+
+def project_of_robot(robot: str) -> str | None:
+    """The project that a robot's name says: it stands between a prefix that sites choose and the plus sign."""
+    head, plus, _ = robot.partition("+")
+    return head.rpartition("$")[2] if plus else None
 
 
 def robot_at_work(event: Event) -> str | None:
@@ -96,18 +113,6 @@ def robot_at_work(event: Event) -> str | None:
     return event.operator if is_scanner(event.operator, event.repository.namespace, at) else None
 
 
-def is_robot_of(robot: str, project: str) -> bool:
-    """Whether a scanner's robot works in that project; before the project's name stands a prefix that sites choose."""
-    match = _ROBOT.match(robot)
-    return match is not None and (match["project"] or "").endswith(project)
-
-
-def project_of_robot(robot: str) -> str | None:
-    """The project that a robot's name says: it stands between a prefix that sites choose and the plus sign."""
-    head, plus, _ = robot.partition("+")
-    return head.rpartition("$")[2] if plus else None
-
-
 def noticed(entries: Iterable[Entry], now: datetime, *, look_after: timedelta) -> list[NoticedScan]:
     """What these rows tell of scans, in their order. `look_after`: how long a scan is let alone without an end.
 
@@ -117,10 +122,10 @@ def noticed(entries: Iterable[Entry], now: datetime, *, look_after: timedelta) -
 
 
 def look_after(durations: Collection[timedelta]) -> timedelta:
-    """When a scan has probably ended of which no row tells the end: as long as four of five lately took."""
+    """When a scan has probably ended of which no row tells the end: as long as nineteen of twenty lately took."""
     if not durations:
         return FIRST_LOOK
-    usual: timedelta = sorted(durations)[(4 * len(durations) + 4) // 5 - 1]
+    usual: timedelta = sorted(durations)[(19 * len(durations) + 19) // 20 - 1]
     return min(max(usual + SOON_AFTER, FIRST_LOOK), LONGEST_PAUSE)
 
 
@@ -131,27 +136,20 @@ def _noticed(entry: Entry, now: datetime, look_after: timedelta) -> NoticedScan 
             look_at = min(at, now) + look_after
             return NoticedScan(row.username, entry.repository, entry.digest, started_at=at, look_at=look_at)
         case EventType.ROBOT_CREATED if looks_like_scanner(entry.subject, at):
-            return NoticedScan(entry.subject, asked_by=row.username or None)
+            return NoticedScan(entry.subject, asked_by=row.username or None, look_at=min(at, now))
         case EventType.ROBOT_DELETED if looks_like_scanner(entry.subject, at):
             outcome = Outcome.RUNNING if row.username in _DISMISS_SCANNERS else Outcome.NO_SCAN
             return NoticedScan(entry.subject, ended_at=at, look_at=min(at, now), outcome=outcome)
     return None
 
 
-def next_look(scan: NoticedScan, now: datetime, *, has_end_rows: bool) -> datetime:
-    """When to look again at a scan without a result: after 5 s, 10 s, … up to 5 min, or when the log tells its end."""
-    if has_end_rows and scan.ended_at is None:
-        return now + LONGEST_PAUSE
-    return now + min(_growing_pause(scan), LONGEST_PAUSE)
+def next_look(scan: NoticedScan, now: datetime, first: timedelta, *, is_hidden: bool = False) -> datetime:
+    """When to look again at a scan without a result: after `first`, then twice as long, and so on up to 5 min.
 
-
-def look_after_failure(scan: NoticedScan, now: datetime) -> datetime:
-    """When to ask again what Harbor could not answer: it may never be able to, if a report is broken."""
-    return now + min(_growing_pause(scan), LONGEST_AFTER_FAILURE)
-
-
-def _growing_pause(scan: NoticedScan) -> timedelta:
-    return FIRST_LOOK * (1 << min(scan.looks, 10))
+    `is_hidden`: Harbor shows no overview at all, as while it cannot reach the scanner; then up to an hour.
+    """
+    longest = LONGEST_WHILE_HIDDEN if is_hidden else LONGEST_PAUSE
+    return now + min(first * (1 << min(scan.looks, 10)), longest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +161,7 @@ class Result:
     ended_at: datetime
     overview: Mapping[str, Mapping[str, Any]]
     is_sbom: bool = False
+    is_timeless: bool = False  # Harbor says no times of it; `ended_at` is that of the robot
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,34 +172,55 @@ class Verdict:
     result: Result | None = None
 
 
-def judge(scan: NoticedScan, artifact: Artifact | None, now: datetime, *, has_end_rows: bool) -> Verdict:
-    """Whether the artifact's overview is the result of this scan. `has_end_rows`: whether the log tells ends."""
-    if artifact is None:
-        return Verdict(Outcome.GONE)
-    found = results(artifact)
-    fitting = [result for result in found if _is_of(scan, result)]
+def judge(scan: NoticedScan, artifact: Artifact, news: Collection[Result], now: datetime) -> Verdict:
+    """Whether the artifact's overview is the result of this scan. `news`: the results that nobody was told of yet."""
+    fitting = [result for result in news if is_of(scan, result) and not result.is_timeless]
     if fitting:  # a scan and an SBOM run of the same artifact may end together
-        end = scan.ended_at or now
-        return Verdict(Outcome.TOLD, min(fitting, key=lambda result: abs(result.ended_at - end)))
-    if any(_is_later(scan, result) for result in found if not result.is_sbom):
+        return Verdict(Outcome.TOLD, min(fitting, key=lambda result: _distances(scan, result, now)))
+    scanned = [result for result in results(artifact) if not result.is_sbom]
+    if any(_is_later(scan, result) for result in scanned):
         return Verdict(Outcome.OVERWRITTEN)
-    if (failed := _failed_sbom(scan, artifact)) is not None:
-        return Verdict(Outcome.TOLD, failed)
-    return Verdict(_outcome_without_result(scan, artifact, now, has_end_rows=has_end_rows))
+    if any(is_of(scan, result) for result in scanned):  # the sweep was there first, or it is another scan's
+        return Verdict(Outcome.TOLD if any(_is_own(scan, result) for result in scanned) else Outcome.OVERWRITTEN)
+    if timeless := [result for result in news if result.is_timeless]:
+        return Verdict(Outcome.TOLD, timeless[0])
+    return Verdict(Outcome.GIVEN_UP if is_lost(scan, artifact, now) else Outcome.RUNNING)
 
 
-def _outcome_without_result(scan: NoticedScan, artifact: Artifact, now: datetime, *, has_end_rows: bool) -> Outcome:
-    """That nothing was scanned is sure where an end would have been logged, or where the overview can be seen."""
-    is_listing = (artifact.sbom_overview or {}).get("scan_status") in _UNENDED
-    if not is_lost(scan, now, is_running=is_unended(artifact) or is_listing):
-        return Outcome.RUNNING
-    is_sure = scan.ended_at is None and (has_end_rows or artifact.scan_overview is not None)
-    return Outcome.NO_SCAN if is_sure and not scan.is_of_sweep else Outcome.GIVEN_UP
+def _is_own(scan: NoticedScan, result: Result) -> bool:
+    """Whether it is certain that a known result is that of this scan."""
+    return scan.is_of_sweep or (scan.ended_at is not None and abs(scan.ended_at - result.ended_at) <= JUST_ENDED)
+
+
+def _distances(scan: NoticedScan, result: Result, now: datetime) -> tuple[timedelta, timedelta]:
+    """How far a result is from the scan, by its end and by its beginning."""
+    began_at, started_at = result.began_at or result.ended_at, scan.started_at or result.ended_at
+    return abs(result.ended_at - (scan.ended_at or now)), abs(began_at - started_at)
+
+
+def doubted(verdict: Verdict, scan: NoticedScan, artifact: Artifact, now: datetime, *, has_end_rows: bool) -> Verdict:
+    """The verdict, unless it was no scanner's robot at all. `has_end_rows`: whether the log tells ends.
+
+    That nothing was scanned is sure where an end would have been logged, or where the overview can be seen.
+    """
+    if verdict.result is not None or scan.ended_at is not None or scan.is_of_sweep:
+        return verdict
+    if verdict.outcome is Outcome.OVERWRITTEN and has_end_rows:  # the end of this one would have been logged
+        verdict = Verdict(Outcome.GIVEN_UP if is_lost(scan, artifact, now) else Outcome.RUNNING)
+    is_sure = has_end_rows or artifact.scan_overview is not None
+    return Verdict(Outcome.NO_SCAN) if verdict.outcome is Outcome.GIVEN_UP and is_sure else verdict
 
 
 def is_unended(artifact: Artifact) -> bool:
-    """Whether the overview shows that the artifact is being scanned."""
-    return any(report.get("scan_status") in _UNENDED for report in (artifact.scan_overview or {}).values())
+    """Whether the overviews show that the artifact is being scanned, or its contents listed."""
+    reports = [*(artifact.scan_overview or {}).values(), artifact.sbom_overview or {}]
+    return any(str(report.get("scan_status")) in _UNENDED for report in reports)
+
+
+def candidates(scan: NoticedScan, artifact: Artifact) -> list[Result]:
+    """What could be the result of this scan."""
+    timeless = _failed_sbom(scan, artifact)
+    return [*results(artifact), *([timeless] if timeless else [])]
 
 
 def results(artifact: Artifact) -> list[Result]:
@@ -219,7 +239,7 @@ def _failed_sbom(scan: NoticedScan, artifact: Artifact) -> Result | None:
     kind = _TYPES.get(str(overview.get("scan_status")))
     if scan.ended_at is None or not scan.looks or kind in (None, EventType.SCANNING_COMPLETED):
         return None
-    return Result(kind, None, scan.ended_at, {SBOM: overview}, is_sbom=True)
+    return Result(kind, None, scan.ended_at, {SBOM: overview}, is_sbom=True, is_timeless=True)
 
 
 def _result(overview: Mapping[str, Mapping[str, Any]]) -> Result | None:
@@ -232,7 +252,8 @@ def _result(overview: Mapping[str, Mapping[str, Any]]) -> Result | None:
     return Result(kind, parse_time(report.get("start_time")), ended, {name: shown}, is_sbom)
 
 
-def _is_of(scan: NoticedScan, result: Result) -> bool:
+def is_of(scan: NoticedScan, result: Result) -> bool:
+    """Whether the result may be that of the scan, by their times."""
     if _is_later(scan, result):
         return False
     return scan.started_at is None or result.ended_at + timedelta(seconds=1) >= scan.started_at
@@ -240,7 +261,7 @@ def _is_of(scan: NoticedScan, result: Result) -> bool:
 
 def _is_later(scan: NoticedScan, result: Result) -> bool:
     """Whether it belongs to a scan that came after this one."""
-    if scan.ended_at is not None and result.ended_at > scan.ended_at + SAME_END:
+    if scan.ended_at is not None and result.ended_at > scan.ended_at + JUST_ENDED:
         return True
     if scan.started_at is None or result.began_at is None:
         return False
@@ -250,7 +271,7 @@ def _is_later(scan: NoticedScan, result: Result) -> bool:
 def is_anothers(scan: NoticedScan, result: Result, rivals: Iterable[NoticedScan]) -> bool:
     """Whether another scan of the same artifact fits the result better: of two in quick succession one is lost."""
     own = _distance(scan, result)
-    alike = [each for each in rivals if each.robot != scan.robot and (each.ended_at is None) is (scan.ended_at is None)]
+    alike = [each for each in rivals if (each.ended_at is None) is (scan.ended_at is None)]
     others = [gap for rival in alike if (gap := _distance(rival, result)) is not None]
     return own is not None and any(gap < own for gap in others)
 
@@ -264,12 +285,13 @@ def _distance(scan: NoticedScan, result: Result) -> timedelta | None:
     return abs(scan.started_at - result.began_at)
 
 
-def is_lost(scan: NoticedScan, now: datetime, *, is_running: bool) -> bool:
+def is_lost(scan: NoticedScan, artifact: Artifact, now: datetime) -> bool:
     """Whether it is pointless to look again. Overviews may be hidden for a while, so one look never decides."""
     if scan.looks < FEWEST_LOOKS:
         return False
     if scan.ended_at is not None:
-        return now - scan.ended_at > GIVE_UP_AFTER_END
+        return now - scan.ended_at > (GIVE_UP_AFTER_END if artifact.scan_overview else GIVE_UP)
+    is_running = is_unended(artifact)
     return scan.started_at is not None and now - scan.started_at > (GIVE_UP if is_running else NEVER_RAN)
 
 
@@ -296,7 +318,7 @@ def webhook_report(report: Mapping[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def event(scan: NoticedScan, result: Result, artifact: Artifact, facts: ScanFacts) -> Event:
+def event(scan: NoticedScan, result: Result, digest: str, tag: str | None, facts: ScanFacts) -> Event:
     """The event of the webhook, with the overview also where the webhook lacks it."""
     assert scan.repository is not None
     kind = SBOM if result.is_sbom else "vulnerability"
@@ -308,8 +330,8 @@ def event(scan: NoticedScan, result: Result, artifact: Artifact, facts: ScanFact
         source_id=0,
         registry=facts.registry,
         repository=Repository(scan.repository, facts.is_public),
-        tag=_newest_tag(artifact, scan.started_at),
-        digest=artifact.digest,
+        tag=tag,
+        digest=digest,
         scan=Scan(result.overview, kind if facts.is_since_2_11 else None),
     )
 
@@ -347,7 +369,7 @@ def _operator(scan: NoticedScan, facts: ScanFacts) -> str:
     return scan.asked_by or facts.pushed_by or JOBSERVICE
 
 
-def _newest_tag(artifact: Artifact, at: datetime | None) -> str | None:
+def newest_tag(artifact: Artifact, at: datetime | None) -> str | None:
     """The tag that was pushed last before the scan began; an index's children have none."""
     tags = [tag for tag in artifact.tags if at is None or tag.push_time is None or tag.push_time <= at]
     return max(tags, key=lambda tag: tag.push_time or _NEVER).name if tags else None

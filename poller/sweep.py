@@ -22,7 +22,7 @@ from poller.harbor import SCANS_PAGE, Harbor
 from poller.knowledge import Changes, ReportFact, RepositoryFact
 from poller.logs import Log
 from poller.reporting import Reporter
-from poller.rows import PAGE, Artifact, parse_time
+from poller.rows import PAGE, Artifact
 from poller.scans import Result
 from state import SWEEP, NoticedScan, Outcome, Store, SweepPlace
 
@@ -74,6 +74,7 @@ class Sweep:
         self._is_stopping = is_stopping
         self._refused: set[str] = set()  # projects whose artifacts the account may not list
         self._is_failing = False
+        self._looks_in_vain = 0  # for scans of which only is known that they have ended
         self._charged = 0  # of the requests that were spent on what is new in results
 
     def go_on(self, now: datetime, *, most: int | None = None) -> int:
@@ -112,14 +113,17 @@ class Sweep:
     def _step(self, place: SweepPlace, now: datetime) -> tuple[SweepPlace, int] | None:
         """One request, and what it brought; None when there is nothing to do now."""
         place = replace(place, steps=place.steps + 1)
-        if place.changed and place.steps % ROUNDS_SHARE:
+        if place.steps % ROUNDS_SHARE == 0:
+            return self._step_of_round(place, now) or self._step_of_changes(place, now)
+        return self._step_of_changes(place, now) or self._step_of_round(place, now)
+
+    def _step_of_changes(self, place: SweepPlace, now: datetime) -> tuple[SweepPlace, int] | None:
+        if place.changed:
             return self._read(place, place.changed, now, pulled_since=place.changed_since)
-        if not place.changed and self._is_time_to_look(place, now):
-            return self._look_for_changes(place, now)
-        round_step = self._read(place, place.ahead, now) if place.ahead else self._go_ahead(place, now)
-        if round_step is None and place.changed:
-            return self._read(place, place.changed, now, pulled_since=place.changed_since)
-        return round_step
+        return self._look_for_changes(place, now) if self._is_time_to_look(place, now) else None
+
+    def _step_of_round(self, place: SweepPlace, now: datetime) -> tuple[SweepPlace, int] | None:
+        return self._read(place, place.ahead, now) if place.ahead else self._go_ahead(place, now)
 
     # -- what changed lately -------------------------------------------------------------------------
 
@@ -128,9 +132,13 @@ class Sweep:
         passed = now - place.looked_at
         if passed >= self._every or passed < timedelta(0):
             return True
-        if passed < LOOK_AGAIN:
+        if passed < LOOK_AGAIN * (1 << min(self._looks_in_vain, 10)):
             return False
-        unexplained = self._store.unexplained_scans(since=place.looked_at - UNEXPLAINED)
+        return self._has_unexplained(place.looked_at, now)
+
+    def _has_unexplained(self, since: datetime, now: datetime) -> bool:
+        """Whether scans have ended since then, and no row says of what."""
+        unexplained = self._store.unexplained_scans(since=since - UNEXPLAINED)
         return any(scan.ended_at is not None and scan.ended_at <= now - UNEXPLAINED for scan in unexplained)
 
     def _look_for_changes(self, place: SweepPlace, now: datetime) -> tuple[SweepPlace, int]:
@@ -145,6 +153,7 @@ class Sweep:
                 break
             place = replace(place, paid_until=place.paid_until + self._price)
         changed = tuple((name, 1) for name in dict.fromkeys(names) if self._is_wanted(name))
+        self._looks_in_vain += 1  # until one is explained
         return self._save(replace(place, looked_at=now, changed_since=since, changed=changed), now, learnt), 0
 
     def _changed_repositories(self, since: datetime, page: int) -> tuple[RepositoryFacts, ...] | None:
@@ -170,8 +179,11 @@ class Sweep:
         return self._save(following, now, _dates_of(found)), 0
 
     def _is_round_due(self, place: SweepPlace, now: datetime) -> bool:
+        """At once, too, while scans end of which a look at what has changed does not say more."""
         assert self._every is not None
-        return not timedelta(0) <= now - place.round_began_at < self._every
+        if not timedelta(0) <= now - place.round_began_at < self._every:
+            return True
+        return self._looks_in_vain > 1 and self._has_unexplained(place.round_began_at, now)
 
     def _is_wanted(self, repository: str) -> bool:
         project = repository.partition("/")[0]
@@ -214,7 +226,8 @@ class Sweep:
     def _examine(self, repository: str, artifacts: Sequence[Artifact], place: SweepPlace, now: datetime) -> _Found:
         images = [each for each in artifacts if not each.references]  # an index's overview only sums up
         digests = [each.digest for each in images]
-        known, busy = self._store.reports(digests), self._store.open_scans(digests)
+        is_unreadable = repository.partition("/")[0] in self._reporter.unreadable  # only here it can be told then
+        known, busy = self._store.reports(digests), frozenset() if is_unreadable else self._store.open_scans(digests)
         found = _Found()
         for artifact in images:
             is_busy = artifact.digest in busy
@@ -228,8 +241,6 @@ class Sweep:
                     found.seen.append(_kept(fact, before))
                 elif not is_busy:  # otherwise the log tells it
                     self._sort(repository, artifact, result, now, found)
-            if not is_busy and scans.is_unended(artifact):
-                found.noticed.append(_noticed(repository, artifact, now))
         return found
 
     def _sort(self, repository: str, artifact: Artifact, result: Result, now: datetime, found: _Found) -> None:
@@ -251,7 +262,10 @@ class Sweep:
     def _explained(
         self, repository: str, artifact: Artifact, result: Result, taken: Collection[str]
     ) -> NoticedScan | None:
-        """The scan whose robot's end was logged without its pull; who asked for it may be known."""
+        """The scan whose robot told of it, though not enough to find the result; who asked for it may be known."""
+        for scan in self._store.rivals(artifact.digest):
+            if scan.repository == repository and not scan.is_of_sweep and scans.is_of(scan, result):
+                return scan
         ends = [
             (abs(scan.ended_at - result.ended_at), scan)
             for scan in self._store.unexplained_scans(since=result.ended_at - scans.SAME_END)
@@ -261,6 +275,7 @@ class Sweep:
         gap, nearest = min(own, key=lambda each: each[0], default=(timedelta.max, None))
         if nearest is None or gap > scans.SAME_END:
             return None
+        self._looks_in_vain = 0
         return replace(nearest, repository=repository, digest=artifact.digest, started_at=result.began_at)
 
     # -- asking and keeping ----------------------------------------------------------------------------
@@ -315,14 +330,14 @@ def _following(page: int, artifacts: tuple[Artifact, ...] | None, *, is_filtered
     return page + 1 if len(artifacts) == SCANS_PAGE else None
 
 
-def _noticed(repository: str, artifact: Artifact, now: datetime, result: Result | None = None) -> NoticedScan:
+def _noticed(repository: str, artifact: Artifact, now: datetime, result: Result) -> NoticedScan:
     """A scan that no robot told of. Its name stands for a robot's: the report is that of one scan."""
-    report = next(iter((artifact.scan_overview or {}).values()), {})
+    report = next(iter(result.overview.values()))
     return NoticedScan(
-        robot=f"{SWEEP}{report.get('report_id')} {artifact.digest[:19]} {repository}"[:300],
+        robot=f"{SWEEP}{report.get('report_id')} {artifact.digest[:19]} {repository}",
         repository=repository,
         digest=artifact.digest,
-        started_at=result.began_at if result else parse_time(report.get("start_time")) or now - scans.CLOCKS_DIFFER,
-        ended_at=result.ended_at if result else None,
+        started_at=result.began_at,
+        ended_at=result.ended_at,
         look_at=now + FRESH,
     )

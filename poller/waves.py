@@ -21,7 +21,7 @@ from poller.events import Event
 from poller.harbor import Harbor
 from poller.logs import Log
 from poller.plan import FEW
-from poller.reporting import LONGEST_WAVE, SCANNER_IS_BUSY, Reporter, image_group
+from poller.reporting import LONGEST_WAVE, Reporter, image_group
 from state import Mode, Store, Wave
 
 STILL_RUNNING = timedelta(minutes=30)
@@ -68,7 +68,7 @@ class Waves:
 
     def _is_running(self, now: datetime) -> bool:
         running = self._store.unasked_scans(since=now - STILL_RUNNING, most=MOST_RUNNING)
-        return any(self._reporter.pushed_by(scan, within=SCANNER_IS_BUSY) is None for scan in running)
+        return any(self._reporter.pushed_by(scan) is None for scan in running)
 
     def _goes_on(self, wave: Wave, now: datetime) -> bool:
         """Whether Harbor says that it goes on. A task that hangs says so for ever: then nothing is added."""

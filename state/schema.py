@@ -181,7 +181,7 @@ scans = Table(
     "scans",
     metadata,
     _harbor(primary_key=True),
-    Column("robot", String(300), primary_key=True),  # every scan has its own
+    Column("robot", Text, primary_key=True),  # every scan has its own
     Column("repository", Text),
     Column("digest", String(160)),
     Column("started_at", UtcTime),
@@ -190,7 +190,21 @@ scans = Table(
     Column("looks", Integer, nullable=False, server_default="0"),
     Column("look_at", UtcTime),
     Column("outcome", String(20), nullable=False),
-    Index("ix_scans_look_at", "harbor_id", "outcome", "look_at"),
+    Index(
+        "ix_scans_look_at",
+        "harbor_id",
+        "outcome",
+        "look_at",
+        sqlite_where=text("repository IS NOT NULL"),
+        postgresql_where=text("repository IS NOT NULL"),
+    ),
+    Index(
+        "ix_scans_unexplained",
+        "harbor_id",
+        "ended_at",
+        sqlite_where=text("repository IS NULL"),
+        postgresql_where=text("repository IS NULL"),
+    ),
     Index("ix_scans_digest", "harbor_id", "digest", "outcome"),
 )
 

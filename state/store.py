@@ -195,6 +195,22 @@ class Store:
         with self._reading() as connection:
             return next(self._known_tags(connection, [repository], t.known_tags.c.tag, [tag]), None)
 
+    def tag_before(self, repository: str, digest: str, at: datetime) -> str | None:
+        """A tag that pointed at this image then, and has moved on since."""
+        query = select(t.known_tags.c.tag).where(
+            t.known_tags.c.harbor_id == self._harbor_id,
+            t.known_tags.c.repository == repository,
+            t.known_tags.c.previous == digest,
+            t.known_tags.c.at > at,
+        )
+        with self._reading() as connection:
+            return connection.scalar(query.order_by(t.known_tags.c.at.desc()).limit(1))
+
+    def project(self, name: str) -> ProjectFact | None:
+        with self._reading() as connection:
+            rows = self._known(connection, t.known_projects, "name", [name])
+            return next((ProjectFact(**_without(row, "harbor_id")) for row in rows), None)
+
     def harbor(self) -> tuple[str, Mapping[str, Any] | None, datetime | None]:
         """The registry's host, what was detected of the server, and when."""
         query = select(t.harbors.c.registry, t.harbors.c.detected, t.harbors.c.detected_at)
@@ -238,7 +254,7 @@ class Store:
 
         `hold_until`: what waits already of its group waits until then, too.
         """
-        names = ("outcome", "looks", "look_at", "repository", "digest")
+        names = ("outcome", "looks", "look_at", "repository", "digest", "ended_at")
         mine = and_(t.scans.c.harbor_id == self._harbor_id, t.scans.c.robot == scan.robot)
         with self._writing() as connection:
             connection.execute(update(t.scans).where(mine).values({name: getattr(scan, name) for name in names}))
@@ -263,6 +279,18 @@ class Store:
             t.scans.c.digest == digest,
         )
         return self._scans(query)
+
+    def scan_durations(self, *, most: int) -> tuple[timedelta, ...]:
+        """How long the scans took that were read last, from the scanner's pull to the end."""
+        query = (
+            select(t.scans.c.started_at, t.scans.c.ended_at)
+            .where(t.scans.c.harbor_id == self._harbor_id, t.scans.c.outcome == Outcome.TOLD)
+            .where(t.scans.c.repository.is_not(None), t.scans.c.started_at <= t.scans.c.ended_at)
+            .order_by(t.scans.c.look_at.desc())
+            .limit(most)
+        )
+        with self._reading() as connection:
+            return tuple(row.ended_at - row.started_at for row in connection.execute(query))
 
     def is_no_scanner(self, robot: str) -> bool:
         """Whether that turned out to be a person's robot with a name like a scanner's."""
@@ -769,10 +797,13 @@ class Store:
         statement = self._insert(t.scans)
         new, known = statement.excluded, t.scans.c
         joined: dict[str, Any] = {
-            column.name: func.coalesce(new[column.name], column) for column in known if column.name not in _SCAN_KEPT
+            column.name: func.coalesce(column, new[column.name]) for column in known if column.name not in _SCAN_KEPT
         }
-        is_due = known.ended_at.is_not(None)
-        joined["look_at"] = case((is_due, known.look_at), else_=func.coalesce(new.look_at, known.look_at))
+        is_earlier = new.started_at < known.started_at
+        joined["started_at"] = case((is_earlier, new.started_at), else_=joined["started_at"])
+        is_of_robot = and_(new.repository.is_(None), new.ended_at.is_(None))  # its creation says nothing of when
+        is_kept = or_(known.ended_at.is_not(None), and_(is_of_robot, known.look_at.is_not(None)))
+        joined["look_at"] = case((is_kept, known.look_at), else_=func.coalesce(new.look_at, known.look_at))
         joined["outcome"] = case((new.outcome == Outcome.NO_SCAN, new.outcome), else_=known.outcome)
         statement = statement.on_conflict_do_update(
             index_elements=["harbor_id", "robot"], set_=joined, where=known.outcome == Outcome.RUNNING

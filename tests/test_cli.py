@@ -610,7 +610,7 @@ def test_status_is_for_people_and_as_json_for_programs(known: Site) -> None:
         *("sent", "folded", "refused", "off", "held", "scans", "sweep", "chat", "last_error", "poller"),
         *("schedule", "next_run"),
     ]
-    assert set(facts["scans"]) == {"running", "told", "gone", "overwritten", "given up"}
+    assert set(facts["scans"]) == {"running", "told", "gone", "overwritten", "given up", "no scan"}
     assert facts["covered"][0]["log"] == "audit_log_ext"
     shown = known.poller("status", env={"COLUMNS": "80"}).stdout
     row = facts["covered"][0]["position"]

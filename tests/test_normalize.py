@@ -302,6 +302,7 @@ SCANNERS = [
     f"robot$team+Trivy-{FRESH}",  # before 2.8
     f"robot_team+a1b2c3d4-Aqua Enterprise-{FRESH}",  # another robot prefix, and a name in two words
     f"team+x-My-own-scanner-{FRESH}",  # no robot prefix
+    f"r+b$team+qwhzlxkb-Scanner + more é-{FRESH}",  # plus signs and more in both names
     f"robot${FRESH}",  # long ago
 ]
 

@@ -17,6 +17,7 @@ import formatters
 from demo.harbor import ALWAYS, POLLER, Account, Fault, Generation, Outcome, Role, Vulnerability, World
 from demo.harbor.scans import uuid1
 from poller.events import Event, EventType, Since
+from poller.rows import Artifact
 from poller.secret import Secret
 from poller.telegram import Telegram
 from poller.telling import Teller
@@ -29,6 +30,7 @@ generations = pytest.mark.parametrize("generation", list(Generation), ids=lambda
 with_robot_rows = pytest.mark.parametrize("generation", [NEW, LAST_OLD], ids=lambda generation: generation.name)
 
 CRITICAL = Vulnerability("CVE-2026-1111", "Critical", "openssl", "3.0.1", "3.0.2")
+OTHER_CRITICAL = Vulnerability("CVE-2026-9999", "Critical", "curl", "8.0", "8.1")
 HIGH = Vulnerability("CVE-2026-2222", "High", "zlib", "1.2.11", "")
 LOW = Vulnerability("CVE-2026-3333", "Low", "bash", "5.1", "5.2")
 
@@ -209,6 +211,19 @@ def test_a_persons_robot_that_goes_on_pulling(opened: Opened, generation: Genera
 
 
 @with_robot_rows
+def test_a_persons_robot_beside_a_scanner(opened: Opened, generation: Generation) -> None:
+    """Both pull the same image at the same time; the scan's end is that of the other one."""
+    here = opened(generation)
+    robot = a_persons_robot(here)
+    here.world.pull("team/app", digest_of_app(here), robot)
+    here.clock.advance(2)
+    here.world.scan("team/app", "1", findings=[LOW], asked_by="bob")
+    poll_for(here, 2 * 3600, every=60)
+    assert told_of(here, robot) == ["PULL_ARTIFACT"]
+    assert [event.operator for event in scanned(here)] == ["bob"]
+
+
+@with_robot_rows
 def test_an_image_in_two_repositories_that_are_both_scanned(opened: Opened, generation: Generation) -> None:
     """Harbor keeps one report of both: it is that of the scan which ended last."""
     here = opened(generation)
@@ -226,6 +241,166 @@ def test_an_image_in_two_repositories_that_are_both_scanned(opened: Opened, gene
     ]
 
 
+@pytest.mark.parametrize("waited", [0, 90, 3600])
+@pytest.mark.parametrize("pulls_again", [False, True])
+def test_who_asked_for_a_scan_on_push_that_had_to_queue(opened: Opened, waited: float, pulls_again: bool) -> None:
+    """The robot was made at the push, however late the scanner begins, and however often it pulls."""
+    here = opened()
+    here.world.push("team/new", "1", "ann")
+    here.clock.advance(2)
+    [scan] = here.world.start_scan("team/new", "1", pulls=False)
+    here.poll(after=waited)
+    here.world.pull("team/new", scan.digest, scan.robot)
+    if pulls_again:
+        here.poll(after=70)
+        here.world.pull("team/new", scan.digest, scan.robot)
+    here.clock.advance(8)
+    here.world.finish_scan([scan], findings=[LOW])
+    here.poll()
+    assert [event.operator for event in scanned(here)] == ["ann"]
+    assert here.store.wave() is None
+
+
+@pytest.mark.parametrize("later", [20, 120])
+def test_a_scan_of_everything_soon_after_pushes(opened: Opened, later: float) -> None:
+    """The pushes did not ask for it."""
+    here = opened()
+    for n in range(30):
+        here.world.push(f"team/service-{n}", "1", "ann")
+    here.poll()
+    told = [due.id for due in here.store.due(here.clock.now, most=999)]
+    here.store.told(told, chat_id="1", message_id=1, now=here.clock.now)
+    here.clock.advance(later)
+    here.world.scan_all("admin", findings=[LOW])
+    poll_for(here, 120)
+    assert {event.operator for event in scanned(here)} == {"harbor-jobservice"}
+    assert len(messages(here)) == 1
+
+
+def test_a_tag_that_moved_on_while_its_image_was_scanned(opened: Opened) -> None:
+    """The event names it, as Harbor's webhook does."""
+    here = opened()
+    here.world.push("team/new", "latest", "ann")
+    here.clock.advance(2)
+    scan = here.world.start_scan("team/new", "latest")
+    here.clock.advance(3)
+    here.world.push("team/new", "latest", "ann")
+    here.clock.advance(2)
+    here.world.finish_scan(scan, findings=[LOW])
+    here.poll()
+    [event] = scanned(here)
+    assert event.to_webhook() == here.world.webhooks[-1]
+
+
+def test_whether_a_project_is_public_is_known_from_whoever_asked_last(opened: Opened) -> None:
+    here = opened()
+    here.world.scan("team/app", "1", findings=[LOW], asked_by="bob")
+    here.poll()
+    here.world.update_project("team", public=True)
+    here.poll(after=1200)
+    here.world.scan("team/app", "1", findings=[LOW], asked_by="bob")
+    here.poll()
+    assert [event.repository.is_public for event in scanned(here) if event.repository] == [False, True]
+
+
+@pytest.mark.parametrize("fault", [Fault.FORBIDDEN, Fault.INTERNAL])
+def test_what_cannot_be_read_singly_is_told_by_the_sweep(opened: Opened, fault: Fault) -> None:
+    """An account may list artifacts and not read them."""
+    here = opened()
+    here.poll(after=60)
+    here.standin.fail(fault, times=ALWAYS, path="/artifacts/sha256")
+    here.world.scan("team/app", "1", findings=[LOW], asked_by="bob")
+    poll_for(here, 3 * 3600, every=60)
+    assert [event.operator for event in scanned(here)] == (["bob"] if fault is Fault.FORBIDDEN else [])
+    here.standin.heal()
+    poll_for(here, 3600, every=60)
+    assert [event.operator for event in scanned(here)] == ["bob"]
+
+
+def test_a_scan_that_ended_right_before_another_one_of_the_same_image(opened: Opened) -> None:
+    """The second result is there before the first one is asked for, and its row is still to be read."""
+    here = opened()
+    first = here.world.start_scan("team/app", "1", asked_by="ann")
+    here.clock.advance(2)
+    here.world.finish_scan(first, Outcome.ERROR)
+    here.clock.advance(1)
+    second = here.world.start_scan("team/app", "1", asked_by="bob")
+    here.poll(after=0)
+    here.world.finish_scan(second, findings=[HIGH])
+    poll_for(here, 600)
+    told = [(event.operator, event.type) for event in scanned(here)]
+    assert told[-1] == ("bob", "SCANNING_COMPLETED")
+    assert ("ann", "SCANNING_COMPLETED") not in told
+
+
+def test_an_overview_that_is_hidden_for_long(opened: Opened) -> None:
+    """While Harbor cannot reach the scanner it shows none; who asked is known all the same."""
+    here = opened()
+    here.poll(after=60)
+    here.world.scanner_reachable = False
+    here.world.scan("team/app", "1", findings=[HIGH], asked_by="bob")
+    poll_for(here, 1800, every=20)
+    here.world.scanner_reachable = True
+    poll_for(here, 2 * 3600, every=60)
+    assert [event.operator for event in scanned(here)] == ["bob"]
+
+
+@pytest.mark.parametrize("is_listed_first", [True, False])
+def test_an_sbom_run_and_a_scan_that_end_in_the_same_second(opened: Opened, is_listed_first: bool) -> None:
+    """Harbor's times are no finer: each is told, once."""
+    here = opened(more=conf("[scans]", "sbom = true"))
+    listing = here.world.start_sbom("team/app", "1", asked_by="ann")
+    scanning = here.world.start_scan("team/app", "1", asked_by="ann")
+    here.clock.advance(5)
+    if is_listed_first:
+        here.world.finish_sbom(listing)
+    here.world.finish_scan(scanning, findings=[HIGH])
+    if not is_listed_first:
+        here.world.finish_sbom(listing)
+    poll_for(here, 600, every=20)
+    assert Counter(event.scan.scan_type for event in scanned(here) if event.scan) == {"vulnerability": 1, "sbom": 1}
+    assert {event.operator for event in scanned(here)} == {"ann"}
+
+
+def test_one_account_less_to_list_findings_does_not_silence_the_others(opened: Opened) -> None:
+    """A right is one of a project's; and a failure is that of one list."""
+    here = opened()
+    here.world.create_project("other")
+    names = ("other/app", "team/a", "team/b")
+    for name in names:
+        here.world.push(name, "1", "ann")
+        here.world.scan(name, "1", findings=[LOW], asked_by="bob")
+    here.poll()
+    here.standin.fail(Fault.FORBIDDEN, times=1, path="/additions/")
+    for name in names:
+        here.world.scan(name, "1", findings=[LOW, CRITICAL], asked_by="bob")
+        here.poll(after=60)
+        if name == "team/a":
+            here.standin.fail(Fault.INTERNAL, times=1, path="/additions/")
+    named = [[finding.id for finding in event.scan.named] for event in scanned(here)[-3:] if event.scan]
+    assert named == [[], [CRITICAL.id], [CRITICAL.id]]
+
+
+def test_an_odd_overview_does_not_stop_the_line(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a scanner's report holds."""
+    here = opened()
+    real = here.harbor.artifact
+
+    def odd(repository: str, reference: str, *, with_scan: bool = False) -> Artifact | None:
+        artifact = real(repository, reference, with_scan=with_scan)
+        if repository != "team/app" or artifact is None:
+            return artifact
+        return Artifact(artifact.digest, scan_overview={"report": {"scan_status": ["x"], "end_time": 3}})
+
+    monkeypatch.setattr(here.harbor, "artifact", odd)
+    here.world.push("team/b", "1", "ann")
+    here.clock.advance(300)
+    here.world.scan("team/app", "1", findings=[LOW], asked_by="bob")
+    here.world.scan("team/b", "1", findings=[LOW], asked_by="bob")
+    poll_for(here, 60)
+    assert [event.repository.full_name for event in scanned(here) if event.repository] == ["team/b"]
+
+
 def test_a_harbor_that_cannot_answer_is_left_in_peace(opened: Opened) -> None:
     """After three failures in a row it is asked nothing more in that poll; every result is told in the end."""
     here = opened(more=conf("[schedule]", "sweep = 'off'"))
@@ -235,8 +410,11 @@ def test_a_harbor_that_cannot_answer_is_left_in_peace(opened: Opened) -> None:
     here.standin.fail(Fault.INTERNAL, times=ALWAYS, path="with_scan_overview")
     looks = [path for request in here.requests_of_poll() if "/artifacts/" in (path := request.path)]
     assert len(looks) == 3
+    before = len(here.standin.requests)
+    poll_for(here, 3600)
+    assert len([each for each in here.standin.requests[before:] if "/artifacts/" in each.path]) <= 60
     here.standin.heal()
-    poll_for(here, 60)
+    poll_for(here, 3600, every=20)
     assert len(scanned(here)) == 20
 
 
@@ -300,6 +478,15 @@ def test_what_is_too_little_is_recorded_and_not_told(
     assert len(scanned(here)) == 1
     assert [event.type for event in here.news] == (["SCANNING_COMPLETED"] if is_told else [])
     assert is_told or here.reasons()["1"].startswith(f"scans.{setting.partition(' ')[0]}")
+
+
+def test_a_critical_finding_in_place_of_another_is_a_change(opened: Opened) -> None:
+    """Though the counts are the same."""
+    here = opened(more=conf("[scans]", "only_changed = true"))
+    for findings in ([CRITICAL], [CRITICAL], [OTHER_CRITICAL]):
+        here.world.scan("team/app", "1", findings=findings, asked_by="bob")
+        here.poll(after=60)
+    assert len([event for event in here.news if event.scan]) == 2
 
 
 def test_only_what_has_changed(opened: Opened) -> None:
@@ -644,6 +831,37 @@ def test_a_small_registry_is_not_swept_all_the_time(opened: Opened) -> None:
     here = opened()
     poll_for(here, 300, every=20)
     assert [len(here.requests_of_poll(after=60)) for _ in range(4)] == [1] * 4
+
+
+def test_a_scanner_that_never_pulls_does_not_keep_the_sweep_from_its_round(opened: Opened) -> None:
+    """Its robots say that there is something, and looks at what has changed find nothing."""
+    here = opened()
+    for n in range(10):
+        here.world.push(f"team/s{n}", "1", "ann")
+    here.clock.advance(3600)
+    poll_for(here, 3600, every=60)
+    for n in range(180):
+        here.world.scan(f"team/s{n % 10}", "1", findings=[LOW], pulls=False, asked_by="bob")
+        poll_for(here, 60, every=30)
+    assert len(scanned(here)) >= 60
+
+
+def test_scans_in_projects_that_are_not_wanted_cost_nothing(tmp_path: Path) -> None:
+    """Nor do their robots, which are logged for everybody to see."""
+    clock = Clock()
+    world = World(NEW, clock=clock.tick)
+    for project in ("team", "other"):
+        world.create_project(project)
+        world.push(f"{project}/app", "1", "ann")
+    clock.advance(600)
+    with site(tmp_path, world, clock, harbor="projects = ['team']") as here:
+        poll_for(here, 3600, every=60)
+        before = len(here.standin.requests)
+        for _ in range(60):
+            here.world.scan("other/app", "1", findings=[LOW])
+            poll_for(here, 60, every=30)
+        assert len([each for each in here.standin.requests[before:] if "/repositories" in each.path]) <= 6
+        assert here.store.scan_outcomes(since=NOON) == {}
 
 
 def test_scans_that_were_asked_for_during_a_downtime_come_as_a_summary(opened: Opened) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 
 import formatters
-from demo.harbor import Generation, Outcome, Request, Vulnerability, World
+from demo.harbor import Generation, Outcome, Request, RunningScan, Vulnerability, World
 from poller.events import SCAN_TYPES
 from poller.secret import Secret
 from poller.telegram import Telegram
@@ -71,6 +74,67 @@ def test_five_hundred_scans_in_a_large_registry(tmp_path: Path, generation: Gene
         poll_for(here, 3600)
         server = 6 * 6  # what the server is, is looked at every ten minutes
         assert sum(cost(here, before).values()) <= 3600 // 30 + 60 + server
+
+
+def test_five_hundred_scans_in_many_projects(tmp_path: Path) -> None:
+    """Whether a project is public is asked for by the hundred."""
+    clock = Clock()
+    world = World(Generation.V2_16, clock=clock.tick)
+    names = []
+    for number in range(300):
+        world.create_project(f"p{number}")
+        names += world.populate(project=f"p{number}", repositories=1, artifacts_each=2, name="app")
+    with site(tmp_path, world, clock) as here:
+        here.poll()
+        before = len(here.standin.requests)
+        for scan in range(500):
+            world.scan(names[scan * 7 % 300], f"v{scan // 300}", findings=FOUND, asked_by="ann" if scan % 2 else None)
+            here.poll(after=7)
+        poll_for(here, 120)
+        assert len([event for event in here.events if event.type in SCAN_TYPES]) == 500
+        assert cost(here, before)["scan"] <= 1.2 * 500
+
+
+def test_five_hundred_scans_of_all_lengths_without_rows_of_their_ends(tmp_path: Path) -> None:
+    """Up to 2.11 when to look follows from how long scans lately took."""
+    clock, chance = Clock(), Random(3)
+    world = World(Generation.V2_8, clock=clock.tick)
+    names = world.populate(repositories=50, artifacts_each=20)
+    with site(tmp_path, world, clock) as here:
+        here.poll()
+        before = len(here.standin.requests)
+        running: list[tuple[datetime, Sequence[RunningScan]]] = []
+        for step in range(1000):
+            if step < 500:
+                length = timedelta(seconds=min(chance.lognormvariate(3.2, 1.0), 1200))
+                running.append((clock.now + length, world.start_scan(names[step % 50], f"v{step // 50}")))
+            over = [each for each in running if each[0] <= clock.now]
+            running = [each for each in running if each not in over]
+            for _, scans in over:
+                world.finish_scan(scans, findings=FOUND)
+            here.poll(after=7)
+        assert len([event for event in here.events if event.type in SCAN_TYPES]) == 500
+        assert cost(here, before)["scan"] <= 1.2 * 500
+
+
+@pytest.mark.parametrize("generation", [Generation.V2_16, Generation.V2_8], ids=lambda each: each.name)
+def test_a_scan_of_everything_that_queues(tmp_path: Path, generation: Generation) -> None:
+    """What waits for its turn, perhaps for hours, is not asked for meanwhile."""
+    clock = Clock()
+    world = World(generation, clock=clock.tick)
+    world.populate(repositories=20, artifacts_each=15)
+    with site(tmp_path, world, clock) as here:
+        poll_for(here, 1800)
+        everything = world.start_scan_all("admin", pulls=False)
+        before = len(here.standin.requests)
+        for scan in everything.scans:
+            world.pull(scan.repository, scan.digest, scan.robot)
+            poll_for(here, 14, every=7)
+            world.finish_scan_all(everything, findings=FOUND, count=1)
+        poll_for(here, 600)
+        assert len([event for event in here.events if event.type in SCAN_TYPES]) == 300
+        assert len([each for each in here.standin.requests[before:] if "/artifacts/sha" in each.path]) <= 330
+        assert len(messages(here)) == 1
 
 
 def test_a_scan_of_five_thousand_images_with_three_new_criticals(tmp_path: Path) -> None:

@@ -586,16 +586,25 @@ def test_what_was_detected_of_harbor_is_remembered(store: Store) -> None:
 # -- scans ------------------------------------------------------------------------------------------
 
 STARTED = NoticedScan("robot$x", "team/app", DIGEST, started_at=NOW, look_at=NOW + 30 * MINUTE)
-ASKED = NoticedScan("robot$x", asked_by="ann")
+ASKED = NoticedScan("robot$x", asked_by="ann", look_at=NOW)
+AGAIN = replace(STARTED, started_at=NOW + 30 * SECOND)
 ENDED = NoticedScan("robot$x", ended_at=NOW + MINUTE, look_at=NOW + MINUTE)
 WHOLE = replace(STARTED, ended_at=NOW + MINUTE, asked_by="ann", look_at=NOW + MINUTE)
 
 
 @pytest.mark.parametrize(
-    "rows", [(ASKED, STARTED, ENDED), (ENDED, STARTED, ASKED), (STARTED, ENDED, ASKED), (ENDED, ASKED, STARTED)]
+    "rows",
+    [
+        (ASKED, STARTED, ENDED),
+        (ENDED, STARTED, ASKED),
+        (STARTED, ENDED, ASKED),
+        (ENDED, ASKED, STARTED),
+        (ASKED, STARTED, AGAIN, ENDED),
+        (AGAIN, STARTED, ENDED, ASKED),
+    ],
 )
 def test_a_scan_is_put_together_from_its_rows_in_any_order(store: Store, rows: tuple[NoticedScan, ...]) -> None:
-    """Who asked, what is scanned and when it ended stand in different rows."""
+    """Who asked, what is scanned and when it ended stand in different rows; of several pulls the first counts."""
     for scan in rows:
         store.record([], now=NOW, scans=[scan])
     assert store.scans_due(NOW + HOUR, most=9) == (WHOLE,)
@@ -608,6 +617,21 @@ def test_scans_are_looked_at_when_it_is_time(store: Store) -> None:
     assert store.scans_due(NOW, most=9) == (early,)
     assert store.scans_due(NOW + HOUR, most=9) == (early, late)
     assert store.scans_due(NOW + HOUR, most=1) == (early,)
+
+
+def test_a_scanners_robot_may_have_a_long_name(store: Store) -> None:
+    """A project's name has up to 255 letters, and a scanner's is free text."""
+    scan = replace(STARTED, robot="robot$" + "p" * 255 + "+" + "s" * 255)
+    store.record([], now=NOW, scans=[scan])
+    assert store.rivals(DIGEST) == (scan,)
+
+
+def test_how_long_scans_lately_took(store: Store) -> None:
+    """From the first pull to the end; of those whose result was read."""
+    store.record([], now=NOW, scans=[WHOLE, replace(STARTED, robot="robot$y")])
+    assert store.scan_durations(most=9) == ()
+    store.finish_look(replace(WHOLE, outcome=Outcome.TOLD), (), NOW)
+    assert store.scan_durations(most=9) == (MINUTE,)
 
 
 def test_a_scan_that_is_done_with_stays_so(store: Store) -> None:

@@ -15,6 +15,12 @@ def upgrade() -> None:
     op.add_column('deliveries', sa.Column('group', sa.String(length=900), nullable=True))
     op.add_column('deliveries', sa.Column('held_until', state.schema.UtcTime(timezone=True), nullable=True))
     op.create_index('ix_deliveries_group', 'deliveries', ['route', 'group'], unique=False)
+    with op.batch_alter_table('scans') as batch:
+        batch.alter_column('robot', type_=sa.Text(), existing_nullable=False)
+    op.drop_index('ix_scans_look_at', 'scans')
+    is_explained, is_unexplained = sa.text('repository IS NOT NULL'), sa.text('repository IS NULL')
+    op.create_index('ix_scans_look_at', 'scans', ['harbor_id', 'outcome', 'look_at'], unique=False, sqlite_where=is_explained, postgresql_where=is_explained)
+    op.create_index('ix_scans_unexplained', 'scans', ['harbor_id', 'ended_at'], unique=False, sqlite_where=is_unexplained, postgresql_where=is_unexplained)
     op.create_index('ix_scans_digest', 'scans', ['harbor_id', 'digest', 'outcome'], unique=False)
     op.create_table('known_reports',
     sa.Column('harbor_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),

@@ -1,0 +1,61 @@
+"""Whether projects are public, for the results of scans: asked for by the hundred, as a scan costs one request."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from poller.errors import HarborUnreachable, PollerError
+from poller.harbor import Harbor
+from poller.knowledge import Changes, ProjectFact
+from poller.logs import Log
+from poller.rows import PAGE
+from state import Store
+
+BELIEVED = timedelta(hours=6)
+"""Whether a project is public does not change often."""
+UNKNOWN_FOR = timedelta(minutes=10)
+ROUND = timedelta(hours=1)
+
+_log = Log(__name__)
+
+
+class Projects:
+    """Goes through the list of all projects, as far as a project is asked for that is not known."""
+
+    def __init__(self, harbor: Harbor, store: Store) -> None:
+        self._harbor = harbor
+        self._store = store
+        self._page = 0  # the last one that was read
+        self._is_read = False
+        self._began_at: datetime | None = None
+
+    def fact(self, name: str, now: datetime) -> tuple[ProjectFact, Changes]:
+        """What is known of a project, and what was learnt for that. Raises HarborUnreachable, nothing else."""
+        known = self._store.project(name)
+        if known is not None and _is_fresh(known, now):
+            return known, Changes()
+        unknown = ProjectFact(name, known.is_public if known else None, now)
+        learnt: dict[str, ProjectFact] = {}
+        try:
+            self._learn(name, learnt, now)
+        except HarborUnreachable:
+            raise
+        except PollerError as error:  # a result is not to wait for this
+            _log.info("scan.project_unknown", error=error)
+        fact = learnt.setdefault(name, unknown)
+        return fact, Changes(projects=tuple(learnt.values()))
+
+    def _learn(self, name: str, learnt: dict[str, ProjectFact], now: datetime) -> None:
+        if self._began_at is None or now - self._began_at >= ROUND:
+            self._page, self._is_read, self._began_at = 0, False, now
+        while name not in learnt and not self._is_read:
+            found = self._harbor.projects(self._page + 1)
+            self._page += 1
+            self._is_read = len(found) < PAGE
+            learnt |= {each.name: ProjectFact(each.name, each.is_public, now) for each in found}
+        if name not in learnt and (project := self._harbor.project(name)) is not None:
+            learnt[name] = ProjectFact(name, project.is_public, now)
+
+
+def _is_fresh(known: ProjectFact, now: datetime) -> bool:
+    return now - known.checked_at < (BELIEVED if known.is_public is not None else UNKNOWN_FOR)
