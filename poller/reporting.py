@@ -168,6 +168,21 @@ class Reporter:
         since = scan.started_at - PUSHED_BEFORE_IT_RAN
         return self._store.pusher_of(scan.repository, scan.digest, since=since, until=scan.started_at)
 
+    def pushed_for(self, scan: NoticedScan) -> tuple[str, str] | None:
+        """(repository, digest) of the only image whose push can have caused a scan of which no pull was logged."""
+        asked_at = scans.asked_at(scan.robot)
+        if asked_at is None or scan.asked_by is not None:
+            return None
+        pushed = self._store.pushed(since=asked_at - SCAN_ON_PUSH, until=asked_at + SAME_MOMENT)
+        found = {each for each in pushed if scans.is_robot_of(scan.robot, each[0].partition("/")[0])}
+        return found.pop() if len(found) == 1 and not self._is_explained(found, asked_at) else None
+
+    def _is_explained(self, pushed: set[tuple[str, str]], asked_at: datetime) -> bool:
+        """Whether another scan is known already that these pushes caused."""
+        robots = [scan.robot for _, digest in pushed for scan in self._store.scans_of(digest)]
+        times = [made_at for robot in robots if (made_at := scans.asked_at(robot)) is not None]
+        return any(abs(made_at - asked_at) <= SCAN_ON_PUSH for made_at in times)
+
     def _tag_then(self, scan: NoticedScan, artifact: Artifact) -> str | None:
         """The tag that the artifact had when it was asked for; it may have moved on since."""
         at = scans.asked_at(scan.robot) or scan.started_at

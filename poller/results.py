@@ -21,6 +21,7 @@ MOST_AT_ONCE = 50
 """So many results are read before the log is polled again."""
 
 MOST_DURATIONS = 50
+RECENT = timedelta(minutes=30)
 MOST_FAILURES = 3
 """After so many in a row Harbor is left in peace for a while."""
 
@@ -63,6 +64,7 @@ class ResultReader:
         """Look at a portion of what is due. A failure puts the scan off."""
         if self._not_before is not None and now < self._not_before:
             return Looked(0, has_more=False)
+        self._explain_by_pushes(now)
         new = failures = 0
         refused: set[str] = set()
         due = self._store.scans_due(now, most=MOST_AT_ONCE)
@@ -90,6 +92,14 @@ class ResultReader:
                     self._leave_in_peace(now)
                     return Looked(new, has_more=False)
         return Looked(new, has_more=len(due) == MOST_AT_ONCE)
+
+    def _explain_by_pushes(self, now: datetime) -> None:
+        """Of a scan whose pull was not logged its robot's end is known; and if a push caused it, of what it was."""
+        for scan in self._store.unexplained_scans(since=now - RECENT):
+            if not scan.looks:
+                repository, digest = self._reporter.pushed_for(scan) or (None, None)
+                found = replace(scan, repository=repository, digest=digest, looks=1, look_at=now)
+                self._store.finish_look(found, (), now)
 
     def _leave_in_peace(self, now: datetime) -> None:
         self._not_before = now + min(scans.FIRST_LOOK * (1 << min(self._outages, 10)), scans.LONGEST_PAUSE)

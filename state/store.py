@@ -271,14 +271,13 @@ class Store:
                     )
             return new
 
+    def scans_of(self, digest: str) -> tuple[NoticedScan, ...]:
+        """The scans of an artifact, in whatever repository."""
+        return self._scans(select(t.scans).where(t.scans.c.harbor_id == self._harbor_id, t.scans.c.digest == digest))
+
     def rivals(self, digest: str) -> tuple[NoticedScan, ...]:
-        """The scans of an artifact, in whatever repository, whose results are still to be read."""
-        query = select(t.scans).where(
-            t.scans.c.harbor_id == self._harbor_id,
-            t.scans.c.outcome == Outcome.RUNNING,
-            t.scans.c.digest == digest,
-        )
-        return self._scans(query)
+        """Those whose results are still to be read."""
+        return tuple(scan for scan in self.scans_of(digest) if scan.outcome is Outcome.RUNNING)
 
     def scan_durations(self, *, most: int) -> tuple[timedelta, ...]:
         """How long the scans took that were read last, from the scanner's pull to the end."""
@@ -456,6 +455,17 @@ class Store:
         )
         with self._reading() as connection:
             return connection.scalar(query)
+
+    def pushed(self, *, since: datetime, until: datetime) -> frozenset[tuple[str, str]]:
+        """(repository, digest) of what was pushed in that time."""
+        query = select(t.events.c.repository, t.events.c.digest).where(
+            t.events.c.harbor_id == self._harbor_id,
+            t.events.c.type == EventType.PUSH_ARTIFACT,
+            t.events.c.digest.is_not(None),
+            t.events.c.occurred_at.between(since, until),
+        )
+        with self._reading() as connection:
+            return frozenset((row.repository, row.digest) for row in connection.execute(query))
 
     # -- deliveries: the outbox -----------------------------------------------------------------
 

@@ -742,6 +742,36 @@ def test_a_scan_whose_pull_is_not_logged(opened: Opened, generation: Generation)
     assert event.operator == {NEW: "bob", LAST_OLD: "bob", FIRST_USERS: "auto"}[generation]
 
 
+@with_robot_rows
+def test_a_scan_on_push_whose_pull_is_not_logged(opened: Opened, generation: Generation) -> None:
+    """The push says what was scanned, so that no sweep is needed."""
+    here = opened(generation, more=conf("[schedule]", "sweep = 'off'"))
+    here.world.log_pulls = False
+    for n in range(5):
+        here.world.push(f"team/s{n}", "1", "ann")
+        here.clock.advance(1)
+        here.world.scan(f"team/s{n}", "1", findings=[LOW])
+        before = len(here.standin.requests)
+        here.poll(after=20)
+        looks = [each for each in here.standin.requests[before:] if "/artifacts/sha256" in each.path]
+        assert len(looks) == 1
+    assert [event.operator for event in scanned(here)] == ["ann"] * 5
+    assert here.store.wave() is None
+
+
+def test_scans_of_everything_after_a_push_are_not_taken_for_its_own(opened: Opened) -> None:
+    """Where pulls are not logged, only one of them may be mistaken for it."""
+    here = opened(more=conf("[schedule]", "sweep = 'off'"))
+    push_images(here, 30)
+    here.world.log_pulls = False
+    here.world.push("team/new", "1", "ann")
+    here.clock.advance(2)
+    here.world.scan_all("admin", findings=[LOW])
+    before = len(here.standin.requests)
+    poll_for(here, 3600, every=20)
+    assert len([each for each in here.standin.requests[before:] if "/artifacts/sha256" in each.path]) <= 25
+
+
 @generations
 def test_a_scanner_that_does_not_pull(opened: Opened, generation: Generation) -> None:
     """Only the slow round over everything can meet its result."""
