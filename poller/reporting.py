@@ -156,17 +156,14 @@ class Reporter:
         return ScanFacts(server.registry, fact.is_public, server.version, self.pushed_by(scan)), learnt
 
     def pushed_by(self, scan: NoticedScan) -> str | None:
-        """Whose push caused the scan, if one did: the robot is made at once then, though the scan may have to queue."""
-        if not scan.repository or not scan.digest:
+        """Whose push caused the scan, if one did: of the image, or of an index that it is a platform of."""
+        times = _asked_between(scan)
+        if times is None or not scan.repository or not scan.digest:
             return None
-        asked_at = scans.asked_at(scan.robot)
-        if asked_at is not None:
-            since, until = asked_at - SCAN_ON_PUSH, asked_at + SAME_MOMENT
-            return self._store.pusher_of(scan.repository, scan.digest, since=since, until=until)
-        if scan.started_at is None:
-            return None
-        since = scan.started_at - PUSHED_BEFORE_IT_RAN
-        return self._store.pusher_of(scan.repository, scan.digest, since=since, until=scan.started_at)
+        index = self._store.platforms(scan.repository, [scan.digest]).get(scan.digest)
+        digests = (scan.digest, index.index_digest) if index else (scan.digest,)
+        since, until = times
+        return self._store.pusher_of(scan.repository, digests, since=since, until=until)
 
     def pushed_for(self, scan: NoticedScan) -> tuple[str, str] | None:
         """(repository, digest) of the only image whose push can have caused a scan of which no pull was logged."""
@@ -190,6 +187,14 @@ class Reporter:
         if tag is not None or at is None or not scan.repository:
             return tag
         return self._store.tag_before(scan.repository, artifact.digest, at)
+
+
+def _asked_between(scan: NoticedScan) -> tuple[datetime, datetime] | None:
+    """When the push must have been that caused it: a robot is made at once, though the scan may have to queue."""
+    asked_at = scans.asked_at(scan.robot)
+    if asked_at is not None:
+        return asked_at - SCAN_ON_PUSH, asked_at + SAME_MOMENT
+    return (scan.started_at - PUSHED_BEFORE_IT_RAN, scan.started_at) if scan.started_at else None
 
 
 def image_group(event: Event) -> str | None:

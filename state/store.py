@@ -439,15 +439,15 @@ class Store:
         pages = {name: tuple((name_, page) for name_, page in values[name]) for name in ("changed", "ahead")}
         return SweepPlace(**values | pages)
 
-    def pusher_of(self, repository: str, digest: str, *, since: datetime, until: datetime) -> str | None:
-        """Who pushed this artifact last in that time."""
+    def pusher_of(self, repository: str, digests: Collection[str], *, since: datetime, until: datetime) -> str | None:
+        """Who pushed one of these artifacts last in that time."""
         query = (
             select(t.events.c.operator)
             .where(
                 t.events.c.harbor_id == self._harbor_id,
                 t.events.c.type == EventType.PUSH_ARTIFACT,
                 t.events.c.repository == repository,
-                t.events.c.digest == digest,
+                t.events.c.digest.in_(digests),
                 t.events.c.occurred_at.between(since, until),
             )
             .order_by(t.events.c.occurred_at.desc())

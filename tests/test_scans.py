@@ -552,6 +552,20 @@ def test_a_platform_is_compared_with_the_same_platform_of_the_tags_previous_imag
     assert [(each[0].new, each[0].fixed) for each in changes] == [({"Critical": 1}, {"Low": 1}), ({}, {})]
 
 
+def test_who_asked_for_the_platforms_when_only_their_index_was_pushed_again(opened: Opened) -> None:
+    """Under another tag, say: the platforms themselves are not pushed then."""
+    here = opened()
+    here.world.push_index("team/two", "2.0", "ann", content="release")
+    here.world.finish_scan(here.world.start_scan("team/two", "2.0"), findings=[LOW])
+    poll_for(here, 900, every=20)
+    here.world.push("team/two", "latest", "bob", content="release")
+    running = here.world.start_scan("team/two", "latest", operator="bob")
+    here.clock.advance(5)
+    here.world.finish_scan(running, findings=[LOW])
+    poll_for(here, 60)
+    assert [event.operator for event in scanned(here)] == ["ann", "ann", "bob", "bob"]
+
+
 # -- lists of materials ---------------------------------------------------------------------------------
 
 

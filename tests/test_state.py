@@ -647,8 +647,8 @@ def test_a_scan_that_is_done_with_stays_so(store: Store) -> None:
 def test_who_pushed_an_artifact_last(store: Store) -> None:
     """A scan on push was asked for by the push just before it."""
     store.record([*pending(1), *pending(2, operator="bob"), *pending(9, operator="carol")], now=NOW)
-    assert store.pusher_of("team/app", DIGEST, since=NOW, until=NOW + 5 * SECOND) == "bob"
-    assert store.pusher_of("team/app", "sha256:other", since=NOW, until=NOW + DAY) is None
+    assert store.pusher_of("team/app", [DIGEST], since=NOW, until=NOW + 5 * SECOND) == "bob"
+    assert store.pusher_of("team/app", ["sha256:other"], since=NOW, until=NOW + DAY) is None
 
 
 # -- looking back -----------------------------------------------------------------------------------
