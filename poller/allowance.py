@@ -36,6 +36,10 @@ class Allowance:
         self.left = min(self.left + results * self.per_result + hours * self.per_hour, self.most)
         self.updated_at = now
 
+    def resume(self, left: float, at: datetime) -> None:
+        """Go on with what another process has left."""
+        self.left, self.updated_at = left, at
+
     def spend(self, need: Need = Need.WANTED) -> bool:
         """Take one request, if that much is left for such a need."""
         floor = -RESERVE if need is Need.URGENT else 0

@@ -5,7 +5,7 @@ Mostly from what is remembered; Harbor is asked only as far as the allowance goe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,10 +50,9 @@ class Comparer:
         self._failed_at: datetime | None = None
         self._fruitless: set[str] = set()  # untagged artifacts that no index lists
 
-    def complete(self, event: Event, now: datetime) -> Compared:
-        """The event with its index and with how its result compares by the counts, which costs nothing."""
-        assert event.scan is not None
-        event, learnt = self._placed(event)
+    def compare(self, event: Event, now: datetime) -> Compared:
+        """The event with how its result compares by the counts, which costs nothing."""
+        learnt = Changes()
         if event.scan is None or event.scan.is_sbom:  # it has no findings to compare, nor to be compared with
             return Compared(event, learnt)
         fact = comparison.report_fact(event, now)
@@ -76,7 +75,7 @@ class Comparer:
             may_ask = comparison.has_findings_to_name(counted) and self._may_ask(repository, now)
             if findings is None and may_ask and self.allowance.spend(need):
                 findings = self._findings(repository, digest, now)
-        if findings is None:
+        if findings is None or not comparison.is_list_of(findings, counted):
             return compared
         fact = comparison.report_fact(event, now, findings)
         named = _named(event, fact, findings, compared.before)
@@ -109,25 +108,31 @@ class Comparer:
 
     # -- of which image it is a platform ----------------------------------------------------------
 
-    def _placed(self, event: Event) -> tuple[Event, Changes]:
-        """Platforms have no tag of their own; people know the image that they belong to."""
-        if event.tag is not None or event.repository is None or event.digest is None:
-            return event, Changes()
-        repository, digest = event.repository.full_name, event.digest
+    def index_of(
+        self, repository: str, digest: str, pushed: Collection[str] = ()
+    ) -> tuple[PlatformFact | None, Changes]:
+        """Of which index an artifact is a platform; of several, preferably one that was just pushed."""
         known = self._store.platforms(repository, [digest]).get(digest)
-        learnt = Changes() if known else self._look_for_index(repository, digest)
-        place = known or next((fact for fact in learnt.platforms if fact.digest == digest), None)
-        if place is None:
-            return event, learnt
+        is_new = bool(pushed) and (known is None or known.index_digest not in pushed)
+        if not is_new and (known is not None or f"{repository}@{digest}" in self._fruitless):
+            return known, Changes()
+        learnt = self._look_for_index(repository, digest)
+        places = [fact for fact in learnt.platforms if fact.digest == digest]
+        return next((fact for fact in places if fact.index_digest in pushed), places[-1] if places else known), learnt
+
+    def placed(self, event: Event, place: PlatformFact | None, learnt: Changes) -> Event:
+        """Platforms have no tag of their own; people know the image that they belong to."""
+        if event.tag is not None or event.repository is None or place is None:
+            return event
+        repository = event.repository.full_name
         tags = self._store.knowledge({repository}, digests={place.index_digest})
         for tag in learnt.tags:
             tags.tag_points_at(tag.repository, tag.tag, tag.digest, tag.at)
-        index = Index(place.index_digest, tags.newest_tag_of(repository, place.index_digest), place.platform)
-        return _with(event, index=index), learnt
+        newest = tags.newest_tag_of(repository, place.index_digest)
+        return _with(event, index=Index(place.index_digest, newest, place.platform))
 
     def _look_for_index(self, repository: str, digest: str) -> Changes:
-        name = f"{repository}@{digest}"
-        if name in self._fruitless or not self.allowance.spend(Need.WANTED):
+        if not self.allowance.spend(Need.WANTED):
             return Changes()
         try:
             learnt = taught_by(repository, self._harbor.indexes(repository))
@@ -135,7 +140,7 @@ class Comparer:
             _log.info("scan.index_unknown", error=error)
             return Changes()
         if all(fact.digest != digest for fact in learnt.platforms) and len(self._fruitless) < _MOST_FRUITLESS:
-            self._fruitless.add(name)
+            self._fruitless.add(f"{repository}@{digest}")
         return learnt
 
     # -- what went before ---------------------------------------------------------------------------

@@ -74,6 +74,17 @@ def has_findings_to_name(fact: ReportFact) -> bool:
     return any(_is_named(severity) and count for severity, count in (fact.counts or {}).items())
 
 
+def is_list_of(findings: Sequence[Finding], fact: ReportFact) -> bool:
+    """Whether these can be the findings that a result counts: the list may be that of another scan by now."""
+    listed: dict[str, int] = {}
+    for finding in findings:
+        listed[finding.severity.casefold()] = listed.get(finding.severity.casefold(), 0) + 1
+    counted = {severity.casefold(): count for severity, count in (fact.counts or {}).items()}
+    return all(
+        listed.get(severity, 0) == counted.get(severity, 0) for severity in {**listed, **counted} if _is_named(severity)
+    )
+
+
 def brings_worse(changes: Iterable[Change], severity: str | None) -> bool:
     """Whether the result has new findings of that severity or worse, by the nearest comparison there is."""
     nearest = next(iter(changes), None)

@@ -80,6 +80,9 @@ class AuditPoller:
         self._results = ResultReader(harbor, store, reporter, self.survey, lambda: self._is_stopping)
         self._waves = Waves(harbor, store, reporter, config.scans)
         self._sweep = Sweep(harbor, store, reporter, config, lambda: self._is_stopping)
+        self._allowance, self._spent = reporter.comparer.allowance, 0
+        if (left := store.allowance()) is not None:
+            self._allowance.resume(*left)
         self._for_scanners = ForScanners(projects)
         self._patience = Patience(for_scanners=self._for_scanners)
         self._requests_known = 0
@@ -104,6 +107,7 @@ class AuditPoller:
             polled = self._poll_or_resync(now)
             looked = self._results.read(now)
             self._waves.end_if_over(now)
+            self._save_allowance()
             return polled + Polled(0, looked.new, has_more=looked.has_more and not self._is_stopping)
         except PollerError as error:
             self.survey.doubt()
@@ -115,7 +119,15 @@ class AuditPoller:
 
         Returns how many were new. Raises as `poll` does, and is to be called when that has succeeded.
         """
-        return self._sweep.go_on(now, most=most)
+        new = self._sweep.go_on(now, most=most)
+        self._save_allowance()
+        return new
+
+    def _save_allowance(self) -> None:
+        """So that a program which is started every minute has no more than one that runs."""
+        if self._allowance.spent != self._spent and self._allowance.updated_at is not None:
+            self._spent = self._allowance.spent
+            self._store.save_allowance(self._allowance.left, self._allowance.updated_at)
 
     def _poll_or_resync(self, now: datetime) -> Polled:
         try:

@@ -15,6 +15,8 @@ BELIEVED = timedelta(hours=6)
 """Whether a project is public does not change often."""
 UNKNOWN_FOR = timedelta(minutes=10)
 ROUND = timedelta(hours=1)
+FEW = 2
+"""So many projects an hour are asked for by name; for more the list is cheaper."""
 
 _log = Log(__name__)
 
@@ -27,6 +29,7 @@ class Projects:
         self._store = store
         self._page = 0  # the last one that was read
         self._is_read = False
+        self._asked = 0
         self._began_at: datetime | None = None
 
     def fact(self, name: str, now: datetime) -> tuple[ProjectFact, Changes]:
@@ -34,7 +37,7 @@ class Projects:
         known = self._store.project(name)
         if known is not None and _is_fresh(known, now):
             return known, Changes()
-        unknown = ProjectFact(name, known.is_public if known else None, now)
+        unknown = _believed_for_a_while(name, known, now)
         learnt: dict[str, ProjectFact] = {}
         try:
             self._learn(name, learnt, now)
@@ -47,14 +50,22 @@ class Projects:
 
     def _learn(self, name: str, learnt: dict[str, ProjectFact], now: datetime) -> None:
         if self._began_at is None or now - self._began_at >= ROUND:
-            self._page, self._is_read, self._began_at = 0, False, now
-        while name not in learnt and not self._is_read:
+            self._page, self._is_read, self._began_at, self._asked = 0, False, now, 0
+        self._asked += 1
+        while name not in learnt and not self._is_read and self._asked > FEW:
             found = self._harbor.projects(self._page + 1)
             self._page += 1
             self._is_read = len(found) < PAGE
             learnt |= {each.name: ProjectFact(each.name, each.is_public, now) for each in found}
         if name not in learnt and (project := self._harbor.project(name)) is not None:
             learnt[name] = ProjectFact(name, project.is_public, now)
+
+
+def _believed_for_a_while(name: str, known: ProjectFact | None, now: datetime) -> ProjectFact:
+    """What is to be taken for true until it can be asked again."""
+    if known is None or known.is_public is None:
+        return ProjectFact(name, None, now)
+    return ProjectFact(name, known.is_public, now - BELIEVED + UNKNOWN_FOR)
 
 
 def _is_fresh(known: ProjectFact, now: datetime) -> bool:

@@ -12,7 +12,7 @@ from poller.comparing import Comparer
 from poller.config import ScansConfig
 from poller.events import SBOM, Event, Scan, event_key
 from poller.harbor import Harbor
-from poller.knowledge import LONG_AGO, Changes, TagFact
+from poller.knowledge import LONG_AGO, Changes, PlatformFact, TagFact
 from poller.plan import FEW, IMAGE, WAVE
 from poller.projects import Projects
 from poller.rows import Artifact
@@ -58,6 +58,7 @@ class Reporter:
         self._decide = decide
         self.comparer = Comparer(harbor, store)
         self._projects = projects
+        self._guessed: set[tuple[str, str]] = set()  # what was last said to have been scanned, because it was pushed
         self.unreadable: set[str] = set()  # projects whose artifacts can be listed at most
 
     def is_known(self, scan: NoticedScan, result: Result) -> bool:
@@ -86,9 +87,12 @@ class Reporter:
         raises; then nothing is recorded, and the look comes again.
         """
         self.comparer.allowance.earn(1, now)
-        facts, asked = self._facts(scan, now)
-        event = scans.event(scan, result, artifact.digest, self._tag_then(scan, artifact), facts)
-        compared = self.comparer.complete(event, now)
+        assert scan.repository
+        tag = self._tag_then(scan, artifact)
+        place, taught = self._place(scan, artifact.digest, tag)
+        facts, asked = self._facts(scan, place, now)
+        event = scans.event(scan, result, artifact.digest, tag, facts)
+        compared = self.comparer.compare(self.comparer.placed(event, place, taught), now)
         is_of_wave = not result.is_sbom and scans.is_unasked(scan, facts)
         if self._config.only_changed and not comparison.is_changed(compared.event):
             compared = self.comparer.name_findings(compared, Need.WANTED, now)  # one may have come, and one gone
@@ -96,7 +100,7 @@ class Reporter:
         if telling.state is DeliveryState.PENDING:
             need = self._need(compared.event, is_of_wave=is_of_wave)
             compared = self.comparer.name_findings(compared, need, now)
-        event, learnt = compared.event, compared.learnt + asked + _tags_of(scan, artifact)
+        event, learnt = compared.event, taught + compared.learnt + asked + _tags_of(scan, artifact)
         mode = Mode.IMPORTANT if self._is_news(event) else Mode.AUTO
         telling = replace(telling, event=event, since=min(event.occurred_at, now), mode=mode)
         if is_of_wave and is_of_interest(telling):
@@ -149,21 +153,42 @@ class Reporter:
 
     # -- what the overview does not say ---------------------------------------------------------------
 
-    def _facts(self, scan: NoticedScan, now: datetime) -> tuple[ScanFacts, Changes]:
+    def _place(self, scan: NoticedScan, digest: str, tag: str | None) -> tuple[PlatformFact | None, Changes]:
+        """The index that people know a platform by; and the one whose push may have caused the scan."""
+        assert scan.repository
+        pushed = self._pushed_with(scan)
+        if digest in pushed or scan.asked_by is not None:
+            pushed = frozenset()
+        if tag is not None and not pushed:
+            return None, Changes()
+        return self.comparer.index_of(scan.repository, digest, pushed)
+
+    def _facts(self, scan: NoticedScan, place: PlatformFact | None, now: datetime) -> tuple[ScanFacts, Changes]:
         assert scan.repository
         server = self._survey.server()
         fact, learnt = self._projects.fact(scan.repository.partition("/")[0], now)
-        return ScanFacts(server.registry, fact.is_public, server.version, self.pushed_by(scan)), learnt
+        return ScanFacts(server.registry, fact.is_public, server.version, self.pushed_by(scan, place)), learnt
 
-    def pushed_by(self, scan: NoticedScan) -> str | None:
-        """Whose push caused the scan, if one did: of the image, or of an index that it is a platform of."""
+    def pushed_by(self, scan: NoticedScan, place: PlatformFact | None = None) -> str | None:
+        """Whose push caused the scan, if one did: of the image, or of the index that it is a platform of."""
         times = _asked_between(scan)
         if times is None or not scan.repository or not scan.digest:
             return None
-        index = self._store.platforms(scan.repository, [scan.digest]).get(scan.digest)
-        digests = (scan.digest, index.index_digest) if index else (scan.digest,)
+        digests = (scan.digest, place.index_digest) if place else (scan.digest,)
         since, until = times
         return self._store.pusher_of(scan.repository, digests, since=since, until=until)
+
+    def _pushed_with(self, scan: NoticedScan) -> frozenset[str]:
+        """What was pushed into the repository when the scan was asked for, by digest."""
+        times = _asked_between(scan)
+        if times is None:
+            return frozenset()
+        since, until = times
+        return frozenset(
+            digest
+            for repository, digest in self._store.pushed(since=since, until=until)
+            if repository == scan.repository
+        )
 
     def pushed_for(self, scan: NoticedScan) -> tuple[str, str] | None:
         """(repository, digest) of the only image whose push can have caused a scan of which no pull was logged."""
@@ -172,13 +197,10 @@ class Reporter:
             return None
         pushed = self._store.pushed(since=asked_at - SCAN_ON_PUSH, until=asked_at + SAME_MOMENT)
         found = {each for each in pushed if scans.is_robot_of(scan.robot, each[0].partition("/")[0])}
-        return found.pop() if len(found) == 1 and not self._is_explained(found, asked_at) else None
-
-    def _is_explained(self, pushed: set[tuple[str, str]], asked_at: datetime) -> bool:
-        """Whether another scan is known already that these pushes caused."""
-        robots = [scan.robot for _, digest in pushed for scan in self._store.scans_of(digest)]
-        times = [made_at for robot in robots if (made_at := scans.asked_at(robot)) is not None]
-        return any(abs(made_at - asked_at) <= SCAN_ON_PUSH for made_at in times)
+        if len(found) != 1 or self._guessed == found:
+            return None
+        self._guessed = set(found)
+        return found.pop()
 
     def _tag_then(self, scan: NoticedScan, artifact: Artifact) -> str | None:
         """The tag that the artifact had when it was asked for; it may have moved on since."""

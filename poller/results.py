@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from poller import scans
 from poller.errors import HarborUnreachable, NotAllowed, PollerError
+from poller.events import EventType
 from poller.harbor import Harbor
 from poller.logs import Log
 from poller.reporting import Reporter
@@ -22,6 +23,7 @@ MOST_AT_ONCE = 50
 
 MOST_DURATIONS = 50
 RECENT = timedelta(minutes=30)
+SEEN_LATELY = timedelta(days=1)
 MOST_FAILURES = 3
 """After so many in a row Harbor is left in peace for a while."""
 
@@ -122,8 +124,12 @@ class ResultReader:
         if artifact is None:
             return self._finish(scan, Outcome.GONE, now)
         verdict = self._judged(scan, artifact, now)
+        if verdict.result is None and scan.is_guess:  # then it was another artifact's
+            scan = replace(scan, repository=None, digest=None)
+            return self._finish(scan, Outcome.RUNNING, now)
         if verdict.result is None:
-            return self._finish(scan, verdict.outcome, now, is_hidden=not artifact.scan_overview)
+            is_hidden = scan.ended_at is not None and not artifact.scan_overview
+            return self._finish(scan, verdict.outcome, now, is_hidden=is_hidden)
         told = replace(scan, looks=scan.looks + 1, outcome=verdict.outcome)
         if scan.started_at is not None:
             self._durations.append(max(verdict.result.ended_at - scan.started_at, timedelta(0)))
@@ -152,5 +158,10 @@ class ResultReader:
         is_contested = 0 < len(news) <= len(rivals)  # otherwise there is one for each
         if is_contested and verdict.result and scans.is_anothers(scan, verdict.result, rivals):
             verdict = Verdict(Outcome.OVERWRITTEN)
-        has_end_rows = self._survey.server().has_robot_rows
-        return scans.doubted(verdict, scan, artifact, now, has_end_rows=has_end_rows)
+        return scans.doubted(verdict, scan, artifact, now, has_end_rows=self._has_end_rows(scan))
+
+    def _has_end_rows(self, scan: NoticedScan) -> bool:
+        """Whether this Harbor logs the end of robots, and that is not switched off."""
+        if not self._survey.server().has_robot_rows or scan.started_at is None:
+            return False
+        return self._store.has_seen(EventType.ROBOT_DELETED, since=scan.started_at - SEEN_LATELY)

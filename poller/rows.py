@@ -314,10 +314,15 @@ def artifacts(body: bytes) -> tuple[Artifact, ...]:
     return tuple(each.checked() for each in _decode(_artifacts, body, "a list of artifacts") or ())
 
 
-def findings(body: bytes) -> tuple[Finding, ...]:
-    """What the addition `vulnerabilities` lists, {mime type: report}; of several reports the first that has any."""
-    reports = _decode(_vulnerabilities, body, "a list of vulnerabilities").values()
-    found = next((each.vulnerabilities for each in reports if each and each.vulnerabilities), [])
+def findings(body: bytes) -> tuple[Finding, ...] | None:
+    """What the addition `vulnerabilities` lists, {mime type: report}; of several reports the first that has any.
+
+    None without a report: so it is while the image is scanned again.
+    """
+    reports = [each for each in _decode(_vulnerabilities, body, "a list of vulnerabilities").values() if each]
+    if not reports:
+        return None
+    found = next((each.vulnerabilities for each in reports if each.vulnerabilities), [])
     return tuple(Finding(v.id, v.severity, v.package, v.version, v.fix_version or "") for v in found)
 
 

@@ -178,12 +178,12 @@ def judge(scan: NoticedScan, artifact: Artifact, news: Collection[Result], now: 
     if fitting:  # a scan and an SBOM run of the same artifact may end together
         return Verdict(Outcome.TOLD, min(fitting, key=lambda result: _distances(scan, result, now)))
     scanned = [result for result in results(artifact) if not result.is_sbom]
+    if timeless := [result for result in news if result.is_timeless]:  # not at once: its own result may be hidden
+        return Verdict(Outcome.TOLD, timeless[0]) if scan.looks else Verdict(Outcome.RUNNING)
     if any(_is_later(scan, result) for result in scanned):
         return Verdict(Outcome.OVERWRITTEN)
     if any(is_of(scan, result) for result in scanned):  # the sweep was there first, or it is another scan's
         return Verdict(Outcome.TOLD if any(_is_own(scan, result) for result in scanned) else Outcome.OVERWRITTEN)
-    if timeless := [result for result in news if result.is_timeless]:
-        return Verdict(Outcome.TOLD, timeless[0])
     return Verdict(Outcome.GIVEN_UP if is_lost(scan, artifact, now) else Outcome.RUNNING)
 
 
@@ -199,22 +199,30 @@ def _distances(scan: NoticedScan, result: Result, now: datetime) -> tuple[timede
 
 
 def doubted(verdict: Verdict, scan: NoticedScan, artifact: Artifact, now: datetime, *, has_end_rows: bool) -> Verdict:
-    """The verdict, unless it was no scanner's robot at all. `has_end_rows`: whether the log tells ends.
-
-    That nothing was scanned is sure where an end would have been logged, or where the overview can be seen.
-    """
+    """The verdict, unless it was no scanner's robot at all. `has_end_rows`: whether the log tells ends."""
     if verdict.result is not None or scan.ended_at is not None or scan.is_of_sweep:
         return verdict
     if verdict.outcome is Outcome.OVERWRITTEN and has_end_rows:  # the end of this one would have been logged
         verdict = Verdict(Outcome.GIVEN_UP if is_lost(scan, artifact, now) else Outcome.RUNNING)
-    is_sure = has_end_rows or artifact.scan_overview is not None
-    return Verdict(Outcome.NO_SCAN) if verdict.outcome is Outcome.GIVEN_UP and is_sure else verdict
+    is_doubtful = verdict.outcome is Outcome.GIVEN_UP and not _was_scanned(artifact)
+    return Verdict(Outcome.NO_SCAN) if is_doubtful else verdict
+
+
+def _was_scanned(artifact: Artifact) -> bool:
+    """Whether the overviews show a scan without its end: one that hangs, or whose times Harbor has cleaned away."""
+    return is_unended(artifact) or any(
+        str(report.get("scan_status")) in ("Error", "Stopped") and parse_time(report.get("end_time")) is None
+        for report in _reports(artifact)
+    )
 
 
 def is_unended(artifact: Artifact) -> bool:
     """Whether the overviews show that the artifact is being scanned, or its contents listed."""
-    reports = [*(artifact.scan_overview or {}).values(), artifact.sbom_overview or {}]
-    return any(str(report.get("scan_status")) in _UNENDED for report in reports)
+    return any(str(report.get("scan_status")) in _UNENDED for report in _reports(artifact))
+
+
+def _reports(artifact: Artifact) -> list[Mapping[str, Any]]:
+    return [*(artifact.scan_overview or {}).values(), artifact.sbom_overview or {}]
 
 
 def candidates(scan: NoticedScan, artifact: Artifact) -> list[Result]:
@@ -231,13 +239,10 @@ def results(artifact: Artifact) -> list[Result]:
 
 
 def _failed_sbom(scan: NoticedScan, artifact: Artifact) -> Result | None:
-    """Harbor keeps no times of an SBOM run that failed or was stopped: its robot's end is the time.
-
-    Not at the first look: a scan's own result may be hidden for a moment.
-    """
+    """Harbor keeps no times of an SBOM run that failed or was stopped: its robot's end is the time."""
     overview = artifact.sbom_overview or {}
     kind = _TYPES.get(str(overview.get("scan_status")))
-    if scan.ended_at is None or not scan.looks or kind in (None, EventType.SCANNING_COMPLETED):
+    if scan.ended_at is None or scan.is_guess or kind in (None, EventType.SCANNING_COMPLETED):
         return None
     return Result(kind, None, scan.ended_at, {SBOM: overview}, is_sbom=True, is_timeless=True)
 
@@ -255,6 +260,8 @@ def _result(overview: Mapping[str, Mapping[str, Any]]) -> Result | None:
 def is_of(scan: NoticedScan, result: Result) -> bool:
     """Whether the result may be that of the scan, by their times."""
     if _is_later(scan, result):
+        return False
+    if scan.ended_at is not None and result.ended_at < scan.ended_at - SAME_END:
         return False
     return scan.started_at is None or result.ended_at + timedelta(seconds=1) >= scan.started_at
 

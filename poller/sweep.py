@@ -74,7 +74,6 @@ class Sweep:
         self._is_stopping = is_stopping
         self._refused: set[str] = set()  # projects whose artifacts the account may not list
         self._is_failing = False
-        self._looks_in_vain = 0  # for scans of which only is known that they have ended
         self._charged = 0  # of the requests that were spent on what is new in results
 
     def go_on(self, now: datetime, *, most: int | None = None) -> int:
@@ -91,6 +90,7 @@ class Sweep:
                 break
             place, found = step
             new += found
+        self._charge(place, now)
         return new
 
     def _charge(self, place: SweepPlace, now: datetime) -> SweepPlace:
@@ -132,7 +132,7 @@ class Sweep:
         passed = now - place.looked_at
         if passed >= self._every or passed < timedelta(0):
             return True
-        if passed < LOOK_AGAIN * (1 << min(self._looks_in_vain, 10)):
+        if passed < LOOK_AGAIN * (1 << min(place.looks_in_vain, 10)):
             return False
         return self._has_unexplained(place.looked_at, now)
 
@@ -153,8 +153,9 @@ class Sweep:
                 break
             place = replace(place, paid_until=place.paid_until + self._price)
         changed = tuple((name, 1) for name in dict.fromkeys(names) if self._is_wanted(name))
-        self._looks_in_vain += 1  # until one is explained
-        return self._save(replace(place, looked_at=now, changed_since=since, changed=changed), now, learnt), 0
+        in_vain = place.looks_in_vain + 1 if self._has_unexplained(place.looked_at, now) else 0
+        looked = replace(place, looked_at=now, changed_since=since, changed=changed, looks_in_vain=in_vain)
+        return self._save(looked, now, learnt), 0
 
     def _changed_repositories(self, since: datetime, page: int) -> tuple[RepositoryFacts, ...] | None:
         return self._asked(lambda: self._harbor.repositories_changed(since, page))
@@ -183,7 +184,7 @@ class Sweep:
         assert self._every is not None
         if not timedelta(0) <= now - place.round_began_at < self._every:
             return True
-        return self._looks_in_vain > 1 and self._has_unexplained(place.round_began_at, now)
+        return place.looks_in_vain > 1 and self._has_unexplained(place.round_began_at, now)
 
     def _is_wanted(self, repository: str) -> bool:
         project = repository.partition("/")[0]
@@ -208,6 +209,8 @@ class Sweep:
         place = replace(place, changed=waiting) if pulled_since else replace(place, ahead=waiting)
         found = self._examine(repository, artifacts or (), place, now)
         new = sum(self._tell(scan, artifact, result, now) for scan, artifact, result in found.news)
+        if any(not scan.is_of_sweep for scan, _, _ in found.news):
+            place = replace(place, looks_in_vain=0)
         learnt = taught_by(repository, artifacts or ()) + Changes(reports=tuple(found.seen))
         return self._save(place, now, learnt, found.noticed), new
 
@@ -275,7 +278,6 @@ class Sweep:
         gap, nearest = min(own, key=lambda each: each[0], default=(timedelta.max, None))
         if nearest is None or gap > scans.SAME_END:
             return None
-        self._looks_in_vain = 0
         return replace(nearest, repository=repository, digest=artifact.digest, started_at=result.began_at)
 
     # -- asking and keeping ----------------------------------------------------------------------------

@@ -177,6 +177,11 @@ class NoticedScan:
     outcome: Outcome = Outcome.RUNNING
 
     @property
+    def is_guess(self) -> bool:
+        """Whether what is scanned is not known from the scanner's pull."""
+        return self.started_at is None
+
+    @property
     def is_of_sweep(self) -> bool:
         """Whether the sweep met it, so that there is no robot and the name stands for one."""
         return self.robot.startswith(SWEEP)
@@ -207,6 +212,7 @@ class SweepPlace:
     for what was pulled after `changed_since`.
     `repository_id`: up to where the round over all has come; `ahead`: what is to be read next of it.
     Both are (repository, page) in their order. `steps`: how many requests were made, for taking turns.
+    `looks_in_vain`: looks for changes in a row that explained no scan of which only is known that it has ended.
     """
 
     baseline_at: datetime
@@ -219,3 +225,4 @@ class SweepPlace:
     changed: tuple[tuple[str, int], ...] = ()
     ahead: tuple[tuple[str, int], ...] = ()
     steps: int = 0
+    looks_in_vain: int = 0

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -64,6 +65,8 @@ harbors = Table(
     Column("registry", String(512), nullable=False, server_default=""),
     Column("detected", JSON),  # the live audit log and the account's reach, as the client found them
     Column("detected_at", UtcTime),
+    Column("allowance", Float),  # of requests beyond one for each scan, and as of when
+    Column("allowance_at", UtcTime),
 )
 
 events = Table(
@@ -259,6 +262,7 @@ sweeps = Table(
     Column("changed", JSON, nullable=False),
     Column("ahead", JSON, nullable=False),
     Column("steps", Integer, nullable=False),
+    Column("looks_in_vain", Integer, nullable=False),
 )
 
 routes = Table(

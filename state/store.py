@@ -218,6 +218,26 @@ class Store:
             row = connection.execute(query.where(t.harbors.c.id == self._harbor_id)).one()
             return row.registry, row.detected, row.detected_at
 
+    def allowance(self) -> tuple[float, datetime] | None:
+        """What was left of an `Allowance`, and when."""
+        query = select(t.harbors.c.allowance, t.harbors.c.allowance_at).where(t.harbors.c.id == self._harbor_id)
+        with self._reading() as connection:
+            row = connection.execute(query).one()
+            return (row.allowance, row.allowance_at) if row.allowance_at is not None else None
+
+    def save_allowance(self, left: float, at: datetime) -> None:
+        with self._writing() as connection:
+            values = {"allowance": left, "allowance_at": at}
+            connection.execute(update(t.harbors).where(t.harbors.c.id == self._harbor_id).values(values))
+
+    def has_seen(self, kind: EventType, *, since: datetime) -> bool:
+        """Whether there was an event of that type since then."""
+        query = select(t.events.c.id).where(
+            t.events.c.harbor_id == self._harbor_id, t.events.c.occurred_at >= since, t.events.c.type == kind
+        )
+        with self._reading() as connection:
+            return connection.scalar(query.limit(1)) is not None
+
     def save_harbor(self, registry: str, detected: Mapping[str, Any], at: datetime) -> None:
         values = {"registry": registry, "detected": dict(detected), "detected_at": at}
         with self._writing() as connection:
@@ -795,7 +815,8 @@ class Store:
             if repository.deleted_at is not None:
                 self._forget_creation(connection, repository.name, repository.deleted_at)
         self._upsert(connection, t.known_projects, ["harbor_id", "name"], *map(self._own, learnt.projects))
-        self._upsert(connection, t.known_reports, ["harbor_id", "digest", "scanner"], *map(self._own, learnt.reports))
+        reports = map(self._own, learnt.reports)
+        self._upsert(connection, t.known_reports, ["harbor_id", "digest", "scanner"], *reports, unless_newer="ended_at")
         platforms = map(self._own, learnt.platforms)
         key = ["harbor_id", "repository", "digest"]
         self._upsert(connection, t.known_platforms, key, *platforms, unless_newer="at")

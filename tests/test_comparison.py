@@ -117,3 +117,20 @@ def test_the_allowance_is_earned_and_spent() -> None:
 def test_when_a_running_scan_is_looked_at(durations: list[int], seconds: int) -> None:
     """Before 2.12: when most of the last ones had ended."""
     assert scans.look_after([timedelta(seconds=each) for each in durations]) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("findings", "counts", "fits"),
+    [
+        ([CRITICAL, HIGH], {"Critical": 1, "High": 1, "Low": 9}, True),
+        ([CRITICAL], {"critical": 1}, True),  # scanners write severities as they like
+        ([], {"Low": 3}, True),
+        ([], {"Critical": 1}, False),
+        ([CRITICAL, HIGH], {"Critical": 1}, False),
+    ],
+)
+def test_a_list_of_findings_must_be_that_of_the_result(
+    findings: list[Finding], counts: dict[str, int], fits: bool
+) -> None:
+    """It is asked for later, and may be that of the next scan. Of low findings the scanner may list what it likes."""
+    assert comparison.is_list_of(findings, fact(counts, are_known=False)) is fits

@@ -210,6 +210,36 @@ def test_a_persons_robot_that_goes_on_pulling(opened: Opened, generation: Genera
     assert len(scanned(here)) == 1
 
 
+@generations
+def test_a_scan_that_hangs_is_still_a_scan(opened: Opened, generation: Generation) -> None:
+    """Its overview says so for ever: the scanner's pull is no news."""
+    here = opened(generation)
+    [scan] = here.world.start_scan("team/app", "1", asked_by="bob")
+    poll_for(here, 8 * 3600, every=120)
+    assert told_of(here, scan.robot) == []
+    assert here.store.scan_outcomes(since=NOON) == {Became.GIVEN_UP: 1}
+
+
+def test_a_result_that_was_cleaned_away_before_it_was_read(opened: Opened) -> None:
+    """Harbor's clean-up leaves an error without times; that there was a scan is certain, and the pull no news."""
+    here = opened(FIRST_USERS)
+    running = here.world.start_scan("team/app", "1")
+    here.world.finish_scan(running, findings=[LOW])
+    here.world.sweep_tasks("team/app", "1")
+    poll_for(here, 3 * 3600, every=60)
+    assert told_of(here, running[0].robot) == []
+
+
+@generations
+def test_a_persons_robot_that_pulls_what_was_never_scanned(opened: Opened, generation: Generation) -> None:
+    """There is no overview to go by: after an hour the doubt has been long enough."""
+    here = opened(generation)
+    robot = a_persons_robot(here)
+    here.world.pull("team/app", digest_of_app(here), robot)
+    poll_for(here, 3600 + 300, every=60)
+    assert told_of(here, robot) == ["PULL_ARTIFACT"]
+
+
 @with_robot_rows
 def test_a_persons_robot_beside_a_scanner(opened: Opened, generation: Generation) -> None:
     """Both pull the same image at the same time; the scan's end is that of the other one."""
@@ -601,6 +631,25 @@ def test_an_sbom_run_and_a_scan_at_once(opened: Opened) -> None:
     assert operators == {"vulnerability": "bob", "sbom": "ann"}
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_an_sbom_run_that_failed_beside_a_scan(opened: Opened, at_once: bool) -> None:
+    """Both were asked for by a push, and the scan ended first."""
+    here = opened()
+    listing = here.world.start_sbom("team/app", "1", asked_by="ann")
+    scanning = here.world.start_scan("team/app", "1", asked_by="bob")
+    here.clock.advance(3)
+    here.world.finish_scan(scanning, findings=[LOW])
+    if not at_once:
+        here.poll()
+    here.clock.advance(4)
+    here.world.finish_sbom(listing, Outcome.ERROR)
+    poll_for(here, 60)
+    assert sorted((event.type, event.operator) for event in scanned(here)) == [
+        ("SCANNING_COMPLETED", "bob"),
+        ("SCANNING_FAILED", "ann"),
+    ]
+
+
 def test_an_sbom_run_that_failed(opened: Opened) -> None:
     """Harbor tells no times of it; its robot's end is the time."""
     here = opened()
@@ -754,6 +803,32 @@ def test_a_scan_whose_pull_is_not_logged(opened: Opened, generation: Generation)
     assert soon == (0 if generation is FIRST_USERS else 1)
     [event] = scanned(here)
     assert event.operator == {NEW: "bob", LAST_OLD: "bob", FIRST_USERS: "auto"}[generation]
+
+
+def test_a_scan_whose_pull_is_not_logged_is_found_soon_after_idle_hours(tmp_path: Path) -> None:
+    """Looks that had nothing to explain were not in vain."""
+    clock = Clock()
+    world = World(NEW, clock=clock.tick)
+    names = world.populate(repositories=100, artifacts_each=1)
+    world.log_pulls = False
+    with site(tmp_path, world, clock) as here:
+        poll_for(here, 14 * 3600, every=120)
+        world.scan(names[70], "v0", findings=[LOW])
+        poll_for(here, 300, every=20)
+        assert len(scanned(here)) == 1
+
+
+def test_a_push_that_has_nothing_to_do_with_a_scan(opened: Opened) -> None:
+    """Where pulls are not logged it may be mistaken for the cause, but not for long."""
+    here = opened()
+    here.world.push("team/x", "1", "ann")
+    poll_for(here, 3600, every=60)
+    here.world.log_pulls = False
+    here.world.push("team/y", "1", "ann")
+    here.clock.advance(1)
+    here.world.scan("team/x", "1", findings=[CRITICAL])
+    poll_for(here, 300, every=10)
+    assert [event.repository.full_name for event in scanned(here) if event.repository] == ["team/x"]
 
 
 @with_robot_rows
@@ -921,6 +996,34 @@ def test_scans_that_were_asked_for_during_a_downtime_come_as_a_summary(opened: O
     here.poll()
     assert len(scanned(here)) == 40
     assert len(messages(here)) == 1
+
+
+def test_a_list_of_findings_that_is_another_scans(opened: Opened) -> None:
+    """While an image is scanned again, Harbor's list of the old findings is empty: that says nothing about them."""
+    here = opened()
+    running = here.world.start_scan("team/app", "1", asked_by="bob")
+    here.world.finish_scan(running, findings=[CRITICAL])
+    again = here.world.start_scan("team/app", "1", asked_by="bob")
+    here.poll(after=0)
+    here.clock.advance(60)
+    here.world.finish_scan(again, findings=[CRITICAL])
+    here.poll()
+    assert last(here).changes == () or last(here).changes[0].new == {}
+
+
+def test_what_may_still_be_asked_for_outlives_a_restart(tmp_path: Path) -> None:
+    """A program that is started every minute has no more than one that runs."""
+    clock = Clock()
+    world = World(NEW, clock=clock.tick)
+    names = world.populate(repositories=30, artifacts_each=1)
+    with site(tmp_path, world, clock, more=conf("[schedule]", "sweep = 'off'")) as here:
+        here.poll()
+        for name in names:
+            world.scan(name, "v0", findings=[CRITICAL], asked_by="ann")
+            here.poll(after=20)
+            here.restart()
+        assert len(scanned(here)) == 30
+        assert len([each for each in here.standin.requests if "/additions/" in each.path]) <= 8
 
 
 def test_findings_that_may_not_be_listed_are_not_asked_for_again_and_again(opened: Opened) -> None:

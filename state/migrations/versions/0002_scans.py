@@ -11,6 +11,8 @@ down_revision = "0001"
 
 def upgrade() -> None:
     op.add_column('events', sa.Column('scan_details', sa.JSON(none_as_null=True), nullable=True))
+    op.add_column('harbors', sa.Column('allowance', sa.Float(), nullable=True))
+    op.add_column('harbors', sa.Column('allowance_at', state.schema.UtcTime(timezone=True), nullable=True))
     op.add_column('known_tags', sa.Column('previous', sa.String(length=160), nullable=True))
     op.add_column('deliveries', sa.Column('group', sa.String(length=900), nullable=True))
     op.add_column('deliveries', sa.Column('held_until', state.schema.UtcTime(timezone=True), nullable=True))
@@ -68,6 +70,7 @@ def upgrade() -> None:
     sa.Column('changed', sa.JSON(), nullable=False),
     sa.Column('ahead', sa.JSON(), nullable=False),
     sa.Column('steps', sa.Integer(), nullable=False),
+    sa.Column('looks_in_vain', sa.Integer(), nullable=False),
     sa.ForeignKeyConstraint(['harbor_id'], ['harbors.id'], name=op.f('fk_sweeps_harbor_id')),
     sa.PrimaryKeyConstraint('harbor_id', name=op.f('pk_sweeps'))
     )
