@@ -86,6 +86,7 @@ class MassScan:
         self._changed: Difference | None = None
         self._worst = _Worst()
         self._failed: Counter[str] = Counter()
+        self._mended = 0  # failures of images whose next scan was completed
 
     def add(self, event: Event) -> None:
         """Count one scan."""
@@ -95,6 +96,7 @@ class MassScan:
         self._first = min(self._first or event.occurred_at, event.occurred_at)
         self._last = max(self._last or event.occurred_at, event.occurred_at)
         if event.type is EventType.SCANNING_COMPLETED:
+            self._mended += self._failed.pop(_name(event), 0)
             self._add_result(event)
         elif event.type is EventType.SCANNING_FAILED:
             self._add_failure(_name(event))
@@ -146,7 +148,7 @@ class MassScan:
     def _facts(self, style: Style) -> Iterator[tuple[Label, str]]:
         texts = style.texts
         yield Label.PERIOD, period([time for time in (self._first, self._last) if time], style)
-        yield Label.COUNT, texts.images(self._kinds.total())
+        yield Label.COUNT, texts.scans(self._kinds.total())
         if self._kinds[EventType.SCANNING_COMPLETED]:
             yield Label.BY_SEVERITY, ", ".join(self._by_severity(texts))
             yield Label.TOTAL, str(self._total.total)
@@ -173,7 +175,7 @@ class MassScan:
         if images:
             yield texts.worst_images
             yield from images
-        failed = self._kinds[EventType.SCANNING_FAILED]
+        failed = self._kinds[EventType.SCANNING_FAILED] - self._mended
         if failed:
             yield texts.failed_images
             yield from (f"{name} ×{times}" if times > 1 else name for name, times in self._failed.items())

@@ -67,7 +67,7 @@ class Texts:
     labels: Mapping[Label, str]
     occasions: Mapping[Occasion, str]
     events: Callable[[int], str]  # 5 -> "5 events"
-    images: Callable[[int], str]
+    scans: Callable[[int], str]
     missed: Callable[[int], str]  # earlier results that nobody could read
     more: str  # with {events}: what they are, or only how many
     new: str
@@ -256,7 +256,7 @@ RUSSIAN = Texts(
         Occasion.BACKFILL: "Что было в Harbor за прошедший период",
     },
     events=_russian("событие", "события", "событий"),
-    images=_russian("образ", "образа", "образов"),
+    scans=_russian("сканирование", "сканирования", "сканирований"),
     missed=_russian(
         "прежний результат этого образа заменён новым раньше, чем его удалось прочитать",
         "прежних результата этого образа заменены новыми раньше, чем их удалось прочитать",
@@ -382,7 +382,7 @@ ENGLISH = Texts(
         Occasion.BACKFILL: "What happened in Harbor in a past period",
     },
     events=_english("event", "events"),
-    images=_english("image", "images"),
+    scans=_english("scan", "scans"),
     missed=_english(
         "earlier result of this image was replaced before it could be read",
         "earlier results of this image were replaced before they could be read",

@@ -78,7 +78,7 @@ class AuditPoller:
         projects = Projects(harbor, store)
         reporter = Reporter(harbor, store, self.survey, projects, config.scans, self.decide)
         self._results = ResultReader(harbor, store, reporter, self.survey, lambda: self._is_stopping)
-        self._waves = Waves(harbor, store, reporter, config.scans)
+        self._waves = Waves(harbor, store, reporter, self.survey, config.scans)
         self._sweep = Sweep(harbor, store, reporter, config, lambda: self._is_stopping)
         self._allowance, self._spent = reporter.comparer.allowance, 0
         if (left := store.allowance()) is not None:

@@ -23,7 +23,8 @@ MASK = "***"
 
 _URL_SAFE = ("", "/", ":", "/:", "!#$%&'()*+,/:;=?@[]~")  # which characters different libraries leave unquoted
 _LIKELY_SECRETS = (
-    (re.compile(r"(?<!\d)\d{6,}:[A-Za-z0-9_-]{30,}"), MASK),  # a bot token
+    # A bot token; not the end of a digest with a report's UUID behind it.
+    (re.compile(r"(?<!\d)\d{6,}:(?![0-9a-f]{8}-[0-9a-f]{4}-)[A-Za-z0-9_-]{30,}"), MASK),
     (re.compile(r"(\b(?:Basic|Bearer) )[A-Za-z0-9+/=._-]{8,}"), rf"\1{MASK}"),
     (re.compile(r"(://)[^/\s@]+:[^/\s@]+(?=@)"), rf"\1{MASK}"),
 )

@@ -115,13 +115,14 @@ class Reporter:
         return event.scan is not None and comparison.brings_worse(event.scan.changes, self._config.important)
 
     def _need(self, event: Event, *, is_of_wave: bool) -> Need:
-        """Names are needed where it got worse; wanted where a person reads the single message."""
+        """Names are needed where it got worse; wanted where a person reads the single message, as of few scans."""
         assert event.scan is not None
         if event.scan.is_sbom:
             return Need.NONE
         if comparison.brings_worse(event.scan.changes, "high"):
             return Need.URGENT
-        return Need.NONE if is_of_wave else Need.WANTED
+        wave = self._store.wave() if is_of_wave else None
+        return Need.NONE if wave is not None and wave.members >= FEW else Need.WANTED
 
     # -- together with what ---------------------------------------------------------------------------
 
@@ -145,11 +146,21 @@ class Reporter:
         index_digest = group.rpartition("@")[2]
         known = (*self._store.platforms_of(repository, index_digest), *learnt.platforms)
         missing = {fact.digest for fact in known if fact.index_digest == index_digest} - {digest}
-        missing -= {each.event.digest for each in self._store.in_group(group, is_waiting=True)}
+        missing -= self._platforms_told(group, telling.event.occurred_at)
         until = now
         if missing:
             until += REST_OF_IMAGE_RUNS if self._store.open_scans(missing) else REST_OF_IMAGE
         return Reported(replace(telling, group=group, held_until=until), hold=until)
+
+    def _platforms_told(self, group: str, at: datetime) -> set[str | None]:
+        """The platforms of an image that wait to be told, or were told just now, and are not scanned again already."""
+        lately = {
+            each.event.digest: each.waits
+            for each in self._store.in_group(group)
+            if each.waits or abs(each.event.occurred_at - at) <= 2 * REST_OF_IMAGE_RUNS
+        }
+        told = {digest for digest, waits in lately.items() if digest and not waits}
+        return set(lately) - set(self._store.open_scans(told))
 
     # -- what the overview does not say ---------------------------------------------------------------
 

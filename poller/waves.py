@@ -22,13 +22,14 @@ from poller.harbor import Harbor
 from poller.logs import Log
 from poller.plan import FEW
 from poller.reporting import LONGEST_WAVE, Reporter, image_group
+from poller.survey import Survey
 from state import Mode, Store, Wave
 
 STILL_RUNNING = timedelta(minutes=30)
 """A scan without an end for longer than this is not waited for."""
 MOST_RUNNING = 200
 UNSURE = timedelta(hours=2)
-"""A wave is told after so long in any case, unless Harbor says that it goes on: it may be no scan-all."""
+"""Up to 2.11 a wave is told after so long, unless Harbor says that it goes on: it may be no scan-all."""
 HANGS = timedelta(hours=1)
 ASK_AGAIN = timedelta(minutes=1)
 NOT_ALLOWED_AGAIN = timedelta(hours=1)
@@ -39,8 +40,9 @@ _log = Log(__name__)
 class Waves:
     """Holds back what belongs to a wave until it has ended."""
 
-    def __init__(self, harbor: Harbor, store: Store, reporter: Reporter, config: ScansConfig) -> None:
+    def __init__(self, harbor: Harbor, store: Store, reporter: Reporter, survey: Survey, config: ScansConfig) -> None:
         self._harbor = harbor
+        self._survey = survey
         self._store = store
         self._reporter = reporter
         self._config = config
@@ -53,10 +55,14 @@ class Waves:
         is_quiet = now - wave.grew_at >= timedelta(seconds=self._config.quiet) and not self._is_running(now)
         if is_quiet and wave.members <= FEW:
             self._tell_singly(wave)
-        elif (is_quiet or now - wave.began_at >= UNSURE) and not self._goes_on(wave, now):
+        elif (is_quiet or now - wave.began_at >= self._longest()) and not self._goes_on(wave, now):
             self._name_the_worst(wave, now)
             self._store.end_wave(wave, as_one=True)
             _log.info("scans.wave_ended", scans=wave.members)
+
+    def _longest(self) -> timedelta:
+        """Where the log tells who asked for a scan, nothing but a scan-all goes on and on without anybody's asking."""
+        return LONGEST_WAVE if self._survey.server().has_robot_rows else UNSURE
 
     def _tell_singly(self, wave: Wave) -> None:
         """Few were no scan-all. What belongs to one image stays together."""

@@ -523,7 +523,7 @@ def test_a_mass_scan_is_one_calm_message() -> None:
     assert seen(text) == [
         "🔎 Mass scan completed",
         "Period: 2026-11-24 13:00 CET",
-        "Total: 10 images",
+        "Total: 10 scans",
         "🔍 Scans completed: 6",
         "🛑 Scans stopped: 1",
         "⚠️ Scans failed: 3",
@@ -553,13 +553,19 @@ def test_ids_that_may_be_old_are_not_called_new() -> None:
 def test_a_mass_scan_without_bad_news_is_short() -> None:
     """And one of nothing is still a message."""
     assert seen(mass(completed({})))[2:] == [
-        "Total: 1 image",
+        "Total: 1 scan",
         "🔍 Scans completed: 1",
         "Images by worst severity: 1 without vulnerabilities",
         "Vulnerabilities: 0",
         "Fixable: 0",
     ]
-    assert seen(mass())[1:] == ["Period: —", "Total: 0 images"]
+    assert seen(mass())[1:] == ["Period: —", "Total: 0 scans"]
+
+
+def test_a_failure_that_was_mended_is_no_failure() -> None:
+    """The image was scanned again, and that was completed."""
+    text = mass(failed("team/app"), failed("team/broken"), completed({"Low": 1}, "team/app"))
+    assert quoted(text) == ["Worst images:", "team/app:1.27: 1 Low", "Could not be scanned:", "team/broken:1.27"]
 
 
 def test_what_is_no_scan_for_vulnerabilities_is_not_counted() -> None:
@@ -578,7 +584,7 @@ def test_any_number_of_images_is_summed_up_in_bounded_memory() -> None:
     assert time.perf_counter() - begin < 20
     text = scan.message(RU)
     assert len(pickle.dumps(scan)) < 10_000
-    assert "Всего: 20000 образов" in seen(text)
+    assert "Всего: 20000 сканирований" in seen(text)
     shown = quoted(text)
     worst = sorted((-(number % 7919), number) for number in range(20_000) if number % 1000 != 1)[:10]
     assert [line.split(":")[0] for line in shown[1:11]] == [f"team/app{number:06}" for _, number in worst]

@@ -270,7 +270,7 @@ def check_mass(events: list[Event], style: Style) -> None:
     assert units(parsed.text) <= LIMIT
     assert len(text.encode()) < 32 * 1024
     counted = [told for told in events if told.type in SCAN_TYPES and not is_sbom(told)]
-    assert f": {style.texts.images(len(counted))}" in parsed.text
+    assert f": {style.texts.scans(len(counted))}" in parsed.text
     kinds = [entity.kind for entity in parsed.entities]
     assert kinds.count("Bold") <= 7
     assert set(kinds) <= {"Bold", "ExpandableBlockQuote"}

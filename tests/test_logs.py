@@ -150,6 +150,8 @@ def test_what_looks_like_a_secret_is_masked_unasked() -> None:
     assert redactor.redact("postgresql://ann:word@db/x") == "postgresql://***@db/x"
     digest = "registry.example.org/team/app@sha256:" + "50bd" * 16
     assert redactor.redact(digest) == digest
+    key = f"scan:team/app@{digest[-70:-6]}123456:7ab27f2f-83e7-4a3e-b1a9-a41a97f98ec6:Success"  # of an event
+    assert redactor.redact(key) == key
 
 
 def test_redact_knows_what_set_up_was_told() -> None:

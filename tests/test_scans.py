@@ -568,6 +568,20 @@ def test_a_platform_that_never_ends_is_waited_for_a_while(opened: Opened) -> Non
     assert len(messages(here)) == told + 1
 
 
+def test_a_platform_that_ends_late_does_not_wait_for_those_that_were_told(opened: Opened) -> None:
+    here = opened()
+    here.world.push_index("team/two", "2.0", "ann", platforms=("linux/amd64", "linux/arm64"))
+    here.poll()
+    first, second = here.world.start_scan("team/two", "2.0")
+    here.world.finish_scan([first], findings=[CRITICAL])
+    poll_for(here, 330, every=10)
+    due = here.store.due(here.clock.now, most=99)
+    here.store.told([each.id for each in due], chat_id="1", message_id=1, now=here.clock.now)
+    here.world.finish_scan([second], findings=[CRITICAL])
+    here.poll()
+    assert len(messages(here)) == 1
+
+
 def test_a_platform_is_compared_with_the_same_platform_of_the_tags_previous_image(opened: Opened) -> None:
     """Not with another one, which has other packages."""
     here = opened()
@@ -742,6 +756,34 @@ def test_few_scans_that_nobody_asked_for_are_told_singly(opened: Opened, generat
     here.world.finish_scan_all(everything, findings=[LOW])
     poll_for(here, 90)
     assert len(messages(here)) == 4
+
+
+@with_robot_rows
+def test_a_scan_of_everything_that_takes_hours_is_one_summary(opened: Opened, generation: Generation) -> None:
+    """Also for an account that may not ask how far it is: nothing else goes on and on without anybody's asking."""
+    here = opened(generation)
+    push_images(here, 60)
+    everything = here.world.start_scan_all("admin", pulls=False)
+    for scan in everything.scans:
+        here.world.pull(scan.repository, scan.digest, scan.robot)
+        poll_for(here, 240, every=30)
+        here.world.finish_scan_all(everything, findings=[LOW], count=1)
+        assert messages(here) == []
+    poll_for(here, 300, every=20)
+    assert len(messages(here)) == 1
+
+
+@generations
+def test_few_scans_that_nobody_is_known_to_have_asked_for_are_named_too(opened: Opened, generation: Generation) -> None:
+    """Up to 2.11 the log does not say who asked; people read these messages all the same."""
+    here = opened(generation)
+    for findings in ([CRITICAL, HIGH], [OTHER_CRITICAL, HIGH]):
+        here.world.scan("team/app", "1", findings=findings)
+        poll_for(here, 600, every=20)
+    assert [[finding.id for finding in event.scan.named] for event in scanned(here) if event.scan] == [
+        [CRITICAL.id, HIGH.id],
+        [OTHER_CRITICAL.id],
+    ]
 
 
 def test_harbor_is_asked_whether_a_scan_of_everything_goes_on(opened: Opened) -> None:
