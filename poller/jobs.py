@@ -299,7 +299,9 @@ class AuditPoller:
         return Telling(event, DeliveryState.OFF, reason) if reason else Telling(event, DeliveryState.PENDING)
 
     def _is_scanners_own(self, event: Event) -> bool:
-        """A scanner's pull, or the coming and going of its robot: parts of a scan, which is told by itself."""
+        """A scanner's pull, the coming and going of its robot, a list that it made: parts of what is told by itself."""
+        if event.type is EventType.DELETE_ARTIFACT and event.digest:
+            return self._store.is_list_of_materials(event.digest)
         robot = scans.robot_at_work(event)
         return robot is not None and not self._store.is_no_scanner(robot)
 

@@ -135,6 +135,8 @@ def _noticed(entry: Entry, now: datetime, look_after: timedelta) -> NoticedScan 
         case EventType.PULL_ARTIFACT if entry.digest and not entry.tag and is_scanner(row.username, entry.project, at):
             look_at = min(at, now) + look_after
             return NoticedScan(row.username, entry.repository, entry.digest, started_at=at, look_at=look_at)
+        case EventType.PUSH_ARTIFACT if entry.digest and not entry.tag and is_scanner(row.username, entry.project, at):
+            return NoticedScan(row.username, list_digest=entry.digest, look_at=min(at, now))
         case EventType.ROBOT_CREATED if looks_like_scanner(entry.subject, at):
             return NoticedScan(entry.subject, asked_by=row.username or None, look_at=min(at, now))
         case EventType.ROBOT_DELETED if looks_like_scanner(entry.subject, at):

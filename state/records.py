@@ -164,7 +164,10 @@ SWEEP = "sweep "
 
 @dataclass(frozen=True, slots=True)
 class NoticedScan:
-    """A scan that was noticed. Its identity is the robot's name: every scan has its own robot."""
+    """A scan that was noticed. Its identity is the robot's name: every scan has its own robot.
+
+    `list_digest`: the list of materials that it pushed, if it was an SBOM run.
+    """
 
     robot: str
     repository: str | None = None
@@ -172,6 +175,7 @@ class NoticedScan:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     asked_by: str | None = None
+    list_digest: str | None = None
     looks: int = 0
     look_at: datetime | None = None
     outcome: Outcome = Outcome.RUNNING

@@ -190,6 +190,7 @@ scans = Table(
     Column("started_at", UtcTime),
     Column("ended_at", UtcTime),
     Column("asked_by", Text),
+    Column("list_digest", String(160)),  # of the list of materials that it pushed
     Column("looks", Integer, nullable=False, server_default="0"),
     Column("look_at", UtcTime),
     Column("outcome", String(20), nullable=False),
@@ -207,6 +208,13 @@ scans = Table(
         "ended_at",
         sqlite_where=text("repository IS NULL"),
         postgresql_where=text("repository IS NULL"),
+    ),
+    Index(
+        "ix_scans_list_digest",
+        "harbor_id",
+        "list_digest",
+        sqlite_where=text("list_digest IS NOT NULL"),
+        postgresql_where=text("list_digest IS NOT NULL"),
     ),
     Index("ix_scans_digest", "harbor_id", "digest", "outcome"),
 )

@@ -317,6 +317,12 @@ class Store:
         with self._reading() as connection:
             return connection.scalar(select(t.scans.c.outcome).where(mine)) == Outcome.NO_SCAN
 
+    def is_list_of_materials(self, digest: str) -> bool:
+        """Whether a scanner has pushed that, and not long ago."""
+        mine = and_(t.scans.c.harbor_id == self._harbor_id, t.scans.c.list_digest == digest)
+        with self._reading() as connection:
+            return connection.scalar(select(t.scans.c.robot).where(mine).limit(1)) is not None
+
     def open_scans(self, digests: Collection[str]) -> frozenset[str]:
         """Those of the artifacts that are being scanned in some repository, as far as we noticed."""
         query = select(t.scans.c.digest).where(

@@ -645,6 +645,17 @@ def test_an_sbom_run_and_a_scan_at_once(opened: Opened) -> None:
     assert operators == {"vulnerability": "bob", "sbom": "ann"}
 
 
+@with_robot_rows
+def test_a_list_of_materials_that_is_made_anew(opened: Opened, generation: Generation) -> None:
+    """Harbor deletes the old one then. Nobody was told of its push, so nobody is told that an image was deleted."""
+    here = opened(generation)
+    for _ in range(2):
+        here.world.sbom("team/app", "1", asked_by="ann")
+        here.poll(after=60)
+    assert [event.type for event in here.events if event.type == "DELETE_ARTIFACT"] == ["DELETE_ARTIFACT"]
+    assert here.news == []
+
+
 @pytest.mark.parametrize("at_once", [True, False])
 def test_an_sbom_run_that_failed_beside_a_scan(opened: Opened, at_once: bool) -> None:
     """Both were asked for by a push, and the scan ended first."""

@@ -19,6 +19,9 @@ def upgrade() -> None:
     op.create_index('ix_deliveries_group', 'deliveries', ['route', 'group'], unique=False)
     with op.batch_alter_table('scans') as batch:
         batch.alter_column('robot', type_=sa.Text(), existing_nullable=False)
+    op.add_column('scans', sa.Column('list_digest', sa.String(length=160), nullable=True))
+    is_list = sa.text('list_digest IS NOT NULL')
+    op.create_index('ix_scans_list_digest', 'scans', ['harbor_id', 'list_digest'], unique=False, sqlite_where=is_list, postgresql_where=is_list)
     op.drop_index('ix_scans_look_at', 'scans')
     is_explained, is_unexplained = sa.text('repository IS NOT NULL'), sa.text('repository IS NULL')
     op.create_index('ix_scans_look_at', 'scans', ['harbor_id', 'outcome', 'look_at'], unique=False, sqlite_where=is_explained, postgresql_where=is_explained)
