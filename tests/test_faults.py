@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -78,18 +78,21 @@ class Registry:
 
     def run_to_the_end(self, timeout_s: float = 90) -> None:
         """Run a daemon as an operator does, until everything is told."""
+        started_at = datetime.now(UTC)
         process = subprocess.Popen([sys.executable, "-m", "poller", "--config", str(self.conf), "run"], cwd=ROOT)
         try:
-            wait_for(lambda: process.poll() is not None or self._is_all_told(), timeout_s)
+            wait_for(lambda: process.poll() is not None or self._is_all_told(started_at), timeout_s)
         finally:
             process.terminate()
             code = process.wait(20)
         assert code == 0
 
-    def _is_all_told(self) -> bool:
+    def _is_all_told(self, started_at: datetime) -> bool:
+        """And the daemon has polled: perhaps the one before it had told everything."""
         store = Store.open(f"sqlite:///{self.conf.parent}/state.db", self.harbor.url, ROUTE)
         try:
-            return not store.counts().pending and len(store.seen()) >= len(self.row_ids)
+            has_polled = all(cursor.polled_at >= started_at for cursor in store.cursors().values())
+            return has_polled and not store.counts().pending and len(store.seen()) >= len(self.row_ids)
         finally:
             store.close()
 
