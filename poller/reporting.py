@@ -25,6 +25,7 @@ SCAN_ON_PUSH = timedelta(seconds=10)
 PUSHED_BEFORE_IT_RAN = timedelta(minutes=1)
 """The same of a scan of which only is known when it ran."""
 SAME_MOMENT = timedelta(seconds=1)
+"""Harbor may run on several machines, whose clocks differ a little."""
 LONGEST_WAVE = timedelta(hours=24)
 REST_OF_IMAGE = timedelta(minutes=1)
 REST_OF_IMAGE_RUNS = timedelta(minutes=5)
@@ -216,7 +217,7 @@ class Reporter:
     def _tag_then(self, scan: NoticedScan, artifact: Artifact) -> str | None:
         """The tag that the artifact had when it was asked for; it may have moved on since."""
         at = scans.asked_at(scan.robot) or scan.started_at
-        tag = scans.newest_tag(artifact, at)
+        tag = scans.newest_tag(artifact, at + SAME_MOMENT if at else None)
         if tag is not None or at is None or not scan.repository:
             return tag
         return self._store.tag_before(scan.repository, artifact.digest, at)
