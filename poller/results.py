@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -21,7 +20,7 @@ from state import NoticedScan, Outcome, Store
 MOST_AT_ONCE = 50
 """So many results are read before the log is polled again."""
 
-MOST_DURATIONS = 50
+MOST_DURATIONS = 500
 RECENT = timedelta(minutes=30)
 SEEN_LATELY = timedelta(days=1)
 MOST_FAILURES = 3
@@ -54,13 +53,14 @@ class ResultReader:
         self._warned: set[str] = set()
         self._outages = 0  # in a row
         self._not_before: datetime | None = None
-        self._durations: deque[timedelta] = deque(maxlen=MOST_DURATIONS)
+        self._durations = scans.Durations()
 
-    def look_after(self) -> timedelta:
+    def look_after(self, repository: str) -> timedelta:
         """How long to let a scan alone of which no row tells the end, going by the last ones."""
         if not self._durations:
-            self._durations.extend(self._store.scan_durations(most=MOST_DURATIONS))
-        return scans.look_after(self._durations)
+            for where, duration in reversed(self._store.scan_durations(most=MOST_DURATIONS)):
+                self._durations.add(where, duration)
+        return self._durations.look_after(repository)
 
     def read(self, now: datetime) -> Looked:
         """Look at a portion of what is due. A failure puts the scan off."""
@@ -132,7 +132,7 @@ class ResultReader:
             return self._finish(scan, verdict.outcome, now, is_hidden=is_hidden)
         told = replace(scan, looks=scan.looks + 1, outcome=verdict.outcome)
         if scan.started_at is not None:
-            self._durations.append(max(verdict.result.ended_at - scan.started_at, timedelta(0)))
+            self._durations.add(scan.repository or "", max(verdict.result.ended_at - scan.started_at, timedelta(0)))
             told = replace(told, ended_at=scan.ended_at or verdict.result.ended_at)
         return self._reporter.report(told, verdict.result, artifact, now)
 
@@ -147,7 +147,7 @@ class ResultReader:
     def _first_pause(self, scan: NoticedScan) -> timedelta:
         if scan.ended_at is not None:
             return scans.FIRST_LOOK
-        return scans.WITHOUT_END if self._survey.server().has_robot_rows else self.look_after()
+        return scans.WITHOUT_END if self._survey.server().has_robot_rows else self.look_after(scan.repository or "")
 
     def _judged(self, scan: NoticedScan, artifact: Artifact, now: datetime) -> Verdict:
         """Whether there is a result of this scan, and nearer to it than to any other."""

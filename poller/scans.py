@@ -7,7 +7,8 @@ Before Harbor 2.12 robots leave no rows; there the running scan is looked at aga
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -58,6 +59,7 @@ SCANNERS_DO = frozenset({EventType.PULL_ARTIFACT, EventType.PUSH_ARTIFACT})
 _NEVER = datetime(2, 1, 1, tzinfo=UTC)  # Harbor's "no time" is the year 1
 AUTO, JOBSERVICE = "auto", "harbor-jobservice"
 _DISMISS_SCANNERS = ("", JOBSERVICE)  # 2.12.0 names nobody
+_MOST_REPOSITORIES = 10_000
 _UNENDED = frozenset({"Running", "Pending"})
 
 
@@ -113,27 +115,46 @@ def robot_at_work(event: Event) -> str | None:
     return event.operator if is_scanner(event.operator, event.repository.namespace, at) else None
 
 
-def noticed(entries: Iterable[Entry], now: datetime, *, look_after: timedelta) -> list[NoticedScan]:
-    """What these rows tell of scans, in their order. `look_after`: how long a scan is let alone without an end.
+def noticed(entries: Iterable[Entry], now: datetime, look_after: Callable[[str], timedelta]) -> list[NoticedScan]:
+    """What these rows tell of scans, in their order.
+
+    `look_after`: how long a scan in a repository is let alone without an end.
 
     Rows have Harbor's time; when to look is a matter of ours, or a clock that is ahead would make results late.
     """
     return [scan for entry in entries if (scan := _noticed(entry, now, look_after)) is not None]
 
 
-def look_after(durations: Collection[timedelta]) -> timedelta:
-    """When a scan has probably ended of which no row tells the end: as long as nineteen of twenty lately took."""
-    if not durations:
-        return FIRST_LOOK
-    usual: timedelta = sorted(durations)[(19 * len(durations) + 19) // 20 - 1]
-    return min(max(usual + SOON_AFTER, FIRST_LOOK), LONGEST_PAUSE)
+class Durations:
+    """How long scans lately took, all in all and in each repository: up to 2.11 no row tells when one has ended."""
+
+    def __init__(self) -> None:
+        self._all: deque[timedelta] = deque(maxlen=50)
+        self._in: dict[str, deque[timedelta]] = {}
+
+    def add(self, repository: str, duration: timedelta) -> None:
+        self._all.append(duration)
+        if len(self._in) >= _MOST_REPOSITORIES:
+            self._in.clear()
+        self._in.setdefault(repository, deque(maxlen=5)).append(duration)
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def look_after(self, repository: str = "") -> timedelta:
+        """When a scan has probably ended: a quarter after the longest of the last five there, or 19 of 20 anywhere."""
+        if not self._all:
+            return FIRST_LOOK
+        usual = sorted(self._all)[(19 * len(self._all) + 19) // 20 - 1]
+        here = max(self._in.get(repository, (usual,))) * 5 / 4
+        return min(max(min(here, usual) + SOON_AFTER, FIRST_LOOK), LONGEST_PAUSE)
 
 
-def _noticed(entry: Entry, now: datetime, look_after: timedelta) -> NoticedScan | None:
+def _noticed(entry: Entry, now: datetime, look_after: Callable[[str], timedelta]) -> NoticedScan | None:
     row, at = entry.row, entry.row.op_time
     match entry.type:
         case EventType.PULL_ARTIFACT if entry.digest and not entry.tag and is_scanner(row.username, entry.project, at):
-            look_at = min(at, now) + look_after
+            look_at = min(at, now) + look_after(entry.repository or "")
             return NoticedScan(row.username, entry.repository, entry.digest, started_at=at, look_at=look_at)
         case EventType.PUSH_ARTIFACT if entry.digest and not entry.tag and is_scanner(row.username, entry.project, at):
             return NoticedScan(row.username, list_digest=entry.digest, look_at=min(at, now))

@@ -299,17 +299,17 @@ class Store:
         """Those whose results are still to be read."""
         return tuple(scan for scan in self.scans_of(digest) if scan.outcome is Outcome.RUNNING)
 
-    def scan_durations(self, *, most: int) -> tuple[timedelta, ...]:
-        """How long the scans took that were read last, from the scanner's pull to the end."""
+    def scan_durations(self, *, most: int) -> tuple[tuple[str, timedelta], ...]:
+        """In which repository, and how long, the scans took that were read last: from the scanner's pull to the end."""
         query = (
-            select(t.scans.c.started_at, t.scans.c.ended_at)
+            select(t.scans.c.repository, t.scans.c.started_at, t.scans.c.ended_at)
             .where(t.scans.c.harbor_id == self._harbor_id, t.scans.c.outcome == Outcome.TOLD)
             .where(t.scans.c.repository.is_not(None), t.scans.c.started_at <= t.scans.c.ended_at)
             .order_by(t.scans.c.look_at.desc())
             .limit(most)
         )
         with self._reading() as connection:
-            return tuple(row.ended_at - row.started_at for row in connection.execute(query))
+            return tuple((row.repository, row.ended_at - row.started_at) for row in connection.execute(query))
 
     def is_no_scanner(self, robot: str) -> bool:
         """Whether that turned out to be a person's robot with a name like a scanner's."""

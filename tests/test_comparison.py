@@ -116,7 +116,21 @@ def test_the_allowance_is_earned_and_spent() -> None:
 )
 def test_when_a_running_scan_is_looked_at(durations: list[int], seconds: int) -> None:
     """Before 2.12: when most of the last ones had ended."""
-    assert scans.look_after([timedelta(seconds=each) for each in durations]) == timedelta(seconds=seconds)
+    known = scans.Durations()
+    for number, each in enumerate(durations):
+        known.add(f"team/{number}", timedelta(seconds=each))
+    assert known.look_after("team/app") == timedelta(seconds=seconds)
+
+
+def test_a_scan_takes_about_as_long_as_others_in_its_repository() -> None:
+    """A quarter more than the longest of the last five there; but no longer than most anywhere."""
+    known = scans.Durations()
+    for each in (5, 20, 30, 10):
+        known.add("team/app", timedelta(seconds=each))
+    for _ in range(96):
+        known.add("team/large", timedelta(seconds=100))
+    assert known.look_after("team/app") == timedelta(seconds=39.5)
+    assert known.look_after("team/new") == timedelta(seconds=102)
 
 
 @pytest.mark.parametrize(

@@ -631,7 +631,7 @@ def test_how_long_scans_lately_took(store: Store) -> None:
     store.record([], now=NOW, scans=[WHOLE, replace(STARTED, robot="robot$y")])
     assert store.scan_durations(most=9) == ()
     store.finish_look(replace(WHOLE, outcome=Outcome.TOLD), (), NOW)
-    assert store.scan_durations(most=9) == (MINUTE,)
+    assert store.scan_durations(most=9) == (("team/app", MINUTE),)
 
 
 def test_a_scan_that_is_done_with_stays_so(store: Store) -> None:
