@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from bench.material import Clock
+from bench.scan_pollers import Told
 from demo.harbor import Outcome, RunningScan, World
 
 STEP_S = 5
@@ -59,17 +60,10 @@ _OF_PUSHES = frozenset({Kind.PUSHED, Kind.PLATFORM})
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Told):
     """A result, as it really was."""
 
     kind: Kind
-    report_id: str
-    status: str
-    at: datetime
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.report_id, self.status
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +163,7 @@ class Script:
 
     def _finish(self, kind: Kind, scans: Sequence[RunningScan], outcome: Outcome) -> None:
         self._world.finish_scan(scans, outcome, USUAL if kind in _OF_PUSHES else WORSE)
-        self.ended += [Ended(kind, scan.report.report_id, outcome.value, self.now) for scan in scans]
+        self.ended += [Ended(scan.report.report_id, outcome.value, self.now, kind) for scan in scans]
 
     def sweep_tasks(self) -> None:
         """Harbor's own clean-up meets some results from long ago."""
