@@ -70,10 +70,11 @@ class Comparer:
         assert event.digest is not None
         repository, digest = event.repository.full_name, event.digest
         counted = comparison.report_fact(event, now)
+        if not comparison.has_findings_to_name(counted):
+            return compared
         findings: tuple[Finding, ...] | None = None
         for _ in range(2 if need is Need.URGENT else 1):  # a large report may time out once
-            may_ask = comparison.has_findings_to_name(counted) and self._may_ask(repository, now)
-            if findings is None and may_ask and self.allowance.spend(need):
+            if findings is None and self._may_ask(repository, now) and self.allowance.spend(need):
                 findings = self._findings(repository, digest, now)
         if findings is None or not comparison.is_list_of(findings, counted):
             return compared

@@ -240,17 +240,13 @@ class AuditPoller:
 
     def _noticed(self, entries: Sequence[Entry], now: datetime) -> list[NoticedScan]:
         """Scans whose results may be told, and what turns out to be none."""
-        found = scans.noticed(entries, now, self._look_after)
+        found = scans.noticed(entries, now, self._results.look_after)
         return [scan for scan in found if scan.outcome is Outcome.NO_SCAN or self._is_wanted_scan(scan)]
 
     def _is_wanted_scan(self, scan: NoticedScan) -> bool:
         wanted = self._config.harbor.projects
         is_in_projects = not wanted or any(scans.is_robot_of(scan.robot, project) for project in wanted)
         return is_in_projects and bool(self._config.events & SCAN_TYPES)
-
-    def _look_after(self, repository: str) -> timedelta:
-        """Since 2.12 a row tells a scan's end; that it does not come is the exception."""
-        return scans.WITHOUT_END if self.survey.server().has_robot_rows else self._results.look_after(repository)
 
     def unknown(self, rows: Sequence[AuditRow]) -> list[Entry]:
         known = self._store.known_keys([row.key for row in rows]) if rows else frozenset()

@@ -56,7 +56,9 @@ class ResultReader:
         self._durations = scans.Durations()
 
     def look_after(self, repository: str) -> timedelta:
-        """How long to let a scan alone of which no row tells the end, going by the last ones."""
+        """How long to let a scan alone whose end is not known: since 2.12 a row tells it, and none is the exception."""
+        if self._survey.server().has_robot_rows:
+            return scans.WITHOUT_END
         if not self._durations:
             for where, duration in reversed(self._store.scan_durations(most=MOST_DURATIONS)):
                 self._durations.add(where, duration)
@@ -97,11 +99,10 @@ class ResultReader:
 
     def _explain_by_pushes(self, now: datetime) -> None:
         """Of a scan whose pull was not logged its robot's end is known; and if a push caused it, of what it was."""
-        for scan in self._store.unexplained_scans(since=now - RECENT):
-            if not scan.looks:
-                repository, digest = self._reporter.pushed_for(scan) or (None, None)
-                found = replace(scan, repository=repository, digest=digest, looks=1, look_at=now)
-                self._store.finish_look(found, (), now)
+        for scan in self._store.unexplained_scans(since=now - RECENT, is_new=True):
+            repository, digest = self._reporter.pushed_for(scan) or (None, None)
+            found = replace(scan, repository=repository, digest=digest, looks=1, look_at=now)
+            self._store.finish_look(found, (), now)
 
     def _leave_in_peace(self, now: datetime) -> None:
         self._not_before = now + min(scans.FIRST_LOOK * (1 << min(self._outages, 10)), scans.LONGEST_PAUSE)
@@ -140,14 +141,10 @@ class ResultReader:
         """There is nothing to tell: not yet, or not any more."""
         if outcome is not Outcome.RUNNING:
             _log.info("scan.not_told", outcome=outcome, repository=scan.repository, digest=scan.digest)
-        look_at = scans.next_look(scan, now, self._first_pause(scan), is_hidden=is_hidden)
+        first = self.look_after(scan.repository or "") if scan.ended_at is None else scans.FIRST_LOOK
+        look_at = scans.next_look(scan, now, first, is_hidden=is_hidden)
         looked = replace(scan, looks=scan.looks + 1, outcome=outcome, look_at=look_at)
         return self._store.finish_look(looked, (), now)
-
-    def _first_pause(self, scan: NoticedScan) -> timedelta:
-        if scan.ended_at is not None:
-            return scans.FIRST_LOOK
-        return scans.WITHOUT_END if self._survey.server().has_robot_rows else self.look_after(scan.repository or "")
 
     def _judged(self, scan: NoticedScan, artifact: Artifact, now: datetime) -> Verdict:
         """Whether there is a result of this scan, and nearer to it than to any other."""
@@ -158,6 +155,8 @@ class ResultReader:
         is_contested = 0 < len(news) <= len(rivals)  # otherwise there is one for each
         if is_contested and verdict.result and scans.is_anothers(scan, verdict.result, rivals):
             verdict = Verdict(Outcome.OVERWRITTEN)
+        if verdict.result is not None or scan.ended_at is not None or scan.is_of_sweep:
+            return verdict
         return scans.doubted(verdict, scan, artifact, now, has_end_rows=self._has_end_rows(scan))
 
     def _has_end_rows(self, scan: NoticedScan) -> bool:

@@ -222,9 +222,10 @@ def _distances(scan: NoticedScan, result: Result, now: datetime) -> tuple[timede
 
 
 def doubted(verdict: Verdict, scan: NoticedScan, artifact: Artifact, now: datetime, *, has_end_rows: bool) -> Verdict:
-    """The verdict, unless it was no scanner's robot at all. `has_end_rows`: whether the log tells ends."""
-    if verdict.result is not None or scan.ended_at is not None or scan.is_of_sweep:
-        return verdict
+    """The verdict on a robot without a result and an end, unless it was no scanner's robot at all.
+
+    `has_end_rows`: whether the log tells ends.
+    """
     if verdict.outcome is Outcome.OVERWRITTEN and has_end_rows:  # the end of this one would have been logged
         verdict = Verdict(Outcome.GIVEN_UP if is_lost(scan, artifact, now) else Outcome.RUNNING)
     is_doubtful = verdict.outcome is Outcome.GIVEN_UP and not _was_scanned(artifact)

@@ -349,15 +349,15 @@ class Store:
         )
         return self._scans(query)
 
-    def unexplained_scans(self, *, since: datetime) -> tuple[NoticedScan, ...]:
-        """Scans that have ended, and nothing says of what: their pull was not logged."""
+    def unexplained_scans(self, *, since: datetime, is_new: bool = False) -> tuple[NoticedScan, ...]:
+        """Scans that have ended, and nothing says of what: their pull was not logged. `is_new`: never thought about."""
         query = select(t.scans).where(
             t.scans.c.harbor_id == self._harbor_id,
             t.scans.c.outcome == Outcome.RUNNING,
             t.scans.c.repository.is_(None),
             t.scans.c.ended_at >= since,
         )
-        return self._scans(query)
+        return self._scans(query.where(t.scans.c.looks == 0) if is_new else query)
 
     def unread_results(self, repository: str, digest: str, *, since: datetime, until: datetime) -> int:
         """How many scans of the artifact ended in that time and were replaced before their result was read."""
@@ -437,21 +437,18 @@ class Store:
 
     def regroup(self, event: Event, group: str) -> None:
         """Tell an event together with others than it was held for."""
-        mine = and_(t.events.c.harbor_id == self._harbor_id, t.events.c.key == event.key)
-        told = t.deliveries.c.event_id.in_(select(t.events.c.id).where(mine))
         with self._writing() as connection:
-            pending = t.deliveries.c.state == DeliveryState.PENDING
-            connection.execute(update(t.deliveries).where(told, pending).values(group=group, held_until=None))
+            pending = update(t.deliveries).where(*self._pending_of(self._is_event(event)))
+            connection.execute(pending.values(group=group, held_until=None))
 
     def complete_scan(self, event: Event, *, mode: Mode | None = None) -> None:
         """Write what is known of a scan by now; with a mode, the event is told in that way, whatever its group does."""
-        mine = and_(t.events.c.harbor_id == self._harbor_id, t.events.c.key == event.key)
+        mine = self._is_event(event)
         with self._writing() as connection:
             connection.execute(update(t.events).where(mine).values(scan_details=_details(event)))
             if mode is not None:
-                told = t.deliveries.c.event_id.in_(select(t.events.c.id).where(mine))
-                pending = t.deliveries.c.state == DeliveryState.PENDING
-                connection.execute(update(t.deliveries).where(told, pending).values(mode=mode, held_until=None))
+                pending = update(t.deliveries).where(*self._pending_of(mine))
+                connection.execute(pending.values(mode=mode, held_until=None))
 
     # -- the sweep --------------------------------------------------------------------------------
 
@@ -926,6 +923,14 @@ class Store:
             t.deliveries.c.state == DeliveryState.PENDING,
             t.deliveries.c.mode != Mode.SINGLE,
         )
+
+    def _is_event(self, event: Event) -> Any:
+        return and_(t.events.c.harbor_id == self._harbor_id, t.events.c.key == event.key)
+
+    def _pending_of(self, mine: Any) -> tuple[Any, ...]:
+        """The pending deliveries of the events that meet the condition."""
+        told = t.deliveries.c.event_id.in_(select(t.events.c.id).where(mine))
+        return told, t.deliveries.c.state == DeliveryState.PENDING
 
     def _events(self) -> Select[Any]:
         return self._all_events().where(t.events.c.harbor_id == self._harbor_id)
