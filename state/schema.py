@@ -16,6 +16,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -67,6 +68,8 @@ harbors = Table(
     Column("detected_at", UtcTime),
     Column("allowance", Float),  # of requests beyond one for each scan, and as of when
     Column("allowance_at", UtcTime),
+    Column("pruned_before", UtcTime),  # events that are older may have been forgotten
+    Column("registry_seen", JSON(none_as_null=True)),  # what the registry said of itself, to compare the log with
 )
 
 events = Table(
@@ -90,6 +93,7 @@ events = Table(
     Column("scan_type", String(40)),
     Column("scan_overview", JSON(none_as_null=True)),
     Column("scan_details", JSON(none_as_null=True)),  # what people are to know of a scan and no webhook says
+    Column("gap", JSON(none_as_null=True)),  # what could not be seen, of an event that tells of it
     UniqueConstraint("harbor_id", "key"),
     Index("ix_events_recent_rows", "harbor_id", "source", "source_id"),
     Index("ix_events_occurred_at", "harbor_id", "occurred_at"),
@@ -149,6 +153,30 @@ polls = Table(
     Column("duration_ms", Integer, nullable=False),
     Column("error", Text),
     Index("ix_polls_log", "harbor_id", "log", "covered_from"),
+)
+
+gaps = Table(
+    "gaps",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _harbor(),
+    Column("source", Text, nullable=False),  # a log's name, or what of it is not seen
+    Column("reason", String(40), nullable=False),
+    Column("began_at", UtcTime, nullable=False),
+    Column("ended_at", UtcTime),  # none: it goes on
+    Column("noticed_at", UtcTime, nullable=False),
+    Column("rows", BigInteger),  # how many are missing at most, where that is known
+    Column("closed_at", UtcTime),  # when what happened in it was read after all
+    Index("ix_gaps_began_at", "harbor_id", "began_at"),
+)
+
+pruned_rows = Table(
+    "pruned_rows",
+    metadata,
+    _harbor(primary_key=True),
+    Column("source", String(20), primary_key=True),
+    Column("block", BigInteger, primary_key=True),  # of so many ids in a row
+    Column("bits", LargeBinary, nullable=False),  # compressed; a bit for each id whose event was forgotten
 )
 
 known_tags = Table(
@@ -294,4 +322,15 @@ leases = Table(
     Column("owner", Text, nullable=False),
     Column("acquired_at", UtcTime, nullable=False),
     Column("expires_at", UtcTime, nullable=False),
+    Column("epoch", BigInteger, nullable=False, server_default="0"),  # counts the holders: each has its own
+    Column("beats", BigInteger, nullable=False, server_default="0"),  # counts up as long as the holder lives
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("chat_id", String(80), nullable=False),
+    Column("at", UtcTime, nullable=False),  # a message went, and whether it came is not known
+    Index("ix_attempts_chat_id_at", "chat_id", "at"),
 )
