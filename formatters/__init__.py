@@ -1,7 +1,8 @@
 """Events to Telegram's MarkdownV2: pure and total. Any event gives a message that Telegram accepts."""
 
+from formatters.coverage import backfill_command, coverage_text
 from formatters.digests import digest
-from formatters.examples import examples, scan_examples
+from formatters.examples import coverage_examples, examples, scan_examples
 from formatters.images import image_message
 from formatters.markdown import plain
 from formatters.mass import MassScan
@@ -14,6 +15,9 @@ __all__ = [
     "MassScan",
     "Occasion",
     "Style",
+    "backfill_command",
+    "coverage_examples",
+    "coverage_text",
     "digest",
     "examples",
     "image_message",

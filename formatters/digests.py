@@ -80,7 +80,7 @@ def period(times: Sequence[datetime], style: Style) -> str:
     """From the first to the last moment, in the style's time zone, which is named."""
     if not times:
         return ABSENT
-    first, last = _local(min(times), style), _local(max(times), style)
+    first, last = local(min(times), style), local(max(times), style)
     zone = visible(last.tzname() or last.strftime("UTC%z"))
     start, end = f"{first:{style.texts.date} %H:%M}", f"{last:{style.texts.date} %H:%M}"
     if start == end:
@@ -88,7 +88,7 @@ def period(times: Sequence[datetime], style: Style) -> str:
     return f"{start}–{last:%H:%M} {zone}" if first.date() == last.date() else f"{start} – {end} {zone}"
 
 
-def _local(moment: datetime, style: Style) -> datetime:
+def local(moment: datetime, style: Style) -> datetime:
     try:
         return moment.astimezone(style.timezone)
     except OverflowError:  # the first or last day of the calendar: a broken clock is no reason to say nothing

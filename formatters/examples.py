@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from formatters.coverage import coverage_message
 from formatters.images import image_message
 from formatters.mass import MassScan
 from formatters.messages import message
 from formatters.texts import Style
-from poller.events import SBOM, Change, Event, EventType, Finding, Index, Repository, Scan, Since, Source
+from poller.events import (
+    SBOM,
+    Change,
+    CoverageNews,
+    Event,
+    EventType,
+    Finding,
+    Gap,
+    Index,
+    Phase,
+    Reason,
+    Repository,
+    Scan,
+    Since,
+    Source,
+)
 
 _MIME_TYPE = "application/vnd.security.vulnerability.report; version=1.1"
 _TRIVY = {"name": "Trivy", "vendor": "Aqua Security", "version": "v0.58.0"}
@@ -21,6 +37,9 @@ _FOUND = (
     Finding("CVE-2026-3310", "High", "busybox", "1.36.1"),
 )
 _COUNTS = {"Low": 21, "Critical": 2, "Medium": 14, "High": 5, "Unknown": 1}
+
+
+_PULLS_OFF = Gap("pulls", Reason.PULLS_OFF, datetime(2026, 11, 24, 11, 40, tzinfo=UTC))
 
 
 def examples() -> tuple[Event, ...]:
@@ -35,6 +54,19 @@ def scan_examples(style: Style) -> tuple[tuple[str, str], ...]:
         ("scan.index", image_message(_platforms(), style)),
         ("scan.sbom", message(_sbom(), style)),
         ("scan.mass", _mass_scan().message(style)),
+    )
+
+
+def coverage_examples(style: Style) -> tuple[str, ...]:
+    """Everything that there is to say of what could not be seen, a line each."""
+    began, ended = _PULLS_OFF.began_at, _PULLS_OFF.began_at + timedelta(hours=5)
+    log = Gap(Source.NEW_LOG, Reason.PURGED, began, ended)
+    sources = {Reason.PROJECT_CLOSED: f"{log.source}/team", Reason.SCANNER_OFF: "scans/team"}
+    return tuple(
+        coverage_message(
+            CoverageNews(phase, (replace(log, reason=reason, source=sources.get(reason, log.source)),)), style
+        )
+        for phase, reason in style.texts.coverage
     )
 
 
@@ -145,4 +177,6 @@ _FACTS: Mapping[EventType, dict[str, Any]] = {
     EventType.LOGOUT: _about("ann", operator="ann"),
     EventType.CONFIGURATION_CHANGED: _about("configuration"),
     EventType.NOT_UNDERSTOOD: _about("anoint artifact team/app:1.27"),
+    EventType.COVERAGE: _about("pulls not logged: pulls", operator="harbor-poller")
+    | {"source": Source.WATCH, "source_id": 0, "coverage": CoverageNews(Phase.BEGAN, (_PULLS_OFF,))},
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from formatters.coverage import coverage_message
 from formatters.lines import Line, composed
 from formatters.markdown import ABSENT, bold, escape, shorten, visible
 from formatters.news import news, news_lines
@@ -17,6 +18,8 @@ def message(event: Event, style: Style) -> str:
 
     Values are shown whole as long as that fits; if not, the longest are shortened, visibly.
     """
+    if event.coverage is not None:
+        return coverage_message(event.coverage, style)
     title = style.texts.scan_title(event.type, is_sbom=is_sbom_run(event))
     return composed(EMOJI[event.type], title, list(_lines(event, style)), style)
 
@@ -115,6 +118,7 @@ _LAYOUTS: Mapping[EventType, tuple[Label, ...]] = {
     EventType.LOGOUT: (Label.ACCOUNT, Label.USER),
     EventType.CONFIGURATION_CHANGED: (Label.SETTINGS, Label.USER),
     EventType.NOT_UNDERSTOOD: (Label.ENTRY, Label.SOURCE, Label.USER),
+    EventType.COVERAGE: (Label.ENTRY,),
 }
 
 _ABOUT_ONESELF = frozenset({EventType.LOGIN, EventType.LOGIN_REFUSED, EventType.LOGOUT})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from enum import StrEnum
 
-from poller.events import EventType
+from poller.events import EventType, Phase, Reason
 
 
 class Occasion(StrEnum):
@@ -82,6 +82,10 @@ class Texts:
     worst_images: str
     failed_images: str
     worst: str  # with {severity}
+    phases: Mapping[Phase, str]
+    coverage: Mapping[tuple[Phase, Reason], str]  # with {since}, {until}, {period}, {projects}, {rows}, {command}
+    rows: Callable[[int], str]  # at most so many are missing
+    rows_unknown: str
     date: str  # for strftime
     test_title: str
     test_text: str
@@ -129,7 +133,10 @@ EMOJI: Mapping[EventType, str] = {
     EventType.LOGOUT: "🚪",
     EventType.CONFIGURATION_CHANGED: "⚙️",
     EventType.NOT_UNDERSTOOD: "❓",
+    EventType.COVERAGE: "👁",
 }
+
+PHASE_EMOJI: Mapping[Phase, str] = {Phase.BEGAN: "🙈", Phase.ENDED: "👁", Phase.FOUND: "🕳"}
 
 OCCASION_EMOJI: Mapping[Occasion, str] = {
     Occasion.BACKLOG: "📚",
@@ -181,6 +188,7 @@ RUSSIAN = Texts(
         EventType.LOGOUT: "Выход из Harbor",
         EventType.CONFIGURATION_CHANGED: "Изменены настройки Harbor",
         EventType.NOT_UNDERSTOOD: "Непонятная запись в журнале Harbor",
+        EventType.COVERAGE: "Что видно в Harbor",
     },
     sbom_titles={
         EventType.SCANNING_COMPLETED: "SBOM создан",
@@ -214,6 +222,7 @@ RUSSIAN = Texts(
         EventType.LOGOUT: "Выходы",
         EventType.CONFIGURATION_CHANGED: "Изменения настроек",
         EventType.NOT_UNDERSTOOD: "Непонятные записи",
+        EventType.COVERAGE: "Слепые пятна и пробелы",
     },
     labels={
         Label.REPOSITORY: "Репозиторий",
@@ -275,6 +284,54 @@ RUSSIAN = Texts(
     worst_images="Худшие образы:",
     failed_images="Не удалось просканировать:",
     worst="худшая критичность: {severity}",
+    phases={Phase.BEGAN: "Слепое пятно", Phase.ENDED: "Снова видно", Phase.FOUND: "Пробел"},
+    coverage={
+        (
+            Phase.BEGAN,
+            Reason.ACCOUNT_REFUSED,
+        ): "Harbor не принимает учётную запись с {since}: она истекла, отключена или "
+        "у неё другой секрет. Пока это не исправлено, ничего не прочитать.",
+        (
+            Phase.BEGAN,
+            Reason.NO_RIGHTS,
+        ): "журнал аудита закрыт для учётной записи с {since}. Верните ей право; о том, что "
+        "случится за это время, будет рассказано после.",
+        (
+            Phase.BEGAN,
+            Reason.PROJECT_CLOSED,
+        ): "журнал не читается с {since}: {projects}. Проект удалён или скрыт, либо у учётной записи отобрали право.",
+        (
+            Phase.BEGAN,
+            Reason.LOG_OFF,
+        ): "Harbor не пишет журнал аудита с {since}, хотя в реестре что-то происходит: о пушах, "
+        "pull и удалениях не рассказать.",
+        (Phase.BEGAN, Reason.PULLS_OFF): "Harbor не записывает pull в журнал с {since}: о них не рассказать.",
+        (
+            Phase.BEGAN,
+            Reason.SCANNER_OFF,
+        ): "сканирования не дают результатов с {since}: {projects}. Сканер отключён, заменён или недоступен.",
+        (
+            Phase.ENDED,
+            Reason.ACCOUNT_REFUSED,
+        ): "Harbor снова принимает учётную запись; всё, что было с {since}, прочитано.",
+        (Phase.ENDED, Reason.NO_RIGHTS): "журнал аудита снова читается; всё, что было с {since}, прочитано.",
+        (Phase.ENDED, Reason.PROJECT_CLOSED): "журнал снова читается: {projects}; всё, что было с {since}, прочитано.",
+        (Phase.ENDED, Reason.LOG_OFF): "Harbor снова пишет журнал аудита; о том, что было {period}, не узнать.",
+        (Phase.ENDED, Reason.PULLS_OFF): "Harbor снова записывает pull в журнал; о тех, что были {period}, не узнать.",
+        (Phase.ENDED, Reason.SCANNER_OFF): "сканирования снова дают результаты: {projects}; их не было {period}.",
+        (
+            Phase.FOUND,
+            Reason.PURGED,
+        ): "Harbor удалил записи журнала за {period} раньше, чем их удалось прочитать ({rows}).",
+        (
+            Phase.FOUND,
+            Reason.RESTORED,
+        ): "базу Harbor вернули к прежнему состоянию: записей журнала за {period} может не быть.",
+        (Phase.FOUND, Reason.HIDDEN): "журнал был закрыт для учётной записи {period}. О том, что было тогда, расскажет "
+        "{command}",
+    },
+    rows=lambda count: f"не более {_russian('записи', 'записей', 'записей')(count)}",
+    rows_unknown="сколько, неизвестно",
     date="%d.%m.%Y",
     test_title="Проверка связи с Harbor",
     test_text="Это проверочное сообщение. События Harbor будут приходить сюда.",
@@ -307,6 +364,7 @@ ENGLISH = Texts(
         EventType.LOGOUT: "Logout from Harbor",
         EventType.CONFIGURATION_CHANGED: "Harbor's configuration changed",
         EventType.NOT_UNDERSTOOD: "Log entry of Harbor not understood",
+        EventType.COVERAGE: "What can be seen of Harbor",
     },
     sbom_titles={
         EventType.SCANNING_COMPLETED: "SBOM created",
@@ -340,6 +398,7 @@ ENGLISH = Texts(
         EventType.LOGOUT: "Logouts",
         EventType.CONFIGURATION_CHANGED: "Configuration changes",
         EventType.NOT_UNDERSTOOD: "Entries not understood",
+        EventType.COVERAGE: "Blind spots and gaps",
     },
     labels={
         Label.REPOSITORY: "Repository",
@@ -400,6 +459,58 @@ ENGLISH = Texts(
     worst_images="Worst images:",
     failed_images="Could not be scanned:",
     worst="worst severity: {severity}",
+    phases={Phase.BEGAN: "Blind spot", Phase.ENDED: "Seen again", Phase.FOUND: "Gap"},
+    coverage={
+        (
+            Phase.BEGAN,
+            Reason.ACCOUNT_REFUSED,
+        ): "Harbor has refused the account since {since}: it has expired, is disabled "
+        "or has another secret. Nothing can be read until that is mended.",
+        (
+            Phase.BEGAN,
+            Reason.NO_RIGHTS,
+        ): "the audit log has been closed to the account since {since}. Give the right back; "
+        "what happens meanwhile is told then.",
+        (
+            Phase.BEGAN,
+            Reason.PROJECT_CLOSED,
+        ): "the log has not been readable since {since}: {projects}. The project is gone "
+        "or hidden, or the account has lost its right.",
+        (
+            Phase.BEGAN,
+            Reason.LOG_OFF,
+        ): "Harbor has written no audit log since {since}, though the registry moves: pushes, "
+        "pulls and deletions cannot be told.",
+        (Phase.BEGAN, Reason.PULLS_OFF): "Harbor has not logged pulls since {since}: they cannot be told.",
+        (
+            Phase.BEGAN,
+            Reason.SCANNER_OFF,
+        ): "scans have brought no results since {since}: {projects}. The scanner is disabled, "
+        "was changed or cannot be reached.",
+        (
+            Phase.ENDED,
+            Reason.ACCOUNT_REFUSED,
+        ): "Harbor accepts the account again; what happened since {since} has been read.",
+        (Phase.ENDED, Reason.NO_RIGHTS): "the audit log can be read again; what happened since {since} has been read.",
+        (
+            Phase.ENDED,
+            Reason.PROJECT_CLOSED,
+        ): "the log can be read again: {projects}; what happened since {since} has been read.",
+        (Phase.ENDED, Reason.LOG_OFF): "Harbor writes its audit log again; what happened {period} cannot be known.",
+        (Phase.ENDED, Reason.PULLS_OFF): "Harbor logs pulls again; those of {period} cannot be known.",
+        (Phase.ENDED, Reason.SCANNER_OFF): "scans bring results again: {projects}; there were none {period}.",
+        (Phase.FOUND, Reason.PURGED): "Harbor has purged its log of {period} before it could be read ({rows}).",
+        (
+            Phase.FOUND,
+            Reason.RESTORED,
+        ): "Harbor's database was put back to an earlier state: entries of {period} may be missing from its log.",
+        (
+            Phase.FOUND,
+            Reason.HIDDEN,
+        ): "the log was closed to the account {period}. What happened then is told by {command}",
+    },
+    rows=lambda count: f"at most {_english('entry', 'entries')(count)}",
+    rows_unknown="how many is not known",
     date="%Y-%m-%d",
     test_title="Harbor connection test",
     test_text="This is a test message. Harbor's events will arrive here.",

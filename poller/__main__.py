@@ -251,7 +251,7 @@ def once(context: Context, is_printing: bool) -> int:
     with context.store(config) as store, context.foreground(store) as work:
         teller = context.teller(config, store)
         poller = AuditPoller(context.harbor(config), store, config)
-        trouble = _attempt(lambda: _poll_to_the_end(poller, work)) or _attempt(lambda: poller.sweep(utc_now()))
+        trouble = _attempt(lambda: _poll_to_the_end(poller, work)) or _attempt(lambda: _look_around(poller))
         work.go_on()
         if is_printing:
             _print_messages(teller)
@@ -262,6 +262,11 @@ def once(context: Context, is_printing: bool) -> int:
 def _poll_to_the_end(poller: AuditPoller, work: Foreground) -> None:
     while poller.poll(utc_now()).has_more:
         work.go_on()
+
+
+def _look_around(poller: AuditPoller) -> None:
+    poller.sweep(utc_now())
+    poller.watch(utc_now())
 
 
 def _attempt(work: Callable[[], object]) -> int:
@@ -472,8 +477,10 @@ def events(
 def preview(kind: EventType | None, language: str) -> int:
     """Show how each message will look. Needs no network or conf.toml."""
     style = formatters.Style(language, UTC)
+    for text in formatters.coverage_examples(style) if kind is EventType.COVERAGE else ():
+        click.echo(formatters.plain(text) + "\n")
     for event in examples():
-        if event.type == kind or (kind is None and event.type in WEBHOOK_TYPES):
+        if (event.type == kind is not EventType.COVERAGE) or (kind is None and event.type in WEBHOOK_TYPES):
             click.echo(formatters.plain(formatters.message(event, style)) + "\n")
     if kind in (None, EventType.SCANNING_COMPLETED):
         for _, text in formatters.scan_examples(style):

@@ -24,6 +24,7 @@ class RepositoryFacts(msgspec.Struct, frozen=True):
     updated_at: datetime | None = None
     pull_count: int = 0
     id: int = 0
+    artifact_count: int = 0
 
     @property
     def project(self) -> str:
@@ -36,10 +37,11 @@ class _Repository(msgspec.Struct):
     update_time: Any = None
     pull_count: int = 0
     id: int = 0
+    artifact_count: int = 0
 
     def checked(self) -> RepositoryFacts:
         created, updated = parse_time(self.creation_time), parse_time(self.update_time)
-        return RepositoryFacts(self.name, created, updated, self.pull_count, self.id)
+        return RepositoryFacts(self.name, created, updated, self.pull_count, self.id, self.artifact_count)
 
 
 class _Artifact(msgspec.Struct):

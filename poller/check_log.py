@@ -6,7 +6,7 @@ of itself (pushes, pulls, finished scans) must have a row in the log.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -19,6 +19,8 @@ from poller.events import SCAN_TYPES, EventType
 from poller.findings import Finding, failure, fine, guarded, has_wrong, warning, wrong
 from poller.harbor import CurrentUser, Harbor, Log, Reach, ReachKind
 from poller.rows import AuditRow
+from poller.sight import SHORTEST_PURGE
+from poller.watch import disabled_types, is_database_off
 
 LOG = "audit log"
 
@@ -28,9 +30,6 @@ SETTLED = timedelta(seconds=60)
 
 SLACK = timedelta(seconds=5)
 """How far a row's time may lie before the time that the artifact remembers."""
-
-SHORTEST_PURGE = timedelta(hours=1)
-"""Harbor never purges rows that are younger."""
 
 MAY_BE_QUIET = timedelta(minutes=10)
 LOOK_BACK = timedelta(days=30)
@@ -103,9 +102,9 @@ def _settings(harbor: Harbor, config: Config) -> Iterator[Finding]:
     settings = harbor.configuration()
     if settings is None:
         return
-    if str(settings.get("skip_audit_log_database", "")).lower() == "true":
+    if is_database_off(settings):
         yield wrong(LOG, "Harbor writes no audit log into its database: nothing can be told", _DATABASE_OFF)
-    disabled = _disabled(settings)
+    disabled = disabled_types(settings)
     wanted = [name for name in disabled if _SWITCHED.get(name) in config.events]
     if "pull_artifact" in disabled and "pull_artifact" not in wanted and config.events & SCAN_TYPES:
         wanted.append("pull_artifact")
@@ -116,11 +115,6 @@ def _settings(harbor: Harbor, config: Config) -> Iterator[Finding]:
             "an administrator has to log them again in Harbor (Administration, Configuration), or set them to false in"
             " [events]",
         )
-
-
-def _disabled(settings: Mapping[str, object]) -> list[str]:
-    said = str(settings.get("disabled_audit_log_event_types") or "")
-    return sorted({name.strip().lower() for name in said.split(",")} - {""})
 
 
 # -- what the registry says of itself ---------------------------------------------------------------

@@ -14,7 +14,7 @@ from poller.config_file import Mistakes, Section, Table, is_there, note_unknown,
 from poller.config_secrets import Places, find_secret, readers
 from poller.config_values import PLACEHOLDERS, TELEGRAM_ESCAPES, Unfit, duration
 from poller.errors import ConfigError
-from poller.events import WEBHOOK_TYPES, EventType
+from poller.events import USUAL_TYPES, EventType
 from poller.secret import Secret
 
 PLACES = (Path("conf.toml"), Path("/etc/harbor-poller/conf.toml"))
@@ -233,7 +233,7 @@ def _telegram(document: Table, environ: Mapping[str, str], folder: Path, mistake
 
 
 def _events(here: Section) -> frozenset[EventType]:
-    return frozenset(type_ for type_ in EventType if here.read(type_, values.switch, type_ in WEBHOOK_TYPES))
+    return frozenset(type_ for type_ in EventType if here.read(type_, values.switch, type_ in USUAL_TYPES))
 
 
 def _schedule(here: Section) -> Schedule:

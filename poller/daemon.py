@@ -28,6 +28,7 @@ from state import Store
 _DELIVER_SECONDS = 1
 _SWEEP_SECONDS = 10
 """So often the sweep may take a step, or as often as its budget allows; a step is a request."""
+_WATCH_SECONDS = 60
 _PRUNE_HOURS = 6
 _STUCK_SECONDS = 900
 _SLOW_FACTOR = 5
@@ -92,11 +93,12 @@ class Daemon:
         self._exit_code = DONE
         self._polling = Turn(_SLOW_FACTOR)
         self._sweeping = Turn(_SLOW_FACTOR)
+        self._watching = Turn(_SLOW_FACTOR)
         self._harbors_turn = threading.Lock()  # Harbor is asked one thing at a time
         self._delivering = Turn()
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a poll that takes long is no news
         self._scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(5)},
+            executors={"default": ThreadPoolExecutor(6)},
             # APScheduler's own grace time of 1 s would drop runs silently while a worker is busy.
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
             timezone=UTC,
@@ -123,6 +125,7 @@ class Daemon:
         add(self._poll, poll_trigger(schedule, self._config.timezone), next_run_time=now, id="poll")
         step = min(_SWEEP_SECONDS, 3600 / schedule.sweep_requests)
         add(self._sweep, IntervalTrigger(seconds=step), id="sweep")
+        add(self._watch, IntervalTrigger(seconds=_WATCH_SECONDS), id="watch")
         # Not at once: if a crash has made Telegram's last answer get lost, the chat's pace counts from that message on.
         add(self._deliver, IntervalTrigger(seconds=_DELIVER_SECONDS), id="deliver")
         add(self._renew_lease, IntervalTrigger(seconds=lease.RENEW_SECONDS), id="lease")
@@ -151,6 +154,11 @@ class Daemon:
         with self._harbors_turn:
             if self._sweeping.may_run and not self._polling.failures and not self._stop.is_set():
                 self._run_job("sweep", self._sweeping, lambda: self._poller.sweep(self._clock(), most=1))
+
+    def _watch(self) -> None:
+        with self._harbors_turn:
+            if self._watching.may_run and not self._polling.failures and not self._stop.is_set():
+                self._run_job("watch", self._watching, lambda: self._poller.watch(self._clock()))
 
     def _deliver(self) -> None:
         if self._delivering.may_run:

@@ -45,6 +45,8 @@ class EventType(StrEnum):
     CONFIGURATION_CHANGED = "CONFIGURATION_CHANGED"
     NOT_UNDERSTOOD = "NOT_UNDERSTOOD"
 
+    COVERAGE = "COVERAGE"  # what this program cannot see, or could not: no row tells that
+
 
 WEBHOOK_TYPES = frozenset(
     {
@@ -56,7 +58,10 @@ WEBHOOK_TYPES = frozenset(
         EventType.SCANNING_FAILED,
     }
 )
-"""What Harbor has a webhook for, and what is told unless `[events]` says otherwise."""
+"""What Harbor has a webhook for."""
+
+USUAL_TYPES = WEBHOOK_TYPES | {EventType.COVERAGE}
+"""What is told unless `[events]` says otherwise."""
 
 SCAN_TYPES = frozenset({EventType.SCANNING_COMPLETED, EventType.SCANNING_STOPPED, EventType.SCANNING_FAILED})
 
@@ -69,6 +74,7 @@ class Source(StrEnum):
     OLD_LOG = "audit_log"  # /audit-logs, up to Harbor 2.12
     NEW_LOG = "audit_log_ext"  # /auditlog-exts, Harbor 2.13 and later
     SCAN = "scan"  # an artifact's scan overview
+    WATCH = "watch"  # this program's own watch over what it can see
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +182,61 @@ class Scan:
         return {"scan_overview": {mime: dict(report) for mime, report in self.overview.items()}}
 
 
+class Reason(StrEnum):
+    """Why something is not seen: the same word in the state, in `status`, in logs and in JSON."""
+
+    ACCOUNT_REFUSED = "account refused"  # 401: expired, disabled, another secret
+    NO_RIGHTS = "no rights"  # the whole log is closed to the account
+    PROJECT_CLOSED = "project closed"  # the log of a project is
+    LOG_OFF = "log off"  # Harbor writes no audit log
+    PULLS_OFF = "pulls not logged"
+    SCANNER_OFF = "scanner off"
+    PURGED = "purged"  # Harbor deleted rows before they were read
+    RESTORED = "restored"  # Harbor's database was put back
+    HIDDEN = "hidden"  # rows were there and not shown to the account
+
+
+PASSING = frozenset({Reason.ACCOUNT_REFUSED, Reason.NO_RIGHTS, Reason.PROJECT_CLOSED})
+"""What was not seen meanwhile is read when these have ended."""
+
+
+class Phase(StrEnum):
+    """What there is to say of a gap: each is said once."""
+
+    BEGAN = "began"
+    ENDED = "ended"
+    FOUND = "found"  # it is over when it is noticed
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time of which something was not seen. `ended_at` None: it goes on.
+
+    `source`: a log's name, or what of it is not seen ("pulls", "scans"). `rows`: how many are missing at most, where
+    that can be known. `closed_at`: when all that happened in it was read after all.
+    """
+
+    source: str
+    reason: Reason
+    began_at: datetime
+    ended_at: datetime | None = None
+    rows: int | None = None
+    closed_at: datetime | None = None
+
+    @property
+    def project(self) -> str:
+        """That of a project's own log, else ""."""
+        return self.source.partition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageNews:
+    """What an event of type COVERAGE tells: of several gaps that began, ended or were found together."""
+
+    phase: Phase
+    gaps: tuple[Gap, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One thing that happened, with exactly the information of Harbor's webhook.
@@ -195,6 +256,7 @@ class Event:
     digest: str | None = None
     subject: str = ""
     scan: Scan | None = None
+    coverage: CoverageNews | None = None
 
     @property
     def key(self) -> str:
@@ -205,6 +267,8 @@ class Event:
         """
         if self.scan is not None:
             return event_key(self.repository.full_name if self.repository else "", self.digest, self.scan)
+        if self.coverage is not None:
+            return coverage_key(self.coverage)
         return row_key(self.source, self.source_id, self.occurred_at)
 
     @property
@@ -277,6 +341,12 @@ def event_key(repository: str, digest: str | None, scan: Scan) -> str:
     said = report.get("report_id") or report.get("end_time")  # an SBOM run may have no id of its own
     kind = f"{SBOM}:" if scan.is_sbom else ""
     return f"{Source.SCAN}:{repository}@{digest}:{kind}{said}:{report.get('scan_status')}"
+
+
+def coverage_key(news: CoverageNews) -> str:
+    """The identity of what is said of gaps: what the first of them is, since when, and what became of it."""
+    gap = news.gaps[0]
+    return f"{Source.WATCH}:{gap.reason}:{gap.source}:{gap.began_at.astimezone(UTC).isoformat()}:{news.phase}"
 
 
 def row_key(source: Source, row_id: int, op_time: datetime) -> str:

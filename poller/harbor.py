@@ -38,7 +38,7 @@ from poller.events import Finding, Source
 from poller.logs import Redactor
 from poller.queries import NEVER, OLD_LOG_LAST_ID, between, by_id, q, repository_path, segment
 from poller.reach import Log, Reach, ReachKind, detect
-from poller.rows import PAGE, Artifact, AuditRow, CurrentUser, Project, Server
+from poller.rows import PAGE, Artifact, AuditRow, CurrentUser, Project, Scanner, Server
 from poller.secret import Secret
 
 __all__ = ["PAGE", "CurrentUser", "Harbor", "Log", "PathNotFound", "Reach", "ReachKind"]
@@ -185,6 +185,10 @@ class Harbor:
             return any(self._ask(rows.is_ongoing, f"/scans/{kind}/metrics") for kind in ("all", "schedule"))
         except (NotAllowed, NotFound, BadRequest):  # 412: there is no scanner
             return None
+
+    def scanner_of(self, project: str) -> Scanner | None:
+        """The scanner that a project's images are scanned with; None: there is none. Needs `scanner: read`."""
+        return self._ask(rows.scanner, f"/projects/{segment(project)}/scanner", headers={"X-Is-Resource-Name": "true"})
 
     def repository_created(self, repository: str) -> datetime | None:
         return self._ask_for(rows.repository_created, repository_path(repository))

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from formatters.scans import rank
-from poller import comparison, normalize, reading, scans
+from poller import comparison, normalize, reading, scans, sight
 from poller.config import Config
 from poller.enrich import Enricher, ForScanners, Patience
-from poller.errors import NotAllowed, NotFound, PollerError
-from poller.events import PROJECT_TYPES, SCAN_TYPES, Event, EventType, Source
+from poller.errors import NotAllowed, NotFound, PollerError, WrongCredentials
+from poller.events import PROJECT_TYPES, SCAN_TYPES, Event, EventType, Gap, Reason, Source
 from poller.harbor import Harbor, Log, Reach, ReachKind
 from poller.knowledge import Knowledge
 from poller.logs import Log as Logger
@@ -28,6 +28,7 @@ from poller.results import ResultReader
 from poller.rows import PAGE, AuditRow
 from poller.survey import Survey, log_name, table_of
 from poller.sweep import Sweep
+from poller.watch import Watch
 from poller.waves import Waves
 from state import SCANNERS_OWN, Coverage, Cursor, DeliveryState, NoticedScan, Outcome, Store, Telling
 
@@ -79,10 +80,12 @@ class AuditPoller:
         reporter = Reporter(harbor, store, self.survey, projects, config.scans, self.decide)
         self._results = ResultReader(harbor, store, reporter, self.survey, lambda: self._is_stopping)
         self._waves = Waves(harbor, store, reporter, self.survey, config.scans)
-        self._sweep = Sweep(harbor, store, reporter, config, lambda: self._is_stopping)
+        self._sight = sight.Sight(store, self.decide, config.harbor.projects)
+        self._sweep = Sweep(harbor, store, reporter, self._sight, config, lambda: self._is_stopping)
         self._allowance, self._spent = reporter.comparer.allowance, 0
         if (left := store.allowance()) is not None:
             self._allowance.resume(*left)
+        self._watch = Watch(harbor, store, self._sight, self.survey, config)
         self._for_scanners = ForScanners(projects)
         self._patience = Patience(for_scanners=self._for_scanners)
         self._requests_known = 0
@@ -105,12 +108,15 @@ class AuditPoller:
         self._patience = Patience(for_scanners=self._for_scanners)
         try:
             polled = self._poll_or_resync(now)
+            self._watch.heed_rows(now)
             looked = self._results.read(now)
             self._waves.end_if_over(now)
             self._save_allowance()
             return polled + Polled(0, looked.new, has_more=looked.has_more and not self._is_stopping)
         except PollerError as error:
             self.survey.doubt()
+            if isinstance(error, NotAllowed | NotFound | WrongCredentials):
+                self._sight.refused(error, now)
             self._store.cover(Coverage(EVERYTHING, now, now, error=f"{type(error).__name__}: {error}"))
             raise
 
@@ -122,6 +128,10 @@ class AuditPoller:
         new = self._sweep.go_on(now, most=most)
         self._save_allowance()
         return new
+
+    def watch(self, now: datetime) -> None:
+        """Look whether Harbor still logs what happens. Raises as `poll` does, and is to be called after it."""
+        self._watch.look(now)
 
     def _save_allowance(self) -> None:
         """So that a program which is started every minute has no more than one that runs."""
@@ -141,16 +151,19 @@ class AuditPoller:
         for log in _old_logs_to_drain(reach, cursors, now):
             with suppress(NotAllowed, NotFound):  # what is gone by now has nothing more to tell
                 total += self._poll_log(log, cursors[log_name(log)], reach, now, is_checked=is_checked)
-        refused: list[PollerError] = []
+        read, refused = list[str | None](), list[PollerError]()
         for log in reach.logs:
             cursor = cursors.get(log_name(log)) or self._first_cursor(log, cursors, now)
             try:
                 total += self._poll_log(log, cursor, reach, now, is_checked=is_checked)
+                read.append(log.project)
             except (NotAllowed, NotFound) as error:
                 _log.warning("audit.log_refused", log=log_name(log), error=error)
                 refused.append(error)
         if refused:
             self._look_closer(refused, reach)
+        if reach.kind is not ReachKind.BLIND:
+            self._sight.polled(read, now)
         return total
 
     def _look_closer(self, refused: list[PollerError], reach: Reach) -> None:
@@ -163,26 +176,33 @@ class AuditPoller:
         try:
             return self._record_pages(self._new_pages(log, cursor, reach, now), log, cursor, now)
         except HistoryShown:
+            self._sight.found(Gap(cursor.log, Reason.HIDDEN, cursor.created_at, now), now)
             self._begin_now(log, now)
             return Polled()
         except LogChanged:
             if not is_checked:
                 raise  # first make sure that we may still see this log
-            return self._resync(log, cursor, now)
+            return self._resync(log, cursor, reach, now)
 
     def _new_pages(self, log: Log, cursor: Cursor, reach: Reach, now: datetime) -> Iterator[tuple[AuditRow, ...]]:
         """Pages from the position on, oldest first. The first ones must hold the newest row that we knew."""
         bound = reading.lower_bound(cursor, is_project=log.project is not None)
         start = self._first_id(log, cursor, reach)
         is_changed: bool | None = None
+        first: AuditRow | None = None
         while True:
             rows = self._harbor.rows_from(log, start, since=bound, operations=self._operations)
             if is_changed is None:
                 is_changed = reading.is_changed(cursor, rows)
+            if is_changed and not rows and log.table is Source.OLD_LOG and sight.may_be_purged(cursor, now):
+                yield ()  # nothing is left of it, or nothing is shown to us: the place is kept until something is
+                return
             if is_changed:
                 raise LogChanged(f"{log_name(log)}: row {cursor.row_id} is gone")
             if rows and not cursor.row_id and not start and self._is_history(log, cursor, rows[0], now):
                 raise HistoryShown(log_name(log))
+            if first is None and (first := next((row for row in rows if row.id > cursor.row_id), None)):
+                self._note_purged(cursor, first, reach, now, is_there=True)
             yield rows
             following = max((row.id for row in rows), default=start) + 1
             if len(rows) < PAGE or self._is_stopping or following <= start:
@@ -193,8 +213,18 @@ class AuditPoller:
         recent = self._store.recent_rows(
             log.table, above=cursor.floor_id, up_to=cursor.row_id, most=reading.MOST_GAP + reading.OVERLAP_ROWS
         )
-        sees_every_row = reach.kind is ReachKind.SYSTEM and not self._operations
-        return reading.first_id(cursor, [SeenRow(*row) for row in recent], sees_every_row=sees_every_row)
+        return reading.first_id(cursor, [SeenRow(*row) for row in recent], sees_every_row=self._sees_every_row(reach))
+
+    def _sees_every_row(self, reach: Reach) -> bool:
+        return reach.kind is ReachKind.SYSTEM and not self._operations
+
+    def _note_purged(
+        self, cursor: Cursor, first: AuditRow | None, reach: Reach, now: datetime, *, is_there: bool
+    ) -> None:
+        """Before the position moves on: afterwards nobody could tell any more what is missing."""
+        gap = sight.purged(cursor, first, now, sees_every_row=self._sees_every_row(reach), is_there=is_there)
+        if gap is not None:
+            self._sight.found(gap, now)
 
     def _record_pages(
         self,
@@ -359,20 +389,33 @@ class AuditPoller:
         newest = self._harbor.newest_row(log, now)
         return newest is not None and newest.op_time - first.op_time > now - cursor.created_at + timedelta(hours=1)
 
-    def _resync(self, log: Log, cursor: Cursor, now: datetime) -> Polled:
+    def _resync(self, log: Log, cursor: Cursor, reach: Reach, now: datetime) -> Polled:
         """Find the place again by time, after a restored or purged database."""
         newest = self._harbor.newest_row(log, now, operations=self._operations)
         start = (cursor.op_time or cursor.polled_at) - reading.OVERLAP
         is_rewound = newest is not None and newest.id < cursor.row_id
         position = Cursor(cursor.log, 0, None, 0, cursor.polled_at, cursor.created_at)
         _log.warning("audit.ids_rewound" if is_rewound else "audit.rows_gone", log=cursor.log, known=cursor.row_id)
-        pages = self.pages_by_time(log, start)
+        if gap := sight.restored(cursor, newest, now):
+            self._sight.found(gap, now)
+        pages = self._with_loss_noted(self.pages_by_time(log, start), cursor, reach, now, is_restored=gap is not None)
         total = self._record_pages(pages, log, position, now, is_old=lambda row: _is_before_first_run(row, cursor))
         if newest is not None:
             found = self._store.cursors()[cursor.log]
             place = found if found.row_id >= newest.id else replace(found, row_id=newest.id, op_time=newest.op_time)
             self._store.save_cursor(replace(place, floor_id=place.row_id))
         return total
+
+    def _with_loss_noted(
+        self, pages: Iterator[tuple[AuditRow, ...]], cursor: Cursor, reach: Reach, now: datetime, *, is_restored: bool
+    ) -> Iterator[tuple[AuditRow, ...]]:
+        """The pages, the first of them after it was noted what is missing before it."""
+        assert cursor.op_time is not None
+        for number, rows in enumerate(pages):
+            if not number and not is_restored:
+                first = next((row for row in rows if row.op_time > cursor.op_time), None)
+                self._note_purged(cursor, first, reach, now, is_there=False)
+            yield rows
 
     def pages_by_time(self, log: Log, start: datetime, end: datetime | None = None) -> Iterator[tuple[AuditRow, ...]]:
         page = 1

@@ -13,7 +13,7 @@ from state import Due, Mode
 FEW = 5
 """Up to so many late events are told singly: a summary of two messages would hide more than it calms."""
 
-IMPORTANT = frozenset({EventType.SCANNING_FAILED, EventType.NOT_UNDERSTOOD})
+IMPORTANT = frozenset({EventType.SCANNING_FAILED, EventType.NOT_UNDERSTOOD, EventType.COVERAGE})
 """Told singly even after a downtime, as long as they are few."""
 
 WAVE, IMAGE = "wave:", "image:"

@@ -95,6 +95,18 @@ class Server(msgspec.Struct, frozen=True):
     is_authenticated: bool
 
 
+class Scanner(msgspec.Struct, frozen=True):
+    """The registration of a scanner. Harbor says "unhealthy" when it cannot reach it; old versions say nothing."""
+
+    name: str = ""
+    is_disabled: bool = msgspec.field(default=False, name="disabled")
+    health: str = ""
+
+    @property
+    def is_healthy(self) -> bool:
+        return self.health != "unhealthy"
+
+
 class CurrentUser(msgspec.Struct, frozen=True):
     name: str
     is_sysadmin: bool
@@ -302,6 +314,7 @@ _projects = msgspec.json.Decoder(list[_Project] | None)
 _repository = msgspec.json.Decoder(_Repository)
 _system_info = msgspec.json.Decoder(_SystemInfo)
 _user = msgspec.json.Decoder(_User)
+_scanner = msgspec.json.Decoder(Scanner | None)
 _configuration = msgspec.json.Decoder(dict[str, _Setting])
 _errors = msgspec.json.Decoder(_Errors)
 
@@ -357,6 +370,12 @@ def server(body: bytes, date_header: str | None = None) -> Server:
 def current_user(body: bytes) -> CurrentUser:
     user = _decode(_user, body, "a user")
     return CurrentUser(user.username, user.sysadmin_flag, is_robot=False)
+
+
+def scanner(body: bytes) -> Scanner | None:
+    """None: there is no scanner at all."""
+    found = _decode(_scanner, body, "a scanner") if body.strip() else None
+    return found if found and found.name else None
 
 
 def configuration(body: bytes) -> dict[str, object]:

@@ -14,11 +14,13 @@ from poller.events import Source
 from poller.harbor import Harbor, Log, Reach, ReachKind
 from poller.knowledge import LONG_AGO
 from poller.logs import Log as Logger
+from poller.sight import may_be_purged
 from state import Store
 
 DETECT_AGAIN = timedelta(minutes=10)
 """An upgrade of Harbor moves the live audit log; the old one goes on answering, without new rows."""
 
+LOOK_FOR_NEW_LOG = timedelta(minutes=1)
 LOOK_FOR_PROJECTS = timedelta(minutes=1)
 """Where projects are read one by one, a new project or right must be noticed soon."""
 
@@ -56,6 +58,7 @@ class Survey:
         self._harbor = harbor
         self._store = store
         self._config = config
+        self._probed_at: datetime | None = None
 
     def reach(self, now: datetime) -> Reach:
         """Which audit log is alive and what of it this account can see; asked again from time to time."""
@@ -66,11 +69,21 @@ class Survey:
         believed = DETECT_AGAIN if reach.kind is ReachKind.SYSTEM else LOOK_FOR_PROJECTS + PROBE * len(reach.projects)
         return reach if timedelta(0) <= now - at < believed else self.detect(now)
 
+    def notice_upgrade(self, now: datetime) -> None:
+        """Ask an old Harbor from time to time whether it has the new log by now. The question touches no table."""
+        if self.server().table is not Source.OLD_LOG:
+            return
+        asked_at = self._probed_at = self._probed_at or now
+        if not timedelta(0) <= now - asked_at < LOOK_FOR_NEW_LOG:
+            self._probed_at = now
+            if self._harbor.may_read_whole_new_log() is not None:
+                self.doubt()
+
     def detect(self, now: datetime) -> Reach:
         reach = self._harbor.reach(self._config.projects)
         registry = reach.registry or self._config.url.partition("://")[2]
         if reach.kind is ReachKind.BLIND:
-            self._refuse_blindness(reach)
+            self._refuse_blindness(reach, now)
         self._store.save_harbor(registry, self._detected(reach), now)
         return reach
 
@@ -88,10 +101,10 @@ class Survey:
             "known_position": before.get("position") if before else None,
         }
 
-    def _refuse_blindness(self, reach: Reach) -> None:
-        """An empty answer is silence only where there cannot have been a row. Before 2.13 one cannot tell."""
-        has_seen_rows = any(cursor.row_id for cursor in self._store.cursors().values())
-        if reach.table is Source.NEW_LOG or has_seen_rows:
+    def _refuse_blindness(self, reach: Reach, now: datetime) -> None:
+        """An empty answer is silence only where there need not be a row. Before 2.13 one cannot tell."""
+        has_rows = any(cursor.row_id and not may_be_purged(cursor, now) for cursor in self._store.cursors().values())
+        if reach.table is Source.NEW_LOG or has_rows:
             raise NotAllowed(BLIND)
         _log.warning("audit.nothing_visible", remedy=BLIND)
 

@@ -17,13 +17,14 @@ from poller.activity import RepositoryFacts
 from poller.comparing import taught_by
 from poller.config import Config
 from poller.errors import NotAllowed, PollerError
-from poller.events import SCAN_TYPES
+from poller.events import SCAN_TYPES, Gap, Reason
 from poller.harbor import SCANS_PAGE, Harbor
 from poller.knowledge import Changes, ReportFact, RepositoryFact
 from poller.logs import Log
 from poller.reporting import Reporter
 from poller.rows import PAGE, Artifact
 from poller.scans import Result
+from poller.sight import Sight
 from state import SWEEP, NoticedScan, Outcome, Store, SweepPlace
 
 SAVED_UP = timedelta(minutes=10)
@@ -33,6 +34,9 @@ MOST_CHANGED = 1000
 BEGAN_BEFORE = timedelta(minutes=30)
 """A scan's pull may lie so long before its end."""
 JUST_BEGUN = timedelta(minutes=30)
+FEW_HIDDEN = 3
+"""Of so many images on a page results were known, and now there is none: that is no accident."""
+RESULTS = "results"
 FRESH = timedelta(minutes=2)
 """What ended less than this ago is left to the audit log, which knows more of it."""
 UNEXPLAINED = timedelta(seconds=20)
@@ -62,11 +66,18 @@ class Sweep:
     """Goes on where it was, a request at a time."""
 
     def __init__(
-        self, harbor: Harbor, store: Store, reporter: Reporter, config: Config, is_stopping: Callable[[], bool]
+        self,
+        harbor: Harbor,
+        store: Store,
+        reporter: Reporter,
+        sight: Sight,
+        config: Config,
+        is_stopping: Callable[[], bool],
     ) -> None:
         self._harbor = harbor
         self._store = store
         self._reporter = reporter
+        self._sight = sight
         self._projects = frozenset(config.harbor.projects)
         self._every = timedelta(seconds=config.schedule.sweep) if config.schedule.sweep else None
         self._price = timedelta(hours=1) / config.schedule.sweep_requests
@@ -208,6 +219,7 @@ class Sweep:
         waiting = (*again, *((name, number) for name, number in rest if self._is_wanted(name)))
         place = replace(place, changed=waiting) if pulled_since else replace(place, ahead=waiting)
         found = self._examine(repository, artifacts or (), place, now)
+        self._heed_hidden(repository, artifacts or (), now)
         new = sum(self._tell(scan, artifact, result, now) for scan, artifact, result in found.news)
         if any(not scan.is_of_sweep for scan, _, _ in found.news):
             place = replace(place, looks_in_vain=0)
@@ -245,6 +257,17 @@ class Sweep:
                 elif not is_busy:  # otherwise the log tells it
                     self._sort(repository, artifact, result, now, found)
         return found
+
+    def _heed_hidden(self, repository: str, artifacts: Sequence[Artifact], now: datetime) -> None:
+        """Harbor shows no result at all while a scanner cannot be reached, or after it was changed for another."""
+        project = repository.partition("/")[0]
+        lasting = [gap for gap in self._sight.open if gap.reason is Reason.SCANNER_OFF]
+        if any(each.scan_overview for each in artifacts):
+            self._sight.end([gap for gap in lasting if gap.source == f"{RESULTS}/{project}"], now, now)
+        elif not lasting and len(artifacts) >= FEW_HIDDEN:
+            known = {digest for digest, _ in self._store.reports([each.digest for each in artifacts])}
+            if len(known) >= FEW_HIDDEN:
+                self._sight.begin([Gap(f"{RESULTS}/{project}", Reason.SCANNER_OFF, now)], now)
 
     def _sort(self, repository: str, artifact: Artifact, result: Result, now: datetime, found: _Found) -> None:
         """What is new is told, unless the log may still tell it better."""

@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, Row, Select, and_, case, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from poller.events import Event, EventType, Repository, Scan, Source
+from poller.events import CoverageNews, Event, EventType, Gap, Reason, Repository, Scan, Source
 from poller.knowledge import (
     ROBOT_LIVES,
     SAME_DELETION,
@@ -51,6 +51,8 @@ LEASE = "poller"
 _PRUNED_AT_ONCE = 5000
 _READ_AGAIN = 2500
 """Rows so near to their log's cursor may be read again: more than `reading.MOST_GAP`."""
+CLOCKS_APART = timedelta(hours=2)
+"""Harbor's clock and ours differ by less."""
 _SCAN_KEPT = frozenset({"harbor_id", "robot", "looks", "outcome", "look_at"})
 
 
@@ -119,6 +121,7 @@ class Store:
         scans: Sequence[NoticedScan] = (),
         wave: Wave | None = None,
         place: SweepPlace | None = None,
+        gaps: Sequence[Gap] = (),
     ) -> int:
         """Write events, what is to become of them, how far we read and what was learnt: in one transaction.
 
@@ -137,6 +140,8 @@ class Store:
                 self._upsert(connection, t.waves, ["harbor_id"], self._own(wave))
             if place is not None:
                 self._upsert(connection, t.sweeps, ["harbor_id"], self._own(place))
+            for gap in gaps:
+                self._save_gap(connection, gap, now)
             return new
 
     def cover(self, coverage: Coverage) -> None:
@@ -163,6 +168,55 @@ class Store:
         )
         with self._reading() as connection:
             return tuple(_coverage(row) for row in connection.execute(query))
+
+    # -- what was not seen ----------------------------------------------------------------------
+
+    def gaps(self, *, since: datetime) -> tuple[Gap, ...]:
+        """Gaps that go on, or ended since then, oldest first."""
+        return self._gaps(or_(t.gaps.c.ended_at.is_(None), t.gaps.c.ended_at >= since))
+
+    def open_gaps(self) -> tuple[Gap, ...]:
+        """Those that go on."""
+        return self._gaps(t.gaps.c.ended_at.is_(None))
+
+    def close_gaps(self, reason: Reason, log: str, start: datetime, end: datetime, now: datetime) -> int:
+        """Note that what happened in gaps of a log within that time was read after all. Returns how many these are."""
+        within = and_(t.gaps.c.began_at >= start, t.gaps.c.ended_at <= end, t.gaps.c.closed_at.is_(None))
+        mine = and_(t.gaps.c.harbor_id == self._harbor_id, t.gaps.c.source == log, t.gaps.c.reason == reason)
+        with self._writing() as connection:
+            return connection.execute(update(t.gaps).where(mine, within).values(closed_at=now)).rowcount
+
+    def last_recorded(self, kind: EventType, *, since: datetime) -> datetime | None:
+        """When an event of that type, of that time, was recorded last."""
+        query = select(func.max(t.events.c.seen_at)).where(
+            t.events.c.harbor_id == self._harbor_id, t.events.c.occurred_at >= since, t.events.c.type == kind
+        )
+        with self._reading() as connection:
+            found: datetime | None = connection.scalar(query)
+            return found
+
+    def first_row_after(self, at: datetime, kind: EventType | None = None) -> datetime | None:
+        """The time of the first audit row that was recorded after a moment, of any type or of one."""
+        query = select(func.min(t.events.c.occurred_at)).where(
+            t.events.c.harbor_id == self._harbor_id,
+            t.events.c.seen_at > at,
+            t.events.c.occurred_at > at - CLOCKS_APART,  # for the index
+            t.events.c.source.in_([Source.OLD_LOG, Source.NEW_LOG]),
+        )
+        with self._reading() as connection:
+            found: datetime | None = connection.scalar(query.where(t.events.c.type == kind) if kind else query)
+            return found
+
+    def registry_seen(self) -> Mapping[str, Any] | None:
+        """What the registry said of itself when the log was last compared with it."""
+        query = select(t.harbors.c.registry_seen).where(t.harbors.c.id == self._harbor_id)
+        with self._reading() as connection:
+            return connection.scalar(query)
+
+    def save_registry_seen(self, seen: Mapping[str, Any] | None) -> None:
+        values = {"registry_seen": dict(seen) if seen is not None else None}
+        with self._writing() as connection:
+            connection.execute(update(t.harbors).where(t.harbors.c.id == self._harbor_id).values(values))
 
     # -- what is known of the registry ----------------------------------------------------------
 
@@ -298,6 +352,16 @@ class Store:
     def rivals(self, digest: str) -> tuple[NoticedScan, ...]:
         """Those whose results are still to be read."""
         return tuple(scan for scan in self.scans_of(digest) if scan.outcome is Outcome.RUNNING)
+
+    def last_scanned(self) -> str | None:
+        """The repository of the scan whose result was read last."""
+        query = select(t.scans.c.repository).where(
+            t.scans.c.harbor_id == self._harbor_id,
+            t.scans.c.outcome == Outcome.TOLD,
+            t.scans.c.repository.is_not(None),
+        )
+        with self._reading() as connection:
+            return connection.scalar(query.order_by(t.scans.c.look_at.desc()).limit(1))
 
     def scan_durations(self, *, most: int) -> tuple[tuple[str, timedelta], ...]:
         """In which repository, and how long, the scans took that were read last: from the scanner's pull to the end."""
@@ -889,6 +953,27 @@ class Store:
         values["duration_ms"] = round(values.pop("seconds") * 1000)
         connection.execute(t.polls.insert().values(harbor_id=self._harbor_id, **values))
 
+    def _gaps(self, which: Any) -> tuple[Gap, ...]:
+        names = ("source", "reason", "began_at", "ended_at", "rows", "closed_at")
+        query = select(*(t.gaps.c[name] for name in names)).where(t.gaps.c.harbor_id == self._harbor_id, which)
+        with self._reading() as connection:
+            rows = connection.execute(query.order_by(t.gaps.c.began_at, t.gaps.c.id))
+            return tuple(Gap(**dict(row._mapping) | {"reason": Reason(row.reason)}) for row in rows)
+
+    def _save_gap(self, connection: Connection, gap: Gap, now: datetime) -> None:
+        """A gap is known by what is not seen, why, and since when."""
+        mine = [
+            t.gaps.c.harbor_id == self._harbor_id,
+            t.gaps.c.source == gap.source,
+            t.gaps.c.reason == gap.reason,
+            t.gaps.c.began_at == gap.began_at,
+        ]
+        found = connection.scalar(select(t.gaps.c.id).where(*mine))
+        if found is None:
+            connection.execute(t.gaps.insert().values(**self._own(gap), noticed_at=now))
+        else:
+            connection.execute(update(t.gaps).where(t.gaps.c.id == found).values(asdict(gap)))
+
     def _known(self, connection: Connection, table: Any, column: str, names: Collection[str]) -> Iterator[Row[Any]]:
         for part in _parts(sorted(names)):
             query = select(table).where(table.c.harbor_id == self._harbor_id, table.c[column].in_(part))
@@ -976,6 +1061,7 @@ def _columns(event: Event) -> dict[str, Any]:
         "scan_type": event.scan.scan_type if event.scan else None,
         "scan_overview": event.scan.overview if event.scan else None,
         "scan_details": _details(event),
+        "coverage": msgspec.to_builtins(event.coverage) if event.coverage else None,
     }
 
 
@@ -1009,6 +1095,7 @@ def _event(row: Row[Any]) -> Event:
         digest=row.digest,
         subject=row.subject,
         scan=_scan_of(row),
+        coverage=msgspec.convert(row.coverage, CoverageNews) if row.coverage else None,
     )
 
 

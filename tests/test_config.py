@@ -14,7 +14,7 @@ from poller import config, config_values, cron, timezones
 from poller.config import Config, find, load
 from poller.config_values import Unfit, seconds_of
 from poller.errors import ConfigError
-from poller.events import SCAN_TYPES, WEBHOOK_TYPES, EventType
+from poller.events import SCAN_TYPES, USUAL_TYPES, EventType
 
 TOKEN = "123456789:AAE-abcdefghijklmnopqrstuvwxyz_0123"
 PASSWORD = "s3cret/pass@word"
@@ -94,7 +94,7 @@ def test_the_articles_file_works_with_harbor_added(tmp_path: Path) -> None:
     assert got.telegram.chat_id == -1001234567890
     assert got.telegram.message_thread_id == 1234
     assert got.telegram.bot_token.reveal() == TOKEN
-    assert got.events == WEBHOOK_TYPES - {EventType.PULL_ARTIFACT}
+    assert got.events == USUAL_TYPES - {EventType.PULL_ARTIFACT}
     assert got.missing_escapes == "."
     assert got.harbor.url == "https://registry.example.org"
     assert got.harbor.password.reveal() == PASSWORD
@@ -111,7 +111,7 @@ def test_everything_else_has_a_default(tmp_path: Path) -> None:
     assert got.telegram.api_url == "https://api.telegram.org"
     assert (got.telegram.proxy, got.telegram.silent) == (None, False)
     assert got.missing_escapes == ""
-    assert got.events == WEBHOOK_TYPES
+    assert got.events == USUAL_TYPES
     assert got.schedule == config.Schedule(poll=5.0, cron=None, jitter=1.0, sweep=3600.0, sweep_requests=60)
     assert got.scans == config.ScansConfig(
         minimum_severity="none", important="critical", only_fixable=False, only_changed=False, sbom=False, quiet=60.0
@@ -444,7 +444,7 @@ def test_a_file_without_secrets_may_be_read_by_all(tmp_path: Path) -> None:
 
 
 def test_warnings_for_what_is_allowed_but_unwise(tmp_path: Path) -> None:
-    off = "".join(f"{name} = false\n" for name in WEBHOOK_TYPES)
+    off = "".join(f"{name} = false\n" for name in USUAL_TYPES)
     warnings = load(written(tmp_path, harbor_line("verify = false") + f"[events]\n{off}"), {}).warnings
     assert ["verify" in warnings[0], "nothing will be told" in warnings[1]] == [True, True]
 

@@ -15,7 +15,7 @@ class Role(Enum):
     SYSTEM_ROBOT_AUDIT = "system robot with audit-log:list only"
     SYSTEM_ROBOT_ALL_PROJECTS = "system robot with log:list and reading in all projects"
     SYSTEM_ROBOT_FULL = "system robot with both"
-    SYSTEM_ROBOT_SCANS = "system robot with both, and scan-all:read"
+    SYSTEM_ROBOT_SCANS = "system robot with both, scan-all:read and scanner:read"
     SYSTEM_ROBOT_NOTHING = "system robot with rights that are of no use here"
     PROJECT_ROBOT = "robot of a project, with log:list"
     PROJECT_ROBOT_NOLOG = "robot of a project, without log:list"
@@ -71,6 +71,10 @@ class Account:
         if self.role is Role.SYSTEM_ROBOT_SCANS:
             return generation.lets_robots_read_scan_all
         return self.role is Role.ADMIN
+
+    def reads_scanner(self, project: str) -> bool:
+        """`scanner:read` of a project: robots have it only if they were given it."""
+        return self.role in (Role.ADMIN, Role.SYSTEM_ROBOT_SCANS) or (self.is_member(project) and not self.is_robot)
 
     def is_member(self, project: str) -> bool:
         return project == self.project and (self.role in _PROJECT_ROBOTS or self.role in _ROLE_IDS)

@@ -166,6 +166,7 @@ class Api:
             ("/projects/{project}/auditlog-exts", self._new_log_of_project),
             ("/projects", self._projects),
             ("/projects/{project}", self._project),
+            ("/projects/{project}/scanner", self._scanner_of_project),
             ("/projects/{project}/repositories", self._repositories_of_project),
             ("/repositories", self._repositories),
             (repository, self._repository),
@@ -288,6 +289,17 @@ class Api:
             "uuid": "bd012ccd-e84d-11f1-a3c2-000000000000",
         }
         return Answer(200, [trivy], {"X-Total-Count": "1"})
+
+    def _scanner_of_project(self, asked: Asked) -> Answer:
+        """Deactivated or not, and whether Harbor can reach it."""
+        registry = self.source.registry()
+        project = registry.projects.get(asked.part["project"])
+        if project is None or not _known(asked).reads_scanner(project.name):
+            raise _forbidden()
+        scanner = project.scanner or registry.scanner
+        health = "healthy" if registry.is_scanner_reachable else "unhealthy"
+        about = {"disabled": scanner.is_disabled, "is_default": project.scanner is None, "health": health}
+        return Answer(200, {**scanner.to_json(), **about, "url": "http://trivy-adapter:8080", "auth": ""})
 
     def _scan_all_metrics(self, asked: Asked) -> Answer:
         return self._metrics(asked, scheduled=False)

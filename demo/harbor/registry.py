@@ -30,6 +30,7 @@ class Scanner:
     name: str
     version: str
     vendor: str
+    is_disabled: bool = False
 
     def to_json(self) -> dict[str, str]:
         return {"name": self.name, "vendor": self.vendor, "version": self.version}

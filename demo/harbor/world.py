@@ -8,7 +8,7 @@ import random
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -357,6 +357,12 @@ class World:
                 self._registry.scanner = scanner
             else:
                 self._registry.projects[project].scanner = scanner
+
+    def disable_scanner(self, project: str, *, disabled: bool = True) -> None:
+        """Deactivate the scanner that a project has. Its results stay visible; there will be no more."""
+        with self.lock:
+            found = self._registry.projects[project]
+            found.scanner = replace(found.scanner or self._registry.scanner, is_disabled=disabled)
 
     @property
     def scanner_reachable(self) -> bool:

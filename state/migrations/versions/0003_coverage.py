@@ -14,7 +14,7 @@ Id = sa.BigInteger().with_variant(sa.Integer(), 'sqlite')
 def upgrade() -> None:
     op.add_column('harbors', sa.Column('pruned_before', state.schema.UtcTime(timezone=True), nullable=True))
     op.add_column('harbors', sa.Column('registry_seen', sa.JSON(none_as_null=True), nullable=True))
-    op.add_column('events', sa.Column('gap', sa.JSON(none_as_null=True), nullable=True))
+    op.add_column('events', sa.Column('coverage', sa.JSON(none_as_null=True), nullable=True))
     op.add_column('leases', sa.Column('epoch', sa.BigInteger(), server_default='0', nullable=False))
     op.add_column('leases', sa.Column('beats', sa.BigInteger(), server_default='0', nullable=False))
     op.create_table('gaps',
