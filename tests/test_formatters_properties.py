@@ -21,7 +21,23 @@ from hypothesis import strategies as st
 from formatters import MassScan, Occasion, Style, digest, image_message, message, plain
 from formatters.markdown import shorten, units, visible
 from formatters.texts import EMOJI, Label
-from poller.events import SBOM, SCAN_TYPES, Change, Event, EventType, Finding, Index, Repository, Scan, Since, Source
+from poller.events import (
+    SBOM,
+    SCAN_TYPES,
+    Change,
+    CoverageNews,
+    Event,
+    EventType,
+    Finding,
+    Gap,
+    Index,
+    Phase,
+    Reason,
+    Repository,
+    Scan,
+    Since,
+    Source,
+)
 from tests.telegram_parser import Entity, parse, stored
 
 LIMIT = 4096  # Telegram's, in UTF-16 units after parsing
@@ -152,9 +168,12 @@ def numbers(rng: random.Random) -> dict[str, Any]:
     return {rng.choice(("Critical", "High", hostile(rng))): rng.choice(values) for _ in range(rng.choice((0, 2, 60)))}
 
 
+OF_HARBOR = tuple(kind for kind in EventType if kind is not EventType.COVERAGE)
+
+
 def event(rng: random.Random) -> Event:
     return Event(
-        type=rng.choice(tuple(EventType)),
+        type=rng.choice(OF_HARBOR),
         occurred_at=datetime(2026, 11, 24, tzinfo=UTC) + timedelta(seconds=rng.randrange(10**6)),
         operator=hostile(rng),
         source=rng.choice(tuple(Source)),
@@ -321,7 +340,7 @@ def any_report() -> st.SearchStrategy[Any]:
 def any_event() -> st.SearchStrategy[Event]:
     return st.builds(
         Event,
-        type=st.sampled_from(EventType),
+        type=st.sampled_from(OF_HARBOR),
         occurred_at=st.datetimes(timezones=st.just(UTC)),
         operator=any_text(),
         source=st.sampled_from(Source),
@@ -426,3 +445,22 @@ def test_what_is_visible_stays_so(text: str) -> None:
     seen = visible(text)
     assert visible(seen) == seen == seen.strip()
     assert not any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in seen)
+
+
+def any_news() -> st.SearchStrategy[CoverageNews]:
+    times = st.datetimes(timezones=st.just(UTC))
+    gaps = st.builds(
+        Gap, any_text(), st.sampled_from(Reason), times, st.none() | times, st.none() | st.integers(0, 2**63)
+    )
+    return st.builds(CoverageNews, st.sampled_from(Phase), st.lists(gaps, min_size=1, max_size=300).map(tuple))
+
+
+@given(any_news(), st.sampled_from(STYLES))
+def test_any_news_of_coverage_is_one_line(news: CoverageNews, style: Style) -> None:
+    """Whatever projects are called and however many there are, at any time."""
+    text = message(Event.example(type=EventType.COVERAGE, repository=None, tag=None, digest=None, coverage=news), style)
+    parsed = parse(text)
+    assert plain(text) == parsed.text == stored(parsed.text) == parsed.text.strip()
+    assert units(parsed.text) <= LIMIT
+    assert "\n" not in parsed.text
+    assert [entity.kind.lower() for entity in parsed.entities] == ["bold"]
