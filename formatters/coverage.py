@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from formatters.digests import local, period
 from formatters.markdown import ABSENT, LIMIT, bold, escape, shorten, units, visible
@@ -33,14 +33,14 @@ def coverage_text(news: CoverageNews, style: Style) -> str:
         since=period([since], style),
         period=period([since, until], style),
         projects=_projects(gaps),
-        command=backfill_command(since, until, style),
+        command=backfill_command(since, until, style.timezone),
         rows=_rows(gaps, style),
     )
 
 
-def backfill_command(since: datetime, until: datetime, style: Style) -> str:
+def backfill_command(since: datetime, until: datetime, zone: tzinfo) -> str:
     """How to read a past period, in whole minutes."""
-    start, end = local(since, style), local(until, style)
+    start, end = local(since, zone), local(until, zone)
     with suppress(OverflowError):  # the last minute of the calendar
         end += timedelta(minutes=1)
     return f"backfill --since {start:%Y-%m-%dT%H:%M} --until {end:%Y-%m-%dT%H:%M}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 from itertools import islice
 
 from formatters.markdown import ABSENT, LIMIT, bold, escape, labelled, plain, quotation, shorten, units, visible
@@ -80,7 +80,7 @@ def period(times: Sequence[datetime], style: Style) -> str:
     """From the first to the last moment, in the style's time zone, which is named."""
     if not times:
         return ABSENT
-    first, last = local(min(times), style), local(max(times), style)
+    first, last = local(min(times), style.timezone), local(max(times), style.timezone)
     zone = visible(last.tzname() or last.strftime("UTC%z"))
     start, end = f"{first:{style.texts.date} %H:%M}", f"{last:{style.texts.date} %H:%M}"
     if start == end:
@@ -88,9 +88,9 @@ def period(times: Sequence[datetime], style: Style) -> str:
     return f"{start}–{last:%H:%M} {zone}" if first.date() == last.date() else f"{start} – {end} {zone}"
 
 
-def local(moment: datetime, style: Style) -> datetime:
+def local(moment: datetime, zone: tzinfo) -> datetime:
     try:
-        return moment.astimezone(style.timezone)
+        return moment.astimezone(zone)
     except OverflowError:  # the first or last day of the calendar: a broken clock is no reason to say nothing
         return moment
 

@@ -7,16 +7,17 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 import click
 
+import formatters
 from poller import lease, logs
 from poller.backfill import Found
-from poller.events import ANONYMOUS, Event, EventType
+from poller.events import ANONYMOUS, Event, EventType, Gap, Reason
 from poller.findings import Report
 from poller.standing import LEDGER_SPAN, Standing
 from state import Coverage, DeliveryRecord, DeliveryState, Outcome, Seen
@@ -117,7 +118,8 @@ def _status_lines(standing: Standing, zone: tzinfo, now: datetime) -> Iterator[t
     counts = standing.counts
     yield "Harbor", [f"{standing.harbor} ({standing.version or 'version not known yet'})"]
     yield "read", _covered(standing, zone, now)
-    yield "gaps", _gaps(standing.gaps, zone)
+    yield "gaps", _gaps(standing.open_gaps, zone)
+    yield "pauses", _pauses(standing.pauses, zone)
     yield "last error", _failure(standing, zone)
     yield "told", [_sum(counts.sent + counts.folded, counts.folded, "of them in summaries")]
     yield "waiting", [_waiting(standing, now)]
@@ -132,18 +134,49 @@ def _status_lines(standing: Standing, zone: tzinfo, now: datetime) -> Iterator[t
 
 
 def _covered(standing: Standing, zone: tzinfo, now: datetime) -> list[str]:
+    but = " but for the gaps" if standing.open_gaps else ""
     lines = [
-        f"{c.log}: up to {_local(c.polled_at, zone)}, {_span(now - c.polled_at)} ago (row {c.row_id})"
-        for c in standing.cursors
+        f"{c.log}: complete from {_local(c.since, zone)} to {_local(c.until, zone)}{but}, {_span(now - c.until)} ago"
+        f" (row {c.position})"
+        for c in standing.covered
     ]
     return lines or ["nothing yet: `run` or `once` begins at the moment of its first poll"]
 
 
-def _gaps(found: Sequence[Coverage], zone: tzinfo) -> list[str]:
+def _gaps(found: Sequence[Gap], zone: tzinfo) -> list[str]:
+    lines = [_gap(gap, zone) for gap in found[-_MOST_GAPS:]]
+    more = [f"and {len(found) - _MOST_GAPS} before"] if len(found) > _MOST_GAPS else []
+    return lines + more or ["none"]
+
+
+def _gap(gap: Gap, zone: tzinfo) -> str:
+    """What was not seen, when, why, and how to mend that."""
+    until = f"to {_local(gap.ended_at, zone)}" if gap.ended_at else "until now"
+    rows = f" (at most {_number(gap.rows, 'row')})" if gap.rows is not None else ""
+    why, remedy = _GAPS[gap.reason]
+    command = formatters.backfill_command(gap.began_at, gap.ended_at or gap.began_at, zone)
+    return f"{gap.source}: {_local(gap.began_at, zone)} {until}{rows}: {why}; {remedy.format(command=command)}"
+
+
+_LASTING = "lost, for Harbor has no rows of it"
+_GAPS: Mapping[Reason, tuple[str, str]] = {
+    Reason.ACCOUNT_REFUSED: ("Harbor refuses the account", "closes itself when [harbor] password is right again"),
+    Reason.NO_RIGHTS: ("no right to read the log", "closes itself when the right is given back"),
+    Reason.PROJECT_CLOSED: ("the project is gone, hidden or closed", "closes itself when it can be read again"),
+    Reason.LOG_OFF: ("Harbor wrote no audit log", _LASTING),
+    Reason.PULLS_OFF: ("Harbor did not log pulls", _LASTING),
+    Reason.SCANNER_OFF: ("the scanner was off or not reachable", "nothing was scanned, so there is nothing to read"),
+    Reason.PURGED: ("purged before it was read", _LASTING),
+    Reason.RESTORED: ("Harbor's database was put back", "what it had not read by then is lost"),
+    Reason.HIDDEN: ("no right to read the log then", "close it: {command}"),
+}
+
+
+def _pauses(found: Sequence[Coverage], zone: tzinfo) -> list[str]:
     lines = [
-        f"{gap.log}: {_span(gap.covered_to - gap.covered_from)} without a poll until {_local(gap.covered_to, zone)},"
-        f" caught up then"
-        for gap in found[-_MOST_GAPS:]
+        f"{pause.log}: {_span(pause.covered_to - pause.covered_from)} without a poll until"
+        f" {_local(pause.covered_to, zone)}, caught up then"
+        for pause in found[-_MOST_GAPS:]
     ]
     more = [f"and {len(found) - _MOST_GAPS} before"] if len(found) > _MOST_GAPS else []
     return lines + more or [f"none in the last {LEDGER_SPAN.days} days"]

@@ -9,8 +9,9 @@ from statistics import median
 from typing import Any
 
 from poller.config import Config
+from poller.events import Gap
 from poller.jobs import EVERYTHING
-from state import Counts, Coverage, Cursor, Lease, Outcome, RouteState, Store, SweepPlace
+from state import PAST, Counts, Coverage, Cursor, Lease, Outcome, RouteState, Store, SweepPlace
 
 LEDGER_SPAN = timedelta(days=7)
 SHORT = timedelta(minutes=15)
@@ -18,9 +19,21 @@ SHORT = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """`failure`: the last one, of the last days; `gaps`: how long nothing was polled, caught up afterwards.
+class Covered:
+    """A log, and between which moments it was read."""
 
+    log: str
+    since: datetime
+    until: datetime
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`covered`: each log, with the moment from which on all of it was read, but for the gaps.
+
+    `gaps`: what was not seen, whatever became of it. `pauses`: how long nothing was polled, caught up afterwards.
+    `failure`: the last one, of the last days.
     `held`: how many of what is pending waits for what is told together with it. `scans`: of the last days, by outcome.
     """
 
@@ -28,8 +41,9 @@ class Standing:
     registry: str
     version: str | None
     detected_at: datetime | None
-    cursors: tuple[Cursor, ...]
-    gaps: tuple[Coverage, ...]
+    covered: tuple[Covered, ...]
+    gaps: tuple[Gap, ...]
+    pauses: tuple[Coverage, ...]
     failure: Coverage | None
     counts: Counts
     held: int
@@ -46,7 +60,12 @@ class Standing:
     def is_mended(self) -> bool:
         """Whether every log was read after the last failure."""
         failed_at = self.failure.covered_to if self.failure else None
-        return failed_at is None or (bool(self.cursors) and min(c.polled_at for c in self.cursors) > failed_at)
+        return failed_at is None or (bool(self.covered) and min(c.until for c in self.covered) > failed_at)
+
+    @property
+    def open_gaps(self) -> tuple[Gap, ...]:
+        """What is missing, now and of the past: not what was read after all."""
+        return tuple(gap for gap in self.gaps if gap.closed_at is None)
 
     @property
     def silent_until(self) -> datetime | None:
@@ -60,8 +79,12 @@ class Standing:
             "registry": self.registry,
             "version": self.version,
             "detected_at": _iso(self.detected_at),
-            "covered": [{"log": c.log, "until": _iso(c.polled_at), "position": c.row_id} for c in self.cursors],
-            "gaps": [{"log": g.log, "from": _iso(g.covered_from), "to": _iso(g.covered_to)} for g in self.gaps],
+            "covered": [
+                {"log": c.log, "from": _iso(c.since), "until": _iso(c.until), "position": c.position}
+                for c in self.covered
+            ],
+            "gaps": [_gap_json(gap) for gap in self.gaps],
+            "pauses": [{"log": p.log, "from": _iso(p.covered_from), "to": _iso(p.covered_to)} for p in self.pauses],
             "pending": counts.pending,
             "oldest_pending": _iso(counts.oldest_pending),
             "sent": counts.sent,
@@ -96,8 +119,9 @@ def standing(store: Store, config: Config, now: datetime) -> Standing:
         registry=registry,
         version=detected.get("version") if detected else None,
         detected_at=detected_at,
-        cursors=cursors,
-        gaps=gaps(ledger),
+        covered=tuple(covered(cursor, store.past_read(cursor.log)) for cursor in cursors),
+        gaps=store.gaps(since=now - config.state.keep),
+        pauses=pauses(ledger),
         failure=failures[-1] if failures else None,
         counts=store.counts(),
         held=store.held(now),
@@ -112,7 +136,16 @@ def standing(store: Store, config: Config, now: datetime) -> Standing:
     )
 
 
-def gaps(ledger: Sequence[Coverage]) -> tuple[Coverage, ...]:
+def covered(cursor: Cursor, past: Sequence[tuple[datetime, datetime]]) -> Covered:
+    """`past`: what backfills have read, the latest end first. What adjoins the first run makes the record longer."""
+    since = cursor.created_at
+    for start, end in past:
+        if start < since <= end:
+            since = start
+    return Covered(cursor.log, since, cursor.polled_at, cursor.row_id)
+
+
+def pauses(ledger: Sequence[Coverage]) -> tuple[Coverage, ...]:
     """Periods without a poll. They were caught up afterwards, unless Harbor lost the rows."""
     lines = [line for line in ledger if _is_of_a_poll(line)]
     if not lines:
@@ -123,7 +156,7 @@ def gaps(ledger: Sequence[Coverage]) -> tuple[Coverage, ...]:
 
 
 def _is_of_a_poll(line: Coverage) -> bool:
-    return not line.error and not line.log.startswith("backfill") and line.log != EVERYTHING
+    return not line.error and not line.log.startswith(("backfill", PAST)) and line.log != EVERYTHING
 
 
 def _next_run(config: Config, cursors: Sequence[Cursor], now: datetime) -> datetime:
@@ -134,6 +167,17 @@ def _next_run(config: Config, cursors: Sequence[Cursor], now: datetime) -> datet
     last = max((cursor.polled_at for cursor in cursors), default=None)
     due: datetime = trigger.get_next_fire_time(last if config.schedule.cron is None else None, now)
     return max(due, now)
+
+
+def _gap_json(gap: Gap) -> dict[str, Any]:
+    return {
+        "source": gap.source,
+        "reason": str(gap.reason),
+        "from": _iso(gap.began_at),
+        "to": _iso(gap.ended_at),
+        "rows": gap.rows,
+        "closed": _iso(gap.closed_at),
+    }
 
 
 def _sweep_json(place: SweepPlace | None) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """The state database: what was seen, what was told, how far we read."""
 
 from state.records import (
+    PAST,
     SCANNERS_OWN,
     SWEEP,
     Counts,
@@ -23,6 +24,7 @@ from state.records import (
 from state.store import Store
 
 __all__ = [
+    "PAST",
     "SCANNERS_OWN",
     "SWEEP",
     "Counts",

@@ -23,6 +23,10 @@ SCANNERS_OWN = "part of a scan"
 """The reason for which what a scanner's robot does is not told by itself."""
 
 
+PAST = "past:"
+"""How the ledger's name for what a backfill has read in full begins; the log's follows."""
+
+
 class Mode(StrEnum):
     """How a pending event may be told."""
 

@@ -28,6 +28,7 @@ from poller.knowledge import (
 from state import database
 from state import schema as t
 from state.records import (
+    PAST,
     SCANNERS_OWN,
     Counts,
     Coverage,
@@ -168,6 +169,15 @@ class Store:
         )
         with self._reading() as connection:
             return tuple(_coverage(row) for row in connection.execute(query))
+
+    def past_read(self, log: str) -> tuple[tuple[datetime, datetime], ...]:
+        """The periods of a log that backfills have read in full, the latest end first."""
+        query = select(t.polls.c.covered_from, t.polls.c.covered_to).where(
+            t.polls.c.harbor_id == self._harbor_id, t.polls.c.log == f"{PAST}{log}"
+        )
+        with self._reading() as connection:
+            rows = connection.execute(query.order_by(t.polls.c.covered_to.desc()))
+            return tuple((row.covered_from, row.covered_to) for row in rows)
 
     # -- what was not seen ----------------------------------------------------------------------
 

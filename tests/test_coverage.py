@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from demo.harbor import ADMIN, ALWAYS, Account, Fault, Generation, Outcome, Role, World
+from poller import show
 from poller.errors import PollerError
 from poller.events import CoverageNews, EventType, Phase, Reason
+from poller.standing import standing
+from state import Coverage
 from tests.harness import Clock, Site, site
 from tests.test_journeys import FIRST_USERS, LAST_OLD, NEW, OF_TEAM, SCOPED, SYSTEM, generations, give, tags
 
@@ -406,3 +410,58 @@ def test_an_upgrade_is_no_gap(polled: Opened) -> None:
     assert tags(here.news) == ["old log", "new log"]
     live(here, 1800)
     assert said(here) == []
+
+
+# -- what status says of it -----------------------------------------------------------------------------
+
+
+def shown(here: Site, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """The lines of `status`, by their name."""
+    show.status(standing(here.store, here.config, here.clock.now), UTC, here.clock.now)
+    text = re.sub(r"\n {12}", " ", capsys.readouterr().out)  # it may have been broken at the terminal's width
+    return {line[:12].strip(): line[12:] for line in text.splitlines()}
+
+
+def test_status_says_from_when_to_when_a_log_is_complete(polled: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the first run on, or from further back if a backfill adjoins it."""
+    here = polled()
+    began = here.store.cursors()["audit_log_ext"].created_at
+    live(here, 300)
+    assert (
+        f"complete from {began:%Y-%m-%d %H:%M:%S} to {here.clock.now:%Y-%m-%d %H:%M:%S}, "
+        in shown(here, capsys)["read"]
+    )
+    here.store.cover(Coverage("past:audit_log_ext", began - timedelta(days=9), began - timedelta(days=7)))
+    assert standing(here.store, here.config, here.clock.now).covered[0].since == began
+    here.store.cover(Coverage("past:audit_log_ext", began - timedelta(days=7), began + timedelta(minutes=1)))
+    assert standing(here.store, here.config, here.clock.now).covered[0].since == began - timedelta(days=9)
+    assert shown(here, capsys)["pauses"] == "none in the last 7 days"
+
+
+def test_status_names_gaps_with_their_reason_and_remedy(polled: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that go on, those that are over, and not those that were closed since."""
+    here = polled()
+    assert shown(here, capsys)["gaps"] == "none"
+    give(here, Role.SYSTEM_ROBOT_NOTHING)
+    live(here, 600)
+    assert shown(here, capsys)["gaps"].endswith(
+        "until now: no right to read the log; closes itself when the right is given back"
+    )
+    assert "but for the gaps" in shown(here, capsys)["read"]
+    give(here, Role.SYSTEM_ROBOT_FULL)
+    live(here, 300)
+    assert shown(here, capsys)["gaps"] == "none"
+    here.clock.advance(2 * A_DAY)
+    here.world.push("team/app", "lost")
+    here.clock.advance(A_DAY)
+    here.world.purge(before=here.clock.now - timedelta(hours=2))
+    here.world.push("team/app", "left")
+    live(here, 60)
+    assert shown(here, capsys)["gaps"].endswith(
+        "(at most 1 row): purged before it was read; lost, for Harbor has no rows of it"
+    )
+    facts = standing(here.store, here.config, here.clock.now).to_json()["gaps"]
+    assert [(gap["reason"], gap["rows"], bool(gap["closed"])) for gap in facts] == [
+        ("no rights", None, True),
+        ("purged", 1, False),
+    ]
