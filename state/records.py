@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from poller.events import Event
+from poller.events import Event, Source, row_key
 
 
 class DeliveryState(StrEnum):
@@ -43,6 +43,20 @@ class Telling:
     since: datetime | None = None  # None: the moment at which it is recorded
     group: str | None = None  # what is told together with it
     held_until: datetime | None = None  # when the rest of its group is waited for no longer
+
+
+@dataclass(frozen=True, slots=True)
+class RowName:
+    """What makes an audit row this one: its table, id and time."""
+
+    source: Source
+    id: int
+    op_time: datetime
+
+    @property
+    def key(self) -> str:
+        """As that of its event."""
+        return row_key(self.source, self.id, self.op_time)
 
 
 @dataclass(frozen=True, slots=True)
