@@ -844,7 +844,7 @@ class Store:
         )
 
     def _cover(self, connection: Connection, coverage: Coverage) -> None:
-        """Add a line to the ledger; an idle poll only makes the last idle line longer."""
+        """Add a line to the ledger; a poll that follows the last line without a gap only makes that longer."""
         last = connection.execute(
             select(t.polls)
             .where(t.polls.c.harbor_id == self._harbor_id, t.polls.c.log == coverage.log)
@@ -852,7 +852,13 @@ class Store:
             .limit(1)
         ).one_or_none()
         if last is not None and _continues(_coverage(last), coverage):
-            values = {"covered_to": coverage.covered_to, "polls": last.polls + 1, "rows": last.rows + coverage.rows}
+            values = {
+                "covered_to": coverage.covered_to,
+                "polls": last.polls + 1,
+                "rows": last.rows + coverage.rows,
+                "new": last.new + coverage.new,
+                "duration_ms": last.duration_ms + round(coverage.seconds * 1000),
+            }
             connection.execute(update(t.polls).where(t.polls.c.id == last.id).values(values))
             return
         values = asdict(coverage)
@@ -999,8 +1005,19 @@ def _coverage(row: Row[Any]) -> Coverage:
 
 
 def _continues(last: Coverage, now: Coverage) -> bool:
+    """Whether two lines say no more than one: silence, however long, or an hour's polls without a pause."""
+    if last.error != now.error or last.covered_to != now.covered_from:
+        return False
     is_quiet = last.new == 0 == now.new
-    return is_quiet and last.error == now.error and last.covered_to == now.covered_from
+    return is_quiet or (not _may_be_pause(last) and not _may_be_pause(now) and _span(last, now) <= _LONGEST_LINE)
+
+
+def _may_be_pause(line: Coverage) -> bool:
+    return line.polls == 1 and line.covered_to - line.covered_from > _SHORTEST_PAUSE
+
+
+def _span(first: Coverage, last: Coverage) -> timedelta:
+    return last.covered_to - first.covered_from
 
 
 def _without(row: Row[Any], *names: str) -> dict[str, Any]:

@@ -19,11 +19,12 @@ from poller.backfill import Backfill, Wanted
 from poller.errors import StateError
 from poller.events import Event, Source
 from poller.knowledge import Changes, PlatformFact, ProjectFact, ReportFact, RepositoryFact, TagFact
-from state import Cursor, DeliveryState, NoticedScan, Outcome, RowName, Store, SweepPlace, Telling, bitmap
+from poller.standing import gaps
+from state import Coverage, Cursor, DeliveryState, NoticedScan, Outcome, RowName, Store, SweepPlace, Telling, bitmap
 from tests.harness import NOON, Clock, Site, site
 
 LOG = "audit_log_ext"
-SECOND, HOUR, DAY = (timedelta(**{unit: 1}) for unit in ("seconds", "hours", "days"))
+SECOND, MINUTE, HOUR, DAY = (timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days"))
 OLD, HORIZON = NOON - 100 * DAY, NOON - 90 * DAY
 generations = pytest.mark.parametrize("generation", [Generation.V2_16, Generation.V2_12], ids=lambda each: each.name)
 
@@ -312,6 +313,60 @@ def test_robots_that_were_only_made_or_dismissed_are_forgotten(store: Store) -> 
     store.prune(before=HORIZON)
     assert store.unexplained_scans(since=OLD) == ()
     assert store.scan_outcomes(since=OLD - DAY) == {}
+
+
+# -- the ledger -------------------------------------------------------------------------------------
+
+
+def polls(store: Store, count: int, *, start: datetime = NOON, every: timedelta = 5 * SECOND, new: int = 1) -> datetime:
+    """So many polls, each with something new. Returns the end of the last one."""
+    for number in range(count):
+        store.cover(Coverage(LOG, start + number * every, start + (number + 1) * every, rows=new, new=new))
+    return start + count * every
+
+
+def test_a_busy_hour_is_one_line(store: Store) -> None:
+    """Its line says how much it brought; the next hour has the next."""
+    end = polls(store, 100, every=MINUTE)
+    lines = store.ledger(since=NOON)
+    assert [(line.polls, line.new, line.rows) for line in lines] == [(60, 60, 60), (40, 40, 40)]
+    assert (lines[0].covered_from, lines[0].covered_to, lines[1].covered_to) == (NOON, NOON + HOUR, end)
+
+
+def test_a_day_in_which_something_happens_now_and_then_is_few_lines(store: Store) -> None:
+    """Quiet polls between busy ones do not cut the line into pieces."""
+    for number in range(24 * 60):
+        polls(store, 1, start=NOON + number * MINUTE, every=MINUTE, new=number % 3)
+    assert len(store.ledger(since=NOON)) == 24
+
+
+def test_a_pause_stays_visible_among_busy_polls(store: Store) -> None:
+    """A daemon that stood still for hours and then caught up: `status` still says so, also right after it."""
+    end = polls(store, 10)
+    assert gaps(store.ledger(since=NOON)) == ()
+    pause = Coverage(LOG, end, end + 3 * HOUR, rows=50, new=50)
+    store.cover(pause)
+    assert gaps(store.ledger(since=NOON)) == (pause,)
+    polls(store, 10, start=pause.covered_to)
+    assert gaps(store.ledger(since=NOON)) == (pause,)
+
+
+def test_a_catch_up_of_many_pages_leaves_the_pause_visible(store: Store) -> None:
+    """All pages but the last cover no time, as more is known to come."""
+    end = polls(store, 10)
+    for _ in range(5):
+        store.cover(Coverage(LOG, end, end, rows=100, new=100))
+    pause = Coverage(LOG, end, end + 3 * HOUR, rows=50, new=50)
+    store.cover(pause)
+    polls(store, 3, start=pause.covered_to)
+    assert gaps(store.ledger(since=NOON)) == (pause,)
+
+
+def test_hourly_polls_are_no_pauses(store: Store) -> None:
+    """Each keeps its line, and none is longer than usual."""
+    polls(store, 24, every=HOUR)
+    lines = store.ledger(since=NOON)
+    assert (len(lines), gaps(lines)) == (24, ())
 
 
 # -- when -------------------------------------------------------------------------------------------

@@ -422,27 +422,19 @@ QUIET = Coverage(LOG, NOW + SECOND, NOW + 2 * SECOND)
 @pytest.mark.parametrize(
     "following",
     [
-        replace(QUIET, new=1),
+        replace(QUIET, new=1, covered_to=NOW + HOUR),
         replace(QUIET, error="HarborUnreachable: no connection"),
         replace(QUIET, covered_from=NOW + timedelta(seconds=1.5)),
         replace(QUIET, log="audit_log"),
     ],
-    ids=["news", "an error", "a gap", "another log"],
+    ids=["news after a pause", "an error", "a gap", "another log"],
 )
 def test_what_is_no_idle_poll_gets_its_own_line(store: Store, following: Coverage) -> None:
-    """News, errors and gaps stay visible, and so does what comes after them."""
+    """News after a pause, errors and gaps stay visible, and so does what comes after them."""
     first = Coverage(LOG, NOW, NOW + SECOND)
     store.cover(first)
     store.cover(following)
     assert store.ledger(since=NOW) == (first, following)
-
-
-def test_a_line_with_news_is_not_made_longer(store: Store) -> None:
-    """The silence after it is a line of its own."""
-    news = Coverage(LOG, NOW, NOW + SECOND, rows=3, new=3, seconds=0.25)
-    for coverage in (news, QUIET, replace(QUIET, covered_from=NOW + 2 * SECOND, covered_to=NOW + 3 * SECOND)):
-        store.cover(coverage)
-    assert store.ledger(since=NOW) == (news, replace(QUIET, covered_to=NOW + 3 * SECOND, polls=2))
 
 
 def test_a_window_stays_covered_when_its_line_grows(store: Store) -> None:
@@ -824,7 +816,7 @@ def test_what_was_recorded_lately_is_not_pruned(store: Store) -> None:
 
 def test_pruning_keeps_up_with_a_busy_registry(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that may go goes, however much it is, in portions."""
-    monkeypatch.setattr("state.store._PRUNED_AT_ONCE", 10)
+    monkeypatch.setattr("state.retention.PORTION", 10)
     tellings = [Telling(event(number), DeliveryState.OFF) for number in range(1, 32)]
     store.record(tellings, now=OLD, cursor=cursor(FAR))
     assert prune_all(store) == 31
