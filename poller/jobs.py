@@ -432,5 +432,5 @@ def prune(store: Store, config: Config, now: datetime) -> int:
 def prune_if_due(store: Store, config: Config, now: datetime) -> int:
     """For a program that is started every minute."""
     pruned = store.pruned_before()
-    is_due = pruned is None or now - config.state.keep - pruned >= PRUNE_EVERY
+    is_due = pruned is None or now - config.state.keep - pruned >= PRUNE_EVERY or pruned > now  # by a wrong clock
     return prune(store, config, now) if is_due else 0

@@ -9,11 +9,9 @@ from typing import Any
 
 from poller.config import Config
 from poller.jobs import EVERYTHING
-from state import Counts, Coverage, Cursor, Lease, Outcome, RouteState, Store, SweepPlace
+from state import SHORT_PAUSE, Counts, Coverage, Cursor, Lease, Outcome, RouteState, Store, SweepPlace
 
 LEDGER_SPAN = timedelta(days=7)
-SHORT = timedelta(minutes=15)
-"""Nobody needs to hear of a pause so short, nor of one that is three times as long as usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +110,11 @@ def standing(store: Store, config: Config, now: datetime) -> Standing:
 
 
 def gaps(ledger: Sequence[Coverage]) -> tuple[Coverage, ...]:
-    """Periods without a poll. They were caught up afterwards, unless Harbor lost the rows."""
+    """Periods without a poll, thrice as long as usual or more. Caught up afterwards, unless Harbor lost the rows."""
     lines = [line for line in ledger if _is_of_a_poll(line)]
     if not lines:
         return ()
-    longest = max(SHORT, 3 * _usual(lines))
+    longest = max(SHORT_PAUSE, 3 * _usual(lines))
     return tuple(line for line in lines if line.polls == 1 and line.covered_to - line.covered_from > longest)
 
 

@@ -19,7 +19,7 @@ from poller.comparing import taught_by
 from poller.config import Config
 from poller.errors import NotAllowed, PollerError
 from poller.harbor import SCANS_PAGE, Harbor
-from poller.knowledge import Changes, ReportFact, RepositoryFact
+from poller.knowledge import LONG_AGO, Changes, ReportFact, RepositoryFact
 from poller.logs import Log
 from poller.reporting import Reporter
 from poller.rows import PAGE, Artifact
@@ -42,6 +42,8 @@ PAGES_APART = 4
 """So many steps may lie between two pages that bring news of the same scan-all."""
 ROUNDS_SHARE = 3
 """Every third request goes on with the round over everything, however much has changed lately."""
+LEAST_KEPT = timedelta(days=1)
+"""No `keep` is shorter: what claims to have been forgotten earlier was so by a clock that was ahead."""
 NEWEST = 0
 """In place of a page's number: the artifacts pushed last, where no pull is counted."""
 
@@ -231,7 +233,7 @@ class Sweep:
         digests = [each.digest for each in images]
         is_unreadable = repository.partition("/")[0] in self._reporter.unreadable  # only here it can be told then
         known, busy = self._store.reports(digests), frozenset() if is_unreadable else self._store.open_scans(digests)
-        baseline = max(place.baseline_at, self._store.pruned_before() or place.baseline_at)
+        baseline = max(place.baseline_at, self._horizon(now))
         found = _Found()
         for artifact in images:
             is_busy = artifact.digest in busy
@@ -246,6 +248,10 @@ class Sweep:
                 elif not is_busy:  # otherwise the log tells it
                     self._sort(repository, artifact, result, now, found)
         return found
+
+    def _horizon(self, now: datetime) -> datetime:
+        """What ended before may have been told and forgotten."""
+        return min(self._store.pruned_before() or LONG_AGO, now - LEAST_KEPT)
 
     def _sort(self, repository: str, artifact: Artifact, result: Result, now: datetime, found: _Found) -> None:
         """What is new is told, unless the log may still tell it better."""

@@ -2,6 +2,7 @@
 
 from state.records import (
     SCANNERS_OWN,
+    SHORT_PAUSE,
     SWEEP,
     Counts,
     Coverage,
@@ -25,6 +26,7 @@ from state.store import Store
 
 __all__ = [
     "SCANNERS_OWN",
+    "SHORT_PAUSE",
     "SWEEP",
     "Counts",
     "Coverage",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from poller.events import Event, Source, row_key
@@ -19,6 +19,8 @@ class DeliveryState(StrEnum):
     OFF = "off"  # not to be told; the reason names the setting
 
 
+SHORT_PAUSE = timedelta(minutes=15)
+"""Nobody needs to hear of so long without a poll."""
 SCANNERS_OWN = "part of a scan"
 """The reason for which what a scanner's robot does is not told by itself."""
 

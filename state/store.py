@@ -29,6 +29,7 @@ from state import database, retention
 from state import schema as t
 from state.records import (
     SCANNERS_OWN,
+    SHORT_PAUSE,
     Counts,
     Coverage,
     Cursor,
@@ -51,8 +52,6 @@ from state.records import (
 LEASE = "poller"
 _LONGEST_LINE = timedelta(hours=1)
 """A line of the ledger in which something happened says when to the hour."""
-_SHORTEST_PAUSE = timedelta(minutes=15)
-"""`status` tells of no shorter one; a longer one stays a line of its own."""
 _SCAN_KEPT = frozenset({"harbor_id", "robot", "looks", "outcome", "look_at"})
 
 
@@ -1013,7 +1012,7 @@ def _continues(last: Coverage, now: Coverage) -> bool:
 
 
 def _may_be_pause(line: Coverage) -> bool:
-    return line.polls == 1 and line.covered_to - line.covered_from > _SHORTEST_PAUSE
+    return line.polls == 1 and line.covered_to - line.covered_from > SHORT_PAUSE
 
 
 def _span(first: Coverage, last: Coverage) -> timedelta:

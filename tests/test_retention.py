@@ -237,12 +237,26 @@ def test_an_old_result_that_is_met_again_is_no_news(opened: Opened) -> None:
     here.store.prune(before=here.clock.now - 90 * DAY, is_swept=False)
     assert [each for each in here.events if each.scan is not None] == []
     for _ in range(60):
-        here.poll(60)
+        here.poll(600)
     assert here.news == []
     here.world.scan("team/app", "new")
     for _ in range(20):
         here.poll(60)
     assert [each.tag for each in here.news] == ["new"]
+
+
+def test_a_clock_that_was_ahead_does_not_hide_results(opened: Opened) -> None:
+    """A machine that started in the year 2099 has pruned by that: what the sweep finds later is news all the same."""
+    here = opened(Generation.V2_8, more="")
+    for _ in range(60):
+        here.poll(60)
+    tell_all(here)
+    here.store.prune(before=here.clock.now + 1000 * DAY)
+    here.world.scan("team/app", "new", pulls=False)
+    for _ in range(60):
+        here.poll(600)
+    assert [each.tag for each in here.news] == ["new"]
+    assert jobs.prune_if_due(here.store, here.config, here.clock.now + DAY) == 0
 
 
 def report(ended_at: datetime = OLD, seen_at: datetime = OLD) -> ReportFact:
