@@ -64,16 +64,17 @@ class Retention:
             table = log.partition("/")[0]
             newest[table] = max(row_id, newest.get(table, row_id))
         pending = select(t.deliveries.c.event_id).where(t.deliveries.c.state == DeliveryState.PENDING)
+        is_witness = events.source_id.in_([place.row_id for place in places])  # read again at every poll
+        passed = (
+            and_(events.source == log, events.source_id < row_id - _READ_AGAIN, ~is_witness)
+            for log, row_id in newest.items()
+        )
         return (
             events.harbor_id == self.harbor_id,
             events.occurred_at < self.before,
             events.seen_at < self.before,
             events.id.not_in(pending),
-            events.source_id.not_in([place.row_id for place in places]),  # read again as witnesses
-            or_(
-                events.source.not_in(_LOGS),
-                *(and_(events.source == log, events.source_id < row - _READ_AGAIN) for log, row in newest.items()),
-            ),
+            or_(events.source.not_in(_LOGS), *passed),
         )
 
     def _rest(self) -> Iterator[tuple[Any, ...]]:

@@ -17,7 +17,7 @@ from demo.harbor import Generation, World
 from poller import jobs
 from poller.backfill import Backfill, Wanted
 from poller.errors import StateError
-from poller.events import Event, Source
+from poller.events import Event, Scan, Source
 from poller.knowledge import Changes, PlatformFact, ProjectFact, ReportFact, RepositoryFact, TagFact
 from poller.standing import gaps
 from state import Coverage, Cursor, DeliveryState, NoticedScan, Outcome, RowName, Store, SweepPlace, Telling, bitmap
@@ -257,6 +257,15 @@ def test_a_clock_that_was_ahead_does_not_hide_results(opened: Opened) -> None:
         here.poll(600)
     assert [each.tag for each in here.news] == ["new"]
     assert jobs.prune_if_due(here.store, here.config, here.clock.now + DAY) == 0
+
+
+def test_results_are_forgotten_although_a_log_is_empty(store: Store) -> None:
+    """Its position is 0, as is the row of what is in no log."""
+    store.save_cursor(Cursor(f"{LOG}/empty", 0, None, 0, NOON, OLD))
+    scan = Scan({"application/vnd.security.vulnerability.report; version=1.1": {"report_id": "r1"}})
+    result = event(0, source=Source.SCAN, scan=scan)
+    store.record([Telling(result, DeliveryState.OFF)], now=OLD)
+    assert store.prune(before=HORIZON) == 1
 
 
 def report(ended_at: datetime = OLD, seen_at: datetime = OLD) -> ReportFact:
