@@ -24,6 +24,7 @@ class Sizes:
     scan_minutes: int = 60  # in all but the last ten of them scans begin
     idle_scan_minutes: int = 20
     scan_all_images: int = 400
+    events_a_day: int = 250  # for a year
 
 
 FULL = Sizes()
@@ -41,4 +42,5 @@ QUICK = Sizes(
     scan_minutes=30,
     idle_scan_minutes=10,
     scan_all_images=200,
+    events_a_day=50,
 )

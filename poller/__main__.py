@@ -19,7 +19,7 @@ import click
 import formatters
 from formatters.examples import examples
 from poller import config as configuration
-from poller import lease, logs, pacing, show, times
+from poller import jobs, lease, logs, pacing, show, times
 from poller.backfill import Backfill, Wanted
 from poller.config import Config
 from poller.errors import ConfigError, LeaseTaken, OperatorError, PollerError, StateError
@@ -256,7 +256,9 @@ def once(context: Context, is_printing: bool) -> int:
         if is_printing:
             _print_messages(teller)
             return trouble
-        return max(trouble, _deliver_all(teller, work, timedelta(seconds=config.delivery.max_delay)))
+        trouble = max(trouble, _deliver_all(teller, work, timedelta(seconds=config.delivery.max_delay)))
+        jobs.prune_if_due(store, config, utc_now())
+        return trouble
 
 
 def _poll_to_the_end(poller: AuditPoller, work: Foreground) -> None:

@@ -14,7 +14,7 @@ from poller.config_file import Mistakes, Section, Table, is_there, note_unknown,
 from poller.config_secrets import Places, find_secret, readers
 from poller.config_values import PLACEHOLDERS, TELEGRAM_ESCAPES, Unfit, duration
 from poller.errors import ConfigError
-from poller.events import USUAL_TYPES, EventType
+from poller.events import SCAN_TYPES, USUAL_TYPES, EventType
 from poller.secret import Secret
 
 PLACES = (Path("conf.toml"), Path("/etc/harbor-poller/conf.toml"))
@@ -126,6 +126,11 @@ class Config:
     state: StateConfig
     scans: ScansConfig = field(default_factory=ScansConfig)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def is_swept(self) -> bool:
+        """Whether the sweep looks for results of scans."""
+        return bool(self.events & SCAN_TYPES) and self.schedule.sweep is not None
 
     @property
     def secrets(self) -> tuple[Secret, ...]:

@@ -29,7 +29,6 @@ _DELIVER_SECONDS = 1
 _SWEEP_SECONDS = 10
 """So often the sweep may take a step, or as often as its budget allows; a step is a request."""
 _WATCH_SECONDS = 60
-_PRUNE_HOURS = 6
 _STUCK_SECONDS = 900
 _SLOW_FACTOR = 5
 """After a poll that took long, Harbor is left alone for so many times as long."""
@@ -129,7 +128,8 @@ class Daemon:
         # Not at once: if a crash has made Telegram's last answer get lost, the chat's pace counts from that message on.
         add(self._deliver, IntervalTrigger(seconds=_DELIVER_SECONDS), id="deliver")
         add(self._renew_lease, IntervalTrigger(seconds=lease.RENEW_SECONDS), id="lease")
-        add(self._prune, IntervalTrigger(hours=_PRUNE_HOURS), next_run_time=now + timedelta(minutes=1), id="prune")
+        prune_every = IntervalTrigger(seconds=round(jobs.PRUNE_EVERY.total_seconds()))
+        add(self._prune, prune_every, next_run_time=now + timedelta(minutes=1), id="prune")
         watchdog = sdnotify.watchdog_seconds()
         add(self._report, IntervalTrigger(seconds=min(watchdog or 60, 60) / 2), id="report")
 
@@ -179,7 +179,7 @@ class Daemon:
         self._run_job("lease", Turn(), lambda: lease.renew(self._store, self._owner, self._clock()))
 
     def _prune(self) -> None:
-        self._run_job("prune", Turn(), lambda: jobs.prune(self._store, self._config.state.keep, self._clock()))
+        self._run_job("prune", Turn(), lambda: jobs.prune(self._store, self._config, self._clock()))
 
     def _run_job(self, name: str, turn: Turn, work: Callable[[], object]) -> None:
         """The one wrapper: nothing that goes wrong in a job may end the daemon, but a lost lease must."""

@@ -30,7 +30,7 @@ from poller.survey import Survey, log_name, table_of
 from poller.sweep import Sweep
 from poller.watch import Watch
 from poller.waves import Waves
-from state import SCANNERS_OWN, Coverage, Cursor, DeliveryState, NoticedScan, Outcome, Store, Telling
+from state import SCANNERS_OWN, Coverage, Cursor, DeliveryState, NoticedScan, Outcome, RowName, Store, Telling
 
 NOTHING_FOUND = "none"
 
@@ -281,7 +281,8 @@ class AuditPoller:
     def unknown(self, rows: Sequence[AuditRow]) -> list[Entry]:
         known = self._store.known_keys([row.key for row in rows]) if rows else frozenset()
         fresh = {row.key: row for row in rows if row.key not in known}
-        return [normalize.read(row) for row in fresh.values()]
+        forgotten = self._store.forgotten_keys([RowName(row.table, row.id, row.op_time) for row in fresh.values()])
+        return [normalize.read(row) for key, row in fresh.items() if key not in forgotten]
 
     def events(
         self,
@@ -460,9 +461,19 @@ def _is_before_first_run(row: AuditRow, cursor: Cursor) -> bool:
 # -- housekeeping -----------------------------------------------------------------------------------
 
 
-def prune(store: Store, keep: timedelta, now: datetime) -> int:
-    """Forget what is told and old, as far as it cannot be met again."""
-    deleted = store.prune(before=now - keep)
+PRUNE_EVERY = timedelta(hours=6)
+
+
+def prune(store: Store, config: Config, now: datetime) -> int:
+    """Forget what is told and old. Met again, it is still known not to be news."""
+    deleted = store.prune(before=now - config.state.keep, is_swept=config.is_swept)
     if deleted:
         _log.info("state.pruned", events=deleted)
     return deleted
+
+
+def prune_if_due(store: Store, config: Config, now: datetime) -> int:
+    """For a program that is started every minute."""
+    pruned = store.pruned_before()
+    is_due = pruned is None or now - config.state.keep - pruned >= PRUNE_EVERY or pruned > now  # by a wrong clock
+    return prune(store, config, now) if is_due else 0

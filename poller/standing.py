@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from statistics import median
 from typing import Any
 
 from poller.config import Config
 from poller.events import Gap
 from poller.jobs import EVERYTHING
-from state import PAST, Counts, Coverage, Cursor, Lease, Outcome, RouteState, Store, SweepPlace
+from state import PAST, SHORT_PAUSE, Counts, Coverage, Cursor, Lease, Outcome, RouteState, Store, SweepPlace
 
 LEDGER_SPAN = timedelta(days=7)
-SHORT = timedelta(minutes=15)
-"""Nobody needs to hear of a pause so short, nor of one that is three times as long as usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +143,23 @@ def covered(cursor: Cursor, past: Sequence[tuple[datetime, datetime]]) -> Covere
 
 
 def pauses(ledger: Sequence[Coverage]) -> tuple[Coverage, ...]:
-    """Periods without a poll. They were caught up afterwards, unless Harbor lost the rows."""
+    """Periods without a poll, thrice as long as usual or more. Caught up afterwards, unless Harbor lost the rows."""
     lines = [line for line in ledger if _is_of_a_poll(line)]
     if not lines:
         return ()
-    usual = median((line.covered_to - line.covered_from).total_seconds() / line.polls for line in lines)
-    longest = max(SHORT, timedelta(seconds=3 * usual))
+    longest = max(SHORT_PAUSE, 3 * _usual(lines))
     return tuple(line for line in lines if line.polls == 1 and line.covered_to - line.covered_from > longest)
+
+
+def _usual(lines: Sequence[Coverage]) -> timedelta:
+    """How far a poll usually is from the one before: the median of all, as a line may stand for many."""
+    apart = sorted(((line.covered_to - line.covered_from) / line.polls, line.polls) for line in lines)
+    middle, passed = sum(polls for _, polls in apart) / 2, 0
+    for span, polls in apart:
+        passed += polls
+        if passed >= middle:
+            return span
+    return timedelta(0)
 
 
 def _is_of_a_poll(line: Coverage) -> bool:

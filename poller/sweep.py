@@ -2,7 +2,8 @@
 
 Pulls may not be logged, a scanner may answer without pulling, an account may not see robots. So repositories that
 changed lately are looked through from time to time, and all of them in a slow round. What the first round finds
-from before it began is a baseline, and no news; afterwards a result is new by its `report_id`.
+from before it began is a baseline, and no news; afterwards a result is new by its `report_id`. What is so old that it
+may have been told and forgotten (a project or a scanner comes back) is none either.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from poller.activity import RepositoryFacts
 from poller.comparing import taught_by
 from poller.config import Config
 from poller.errors import NotAllowed, PollerError
-from poller.events import SCAN_TYPES, Gap, Reason
+from poller.events import Gap, Reason
 from poller.harbor import SCANS_PAGE, Harbor
-from poller.knowledge import Changes, ReportFact, RepositoryFact
+from poller.knowledge import LONG_AGO, Changes, ReportFact, RepositoryFact
 from poller.logs import Log
 from poller.reporting import Reporter
 from poller.rows import PAGE, Artifact
@@ -46,6 +47,8 @@ PAGES_APART = 4
 """So many steps may lie between two pages that bring news of the same scan-all."""
 ROUNDS_SHARE = 3
 """Every third request goes on with the round over everything, however much has changed lately."""
+LEAST_KEPT = timedelta(days=1)
+"""No `keep` is shorter: what claims to have been forgotten earlier was so by a clock that was ahead."""
 NEWEST = 0
 """In place of a page's number: the artifacts pushed last, where no pull is counted."""
 
@@ -81,7 +84,7 @@ class Sweep:
         self._projects = frozenset(config.harbor.projects)
         self._every = timedelta(seconds=config.schedule.sweep) if config.schedule.sweep else None
         self._price = timedelta(hours=1) / config.schedule.sweep_requests
-        self._is_on = bool(config.events & SCAN_TYPES) and self._every is not None
+        self._is_on = config.is_swept
         self._is_stopping = is_stopping
         self._refused: set[str] = set()  # projects whose artifacts the account may not list
         self._is_failing = False
@@ -243,6 +246,7 @@ class Sweep:
         digests = [each.digest for each in images]
         is_unreadable = repository.partition("/")[0] in self._reporter.unreadable  # only here it can be told then
         known, busy = self._store.reports(digests), frozenset() if is_unreadable else self._store.open_scans(digests)
+        baseline = max(place.baseline_at, self._horizon(now))
         found = _Found()
         for artifact in images:
             is_busy = artifact.digest in busy
@@ -252,7 +256,7 @@ class Sweep:
                 report = next(iter(result.overview.values()))
                 fact = comparison.fact(artifact.digest, report, result.ended_at, now)
                 before = known.get((fact.digest, fact.scanner))
-                if not _is_news(fact, before, place.baseline_at):
+                if not _is_news(fact, before, baseline):
                     found.seen.append(_kept(fact, before))
                 elif not is_busy:  # otherwise the log tells it
                     self._sort(repository, artifact, result, now, found)
@@ -268,6 +272,10 @@ class Sweep:
             known = {digest for digest, _ in self._store.reports([each.digest for each in artifacts])}
             if len(known) >= FEW_HIDDEN:
                 self._sight.begin([Gap(f"{RESULTS}/{project}", Reason.SCANNER_OFF, now)], now)
+
+    def _horizon(self, now: datetime) -> datetime:
+        """What ended before may have been told and forgotten."""
+        return min(self._store.pruned_before() or LONG_AGO, now - LEAST_KEPT)
 
     def _sort(self, repository: str, artifact: Artifact, result: Result, now: datetime, found: _Found) -> None:
         """What is new is told, unless the log may still tell it better."""
@@ -329,7 +337,10 @@ class Sweep:
 
 
 def _is_news(fact: ReportFact, before: ReportFact | None, baseline_at: datetime) -> bool:
-    """Whether a result was not seen before. A scanner that was chosen again shows what it found long ago."""
+    """Whether a result was not seen before. A scanner that was chosen again shows what it found long ago.
+
+    `baseline_at`: what ended before and is not remembered was there at the first round, or may have been forgotten.
+    """
     if before is None:
         return fact.ended_at > baseline_at
     return before.report_id != fact.report_id and fact.ended_at > before.ended_at

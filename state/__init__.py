@@ -3,6 +3,7 @@
 from state.records import (
     PAST,
     SCANNERS_OWN,
+    SHORT_PAUSE,
     SWEEP,
     Counts,
     Coverage,
@@ -16,6 +17,7 @@ from state.records import (
     NoticedScan,
     Outcome,
     RouteState,
+    RowName,
     Seen,
     SweepPlace,
     Telling,
@@ -26,6 +28,7 @@ from state.store import Store
 __all__ = [
     "PAST",
     "SCANNERS_OWN",
+    "SHORT_PAUSE",
     "SWEEP",
     "Counts",
     "Coverage",
@@ -39,6 +42,7 @@ __all__ = [
     "NoticedScan",
     "Outcome",
     "RouteState",
+    "RowName",
     "Seen",
     "Store",
     "SweepPlace",

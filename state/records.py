@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from poller.events import Event
+from poller.events import Event, Source, row_key
 
 
 class DeliveryState(StrEnum):
@@ -19,6 +19,8 @@ class DeliveryState(StrEnum):
     OFF = "off"  # not to be told; the reason names the setting
 
 
+SHORT_PAUSE = timedelta(minutes=15)
+"""Nobody needs to hear of so long without a poll."""
 SCANNERS_OWN = "part of a scan"
 """The reason for which what a scanner's robot does is not told by itself."""
 
@@ -47,6 +49,20 @@ class Telling:
     since: datetime | None = None  # None: the moment at which it is recorded
     group: str | None = None  # what is told together with it
     held_until: datetime | None = None  # when the rest of its group is waited for no longer
+
+
+@dataclass(frozen=True, slots=True)
+class RowName:
+    """What makes an audit row this one: its table, id and time."""
+
+    source: Source
+    id: int
+    op_time: datetime
+
+    @property
+    def key(self) -> str:
+        """As that of its event."""
+        return row_key(self.source, self.id, self.op_time)
 
 
 @dataclass(frozen=True, slots=True)

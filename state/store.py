@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
@@ -25,11 +25,12 @@ from poller.knowledge import (
     RepositoryFact,
     TagFact,
 )
-from state import database
+from state import database, retention
 from state import schema as t
 from state.records import (
     PAST,
     SCANNERS_OWN,
+    SHORT_PAUSE,
     Counts,
     Coverage,
     Cursor,
@@ -42,6 +43,7 @@ from state.records import (
     NoticedScan,
     Outcome,
     RouteState,
+    RowName,
     Seen,
     SweepPlace,
     Telling,
@@ -49,11 +51,10 @@ from state.records import (
 )
 
 LEASE = "poller"
-_PRUNED_AT_ONCE = 5000
-_READ_AGAIN = 2500
-"""Rows so near to their log's cursor may be read again: more than `reading.MOST_GAP`."""
 CLOCKS_APART = timedelta(hours=2)
 """Harbor's clock and ours differ by less."""
+_LONGEST_LINE = timedelta(hours=1)
+"""A line of the ledger in which something happened says when to the hour."""
 _SCAN_KEPT = frozenset({"harbor_id", "robot", "looks", "outcome", "look_at"})
 
 
@@ -94,6 +95,13 @@ class Store:
         query = select(t.events.c.key).where(t.events.c.harbor_id == self._harbor_id, t.events.c.key.in_(keys))
         with self._reading() as connection:
             return frozenset(connection.scalars(query))
+
+    def forgotten_keys(self, rows: Collection[RowName]) -> frozenset[str]:
+        """Those of the rows whose events were recorded and have been forgotten, by key."""
+        if not rows:
+            return frozenset()
+        with self._reading() as connection:
+            return frozenset(row.key for row in retention.forgotten(connection, self._harbor_id, rows))
 
     def recent_rows(self, source: Source, *, above: int, up_to: int, most: int) -> tuple[tuple[int, datetime], ...]:
         """Ids of the newest known rows and when each was first seen, ascending by id."""
@@ -733,68 +741,29 @@ class Store:
 
     # -- retention ------------------------------------------------------------------------------
 
-    def prune(self, *, before: datetime) -> int:
-        """Delete old events that are told and can no longer be met again. Returns how many.
+    def prune(self, *, before: datetime, is_swept: bool = True) -> int:
+        """Forget what is told and older than that, in portions. Returns how many events.
 
-        An audit row can be met again only near its log's cursor. A scan's report is re-read for ever, but of that the
-        known report is remembered.
+        `is_swept`: whether the sweep goes on meeting the artifacts that there are.
         """
-        cursors = self.cursors()
-        if not cursors:
-            return 0
-        by_id = sorted(cursors.values(), key=lambda cursor: cursor.row_id)
-        newest = {cursor.log.partition("/")[0]: cursor.row_id for cursor in by_id}  # of each table, over all projects
-        pending = select(t.deliveries.c.event_id).where(t.deliveries.c.state == DeliveryState.PENDING)
-        passed = or_(
-            t.events.c.source == Source.SCAN,
-            *(and_(t.events.c.source == log, t.events.c.source_id < row - _READ_AGAIN) for log, row in newest.items()),
-        )
-        old = (
-            select(t.events.c.id)
-            .where(
-                t.events.c.harbor_id == self._harbor_id,
-                t.events.c.occurred_at < before,
-                t.events.c.seen_at < before,
-                t.events.c.id.not_in(pending),
-                t.events.c.source_id.not_in([cursor.row_id for cursor in by_id]),  # read again as witnesses
-                passed,
-            )
-            .limit(_PRUNED_AT_ONCE)
-        )
-        self._prune_the_rest(before)
-        return self._prune_events(old)
+        old = retention.Retention(self._harbor_id, before, is_swept)
+        self._forget(old.forget_the_rest)
+        return self._forget(old.forget_events)
 
-    def _prune_events(self, old: Select[Any]) -> int:
-        """In portions, each its own transaction, so that a poll never waits long."""
-        deleted = 0
+    def _forget(self, forget: Callable[[Connection], int]) -> int:
+        """Each portion in its own transaction, so that a poll never waits long."""
+        total = 0
         while True:
             with self._writing() as connection:
-                ids = connection.scalars(old).all()
-                for part in _parts(ids):
-                    connection.execute(delete(t.deliveries).where(t.deliveries.c.event_id.in_(part)))
-                    connection.execute(delete(t.events).where(t.events.c.id.in_(part)))
-            deleted += len(ids)
-            if len(ids) < _PRUNED_AT_ONCE:
-                return deleted
+                count = forget(connection)
+            total += count
+            if count < retention.PORTION:
+                return total
 
-    def _prune_the_rest(self, before: datetime) -> None:
-        """The ledger, scans that are done with, and tags that point at nothing."""
-        with self._writing() as connection:
-            ledger = and_(t.polls.c.harbor_id == self._harbor_id, t.polls.c.covered_to < before)
-            connection.execute(delete(t.polls).where(ledger))
-            mine = t.scans.c.harbor_id == self._harbor_id
-            done = or_(t.scans.c.outcome != Outcome.RUNNING, t.scans.c.repository.is_(None))
-            connection.execute(delete(t.scans).where(mine, done, t.scans.c.look_at < before))
-            self._prune_reports(connection, before)
-            pointless = and_(t.known_tags.c.harbor_id == self._harbor_id, t.known_tags.c.digest.is_(None))
-            connection.execute(delete(t.known_tags).where(pointless, t.known_tags.c.at < before))
-
-    def _prune_reports(self, connection: Connection, before: datetime) -> None:
-        """Reports of artifacts that a whole round of the sweep has not met any more."""
-        mine = t.known_reports.c.harbor_id == self._harbor_id
-        rounds = select(t.sweeps.c.round_before_at).where(t.sweeps.c.harbor_id == self._harbor_id).scalar_subquery()
-        seen = t.known_reports.c.seen_at
-        connection.execute(delete(t.known_reports).where(mine, seen < before, seen < rounds))
+    def pruned_before(self) -> datetime | None:
+        """What is older may have been forgotten; None where nothing was yet."""
+        with self._reading() as connection:
+            return retention.horizon(connection, self._harbor_id)
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -948,7 +917,7 @@ class Store:
         )
 
     def _cover(self, connection: Connection, coverage: Coverage) -> None:
-        """Add a line to the ledger; an idle poll only makes the last idle line longer."""
+        """Add a line to the ledger; a poll that follows the last line without a gap only makes that longer."""
         last = connection.execute(
             select(t.polls)
             .where(t.polls.c.harbor_id == self._harbor_id, t.polls.c.log == coverage.log)
@@ -956,7 +925,13 @@ class Store:
             .limit(1)
         ).one_or_none()
         if last is not None and _continues(_coverage(last), coverage):
-            values = {"covered_to": coverage.covered_to, "polls": last.polls + 1, "rows": last.rows + coverage.rows}
+            values = {
+                "covered_to": coverage.covered_to,
+                "polls": last.polls + 1,
+                "rows": last.rows + coverage.rows,
+                "new": last.new + coverage.new,
+                "duration_ms": last.duration_ms + round(coverage.seconds * 1000),
+            }
             connection.execute(update(t.polls).where(t.polls.c.id == last.id).values(values))
             return
         values = asdict(coverage)
@@ -1126,8 +1101,19 @@ def _coverage(row: Row[Any]) -> Coverage:
 
 
 def _continues(last: Coverage, now: Coverage) -> bool:
+    """Whether two lines say no more than one: silence, however long, or an hour's polls without a pause."""
+    if last.error != now.error or last.covered_to != now.covered_from:
+        return False
     is_quiet = last.new == 0 == now.new
-    return is_quiet and last.error == now.error and last.covered_to == now.covered_from
+    return is_quiet or (not _may_be_pause(last) and not _may_be_pause(now) and _span(last, now) <= _LONGEST_LINE)
+
+
+def _may_be_pause(line: Coverage) -> bool:
+    return line.polls == 1 and line.covered_to - line.covered_from > SHORT_PAUSE
+
+
+def _span(first: Coverage, last: Coverage) -> timedelta:
+    return last.covered_to - first.covered_from
 
 
 def _without(row: Row[Any], *names: str) -> dict[str, Any]:

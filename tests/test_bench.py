@@ -33,6 +33,7 @@ TINY = Sizes(
     scan_minutes=20,
     idle_scan_minutes=10,
     scan_all_images=50,
+    events_a_day=20,
 )
 
 

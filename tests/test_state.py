@@ -11,11 +11,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import alembic.command
 import pytest
 import sqlalchemy
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 
 from poller import reading
@@ -39,7 +37,6 @@ from state import (
     Wave,
     schema,
 )
-from state.upgrade import MIGRATIONS
 from tests.processes import Other, others
 
 HARBOR, ROUTE = "https://harbor.example.com", "telegram"
@@ -422,27 +419,19 @@ QUIET = Coverage(LOG, NOW + SECOND, NOW + 2 * SECOND)
 @pytest.mark.parametrize(
     "following",
     [
-        replace(QUIET, new=1),
+        replace(QUIET, new=1, covered_to=NOW + HOUR),
         replace(QUIET, error="HarborUnreachable: no connection"),
         replace(QUIET, covered_from=NOW + timedelta(seconds=1.5)),
         replace(QUIET, log="audit_log"),
     ],
-    ids=["news", "an error", "a gap", "another log"],
+    ids=["news after a pause", "an error", "a gap", "another log"],
 )
 def test_what_is_no_idle_poll_gets_its_own_line(store: Store, following: Coverage) -> None:
-    """News, errors and gaps stay visible, and so does what comes after them."""
+    """News after a pause, errors and gaps stay visible, and so does what comes after them."""
     first = Coverage(LOG, NOW, NOW + SECOND)
     store.cover(first)
     store.cover(following)
     assert store.ledger(since=NOW) == (first, following)
-
-
-def test_a_line_with_news_is_not_made_longer(store: Store) -> None:
-    """The silence after it is a line of its own."""
-    news = Coverage(LOG, NOW, NOW + SECOND, rows=3, new=3, seconds=0.25)
-    for coverage in (news, QUIET, replace(QUIET, covered_from=NOW + 2 * SECOND, covered_to=NOW + 3 * SECOND)):
-        store.cover(coverage)
-    assert store.ledger(since=NOW) == (news, replace(QUIET, covered_to=NOW + 3 * SECOND, polls=2))
 
 
 def test_a_window_stays_covered_when_its_line_grows(store: Store) -> None:
@@ -824,7 +813,7 @@ def test_what_was_recorded_lately_is_not_pruned(store: Store) -> None:
 
 def test_pruning_keeps_up_with_a_busy_registry(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that may go goes, however much it is, in portions."""
-    monkeypatch.setattr("state.store._PRUNED_AT_ONCE", 10)
+    monkeypatch.setattr("state.retention.PORTION", 10)
     tellings = [Telling(event(number), DeliveryState.OFF) for number in range(1, 32)]
     store.record(tellings, now=OLD, cursor=cursor(FAR))
     assert prune_all(store) == 31
@@ -917,33 +906,6 @@ def refusal(url: str) -> str:
     with pytest.raises(StateError) as caught:
         Store.open(url, HARBOR, ROUTE)
     return str(caught.value)
-
-
-def test_the_database_of_an_earlier_version_is_brought_up_to_date(state_url: str) -> None:
-    """What it holds is still there: what was seen, and what is still to be told."""
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    engine = sqlalchemy.create_engine(state_url)
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        alembic.command.upgrade(config, "0001")
-        for statement in (
-            f"INSERT INTO harbors (id, url, registry) VALUES (1, '{HARBOR}', 'harbor.example.com')",
-            "INSERT INTO events (id, harbor_id, key, type, occurred_at, seen_at, source, source_id, operator, subject,"
-            " repository, tag) VALUES (1, 1, 'k', 'PUSH_ARTIFACT', '2026-11-24 12:00:00', '2026-11-24 12:00:01',"
-            " 'audit_log_ext', 7, 'ann', '', 'team/app', '1.27')",
-            "INSERT INTO deliveries (id, event_id, route, state, since) VALUES"
-            f" (1, 1, '{ROUTE}', 'pending', '2026-11-24 12:00:01')",
-            "INSERT INTO known_tags VALUES (1, 'team/app', '1.27', 'sha256:a', '2026-11-24 12:00:00')",
-        ):
-            connection.execute(sqlalchemy.text(statement))
-    engine.dispose()
-    store = Store.open(state_url, HARBOR, ROUTE)
-    assert [(item.event.source_id, item.group) for item in store.due(NOW, most=9)] == [(7, None)]
-    fact = store.tag("team/app", "1.27")
-    assert fact is not None
-    assert (fact.digest, fact.previous) == ("sha256:a", None)
-    store.close()
 
 
 def test_a_database_of_a_newer_version_is_refused(state_url: str) -> None:

@@ -1,0 +1,1 @@
+"""States as released versions left them."""

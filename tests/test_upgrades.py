@@ -1,0 +1,252 @@
+"""Who upgrades loses nothing and is told nothing twice, from whichever released schema.
+
+Each state in `tests/states` was written by the real code of its time: see `tests/states/making.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+import pytest
+import sqlalchemy
+from alembic.config import Config as AlembicConfig
+from alembic.script import ScriptDirectory
+from sqlalchemy import JSON, Boolean, Column, DateTime, Engine, MetaData, Table
+
+from demo.harbor import POLLER, HarborStandIn, World
+from poller.events import EventType
+from poller.telling import ROUTE
+from state import DeliveryState, Store
+from state.database import HEAD
+from state.upgrade import MIGRATIONS
+from tests.harness import Clock, Site
+from tests.processes import Other, others
+from tests.states import making
+
+STATES = Path(making.__file__).parent
+HARBOR = making.HARBOR
+
+
+def alembic_config(**attributes: object) -> AlembicConfig:
+    config = AlembicConfig(attributes=attributes)
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
+
+
+RELEASED = sorted(
+    script.revision
+    for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()
+    if script.revision != HEAD
+)
+"""Every schema but today's: a new migration makes one more of them."""
+
+
+@pytest.mark.parametrize("revision", RELEASED)
+def test_there_is_a_state_of_every_released_schema(revision: str) -> None:
+    """Whoever begins a new one learns here that the upgrade from the last one wants a test."""
+    path = STATES / f"{revision}.sql"
+    assert path.is_file(), f"make {path} with the code that wrote schema {revision}: {making.__doc__}"
+    assert f"INSERT INTO \"alembic_version\" VALUES('{revision}')" in path.read_text()
+
+
+# -- old databases ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def engine_of(url: str) -> Iterator[Engine]:
+    engine = sqlalchemy.create_engine(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def tables(engine: Engine) -> list[Table]:
+    """As they are in the database, in an order in which they can be filled."""
+    found = MetaData()
+    found.reflect(engine)
+    for column in (column for table in found.sorted_tables for column in table.c):
+        if isinstance(column.type, JSON):
+            column.type = JSON(none_as_null=True)
+    return [table for table in found.sorted_tables if table.name != "alembic_version"]
+
+
+def load(url: str, revision: str) -> None:
+    """Make the database that a released version has left."""
+    script = (STATES / f"{revision}.sql").read_text()
+    if url.startswith("sqlite:///"):
+        connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+        connection.executescript(script)
+        connection.close()
+        return
+    with engine_of(url) as engine:
+        with engine.begin() as begun:
+            alembic.command.upgrade(alembic_config(connection=begun), revision)
+        copy(script, engine)
+
+
+def copy(script: str, engine: Engine) -> None:
+    """Put the rows of SQLite's dump into the tables of PostgreSQL."""
+    source = sqlite3.connect(":memory:")
+    source.row_factory = sqlite3.Row
+    source.executescript(script)
+    with engine.begin() as connection:
+        for table in tables(engine):
+            rows = [dict(row) for row in source.execute(f"SELECT * FROM {table.name}")]
+            if rows:
+                connection.execute(table.insert(), [translated(row, table) for row in rows])
+            if "id" in table.c:
+                count_on = f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), max(id)) FROM {table.name}"
+                connection.execute(sqlalchemy.text(count_on))
+    source.close()
+
+
+def translated(row: dict[str, Any], table: Table) -> dict[str, Any]:
+    return {name: in_postgres(value, table.c[name]) for name, value in row.items()}
+
+
+def in_postgres(value: Any, column: Column[Any]) -> Any:
+    if value is None:
+        return None
+    if isinstance(column.type, DateTime):
+        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+    if isinstance(column.type, Boolean):
+        return bool(value)
+    return json.loads(value) if isinstance(column.type, JSON) else value
+
+
+def contents(url: str) -> dict[str, list[dict[str, Any]]]:
+    """Every row of every table."""
+    with engine_of(url) as engine, engine.connect() as connection:
+        return {
+            table.name: [dict(row._mapping) for row in connection.execute(table.select())] for table in tables(engine)
+        }
+
+
+def is_all_there(before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]) -> bool:
+    """Whether the rows of before are those of now, as far as their columns go."""
+    return all(
+        [{name: row[name] for name in old} for old, row in zip(rows, after[table], strict=True)] == rows
+        for table, rows in before.items()
+    )
+
+
+@pytest.fixture(params=RELEASED)
+def revision(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def old_url(state_url: str, revision: str) -> str:
+    """The URL of a state as the version with that schema left it, on SQLite and on PostgreSQL."""
+    load(state_url, revision)
+    return state_url
+
+
+# -- the upgrade ------------------------------------------------------------------------------------
+
+
+def test_everything_is_there_after_an_upgrade(old_url: str) -> None:
+    """Every value of every row; what waited still waits, and what was told, refused or off still is."""
+    before = contents(old_url)
+    store = Store.open(old_url, HARBOR, ROUTE)
+    assert is_all_there(before, contents(old_url))
+    states = [delivery.state for seen in store.seen() for delivery in seen.deliveries]
+    assert {each: states.count(each) for each in set(states)} == {
+        DeliveryState.SENT: 8,
+        DeliveryState.REFUSED: 1,
+        DeliveryState.OFF: 5,
+        DeliveryState.PENDING: 2,
+    }
+    store.close()
+
+
+def test_polling_goes_on_after_an_upgrade(old_url: str, tmp_path: Path) -> None:
+    """Of what happened before only what waited is told, of what goes on and comes everything, and all of it once."""
+    clock = Clock()
+    world = World(clock=clock.tick)
+    running = making.story(world, clock)
+    with HarborStandIn(world, [POLLER]) as standin:
+        move(old_url, standin.url)
+        here = Site(standin, clock, tmp_path, POLLER, state_url=old_url)
+        assert [event.tag for event in here.news] == making.WAITING
+        told = len(here.events)
+        here.poll()
+        assert len(here.events) == told
+        world.push("team/app", "4.0", "ann")
+        world.delete_artifact("team/app", "1.1", "carol")
+        world.finish_scan(running, severities={"High": 1})
+        for _ in range(60):
+            here.poll(60)
+        expected = {(EventType.PUSH_ARTIFACT, tag) for tag in (*making.WAITING, "4.0")}
+        expected |= {(EventType.SCANNING_COMPLETED, "3.1"), (EventType.DELETE_ARTIFACT, "1.1")}
+        assert sorted((event.type, event.tag) for event in here.news) == sorted(expected)
+        here.stop()
+
+
+def move(url: str, harbor_url: str) -> None:
+    """The stand-in has another address at every run."""
+    with engine_of(url) as engine, engine.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE harbors SET url = :url"), {"url": harbor_url})
+
+
+# -- accidents --------------------------------------------------------------------------------------
+
+
+def upgrade_until(word: str, url: str, words: Connection) -> None:
+    """Stop, in the middle of the upgrade, after the first statement that begins so."""
+
+    @sqlalchemy.event.listens_for(Engine, "after_cursor_execute")
+    def stop(_connection: Any, _cursor: Any, statement: str, *_: object) -> None:
+        if statement.lstrip().startswith(word):
+            words.send("in the middle")
+            words.recv()
+
+    Store.open(url, HARBOR, ROUTE)
+
+
+@pytest.mark.parametrize("word", ["ALTER TABLE", "CREATE TABLE gaps", "UPDATE alembic_version"])
+def test_an_upgrade_that_is_killed_has_not_happened(old_url: str, revision: str, word: str) -> None:
+    """SIGKILL after its first step, late in it, or when it is as good as done: the next start upgrades as if new."""
+    before = contents(old_url)
+    process = Other(partial(upgrade_until, word), old_url)
+    assert process.hear() == "in the middle"
+    process.kill()
+    assert contents(old_url) == before
+    assert revision_of(old_url) == revision
+    Store.open(old_url, HARBOR, ROUTE).close()
+    assert revision_of(old_url) == HEAD
+    assert is_all_there(before, contents(old_url))
+
+
+def revision_of(url: str) -> str:
+    with engine_of(url) as engine, engine.connect() as connection:
+        return str(connection.scalar(sqlalchemy.text("SELECT version_num FROM alembic_version")))
+
+
+def open_at_once(url: str, words: Connection) -> None:
+    words.send("ready")
+    words.recv()
+    store = Store.open(url, HARBOR, ROUTE)
+    words.send(",".join(str(due.event.tag) for due in store.due(datetime.now(UTC), most=99)))
+
+
+def test_processes_that_upgrade_at_once_wait_for_each_other(old_url: str) -> None:
+    """A daemon, a `status` and a timer after `git pull`: one upgrades, and all find what waits."""
+    before = contents(old_url)
+    with others(3, open_at_once, old_url) as programs:
+        assert [each.hear() for each in programs] == ["ready"] * 3
+        for each in programs:
+            each.say("go")
+        assert [each.hear() for each in programs] == [",".join(making.WAITING)] * 3
+    assert revision_of(old_url) == HEAD
+    assert is_all_there(before, contents(old_url))
