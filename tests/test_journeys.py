@@ -261,6 +261,21 @@ def test_a_stop_while_the_place_is_found_again(polled: Opened) -> None:
     assert tags(here.news) == [*before, *since]
 
 
+def test_a_place_is_found_again_by_closed_windows_and_first_pages(polled: Opened) -> None:
+    """However many rows there are since: Harbor counts no hour twice as a whole, and reads no deep page."""
+    here = polled(NEW)
+    kept = here.world.newest_id + 2
+    before = push_many(here, 5)
+    here.poll()
+    here.world.restore(kept)
+    here.clock.advance(7200)
+    since = push_many(here, 250, first=100)
+    asked = [each for each in here.requests_of_poll() if "op_time" in each.params.get("sort", "")]
+    assert tags(here.news) == [*before, *since]
+    assert all("~]" not in each.params["q"] for each in asked)
+    assert {each.params["page"] for each in asked} == {"1"}
+
+
 def test_a_restored_database_for_a_reader_of_projects(polled: Opened) -> None:
     """The same, where projects are read one by one."""
     here = polled(NEW, SCOPED)
