@@ -123,7 +123,7 @@ def gaps(ledger: Sequence[Coverage]) -> tuple[Coverage, ...]:
 
 
 def _is_of_a_poll(line: Coverage) -> bool:
-    return not line.error and not line.log.startswith("backfill") and line.log != EVERYTHING
+    return not line.error and not line.log.startswith(("backfill", "past:")) and line.log != EVERYTHING
 
 
 def _next_run(config: Config, cursors: Sequence[Cursor], now: datetime) -> datetime:

@@ -22,18 +22,18 @@ Ask = Callable[[datetime, int], tuple[AuditRow, ...]]
 
 def new_rows(ask: Ask, start: datetime) -> Iterator[tuple[AuditRow, ...]]:
     """Each row once, answer by answer; only where a second fills a page are pages asked for by number."""
-    seen, page = frozenset[str](), 1
+    seen, page = frozenset[tuple[int, datetime]](), 1
     while True:
         rows = ask(start, page)
-        yield tuple(row for row in rows if row.key not in seen)
+        yield tuple(row for row in rows if (row.id, row.op_time) not in seen)
         if len(rows) < PAGE:
             return
         following = _second_of_last(rows)
         if following > start:
-            start, page, seen = following, 1, frozenset[str]()
+            start, page, seen = following, 1, frozenset()
         else:
             page += 1
-        seen |= {row.key for row in rows if row.raw or row.op_time >= following}
+        seen |= {(row.id, row.op_time) for row in rows if row.raw or row.op_time >= following}
 
 
 def in_batches(answers: Iterable[tuple[AuditRow, ...]], size: int) -> Iterator[tuple[AuditRow, ...]]:

@@ -803,7 +803,7 @@ class Store:
         common = {"harbor_id": self._harbor_id, "seen_at": now}
         insert = self._insert(t.events).on_conflict_do_nothing(index_elements=["harbor_id", "key"])
         # In one order whoever records, or two that record the same would wait for each other.
-        in_order = sorted(tellings, key=lambda each: (each.event.source, each.event.source_id, each.event.key))
+        in_order = sorted(tellings, key=lambda each: (each.event.source, each.event.source_id))
         values = [common | _columns(telling.event) for telling in in_order]
         rows = connection.execute(insert.returning(t.events.c.key, t.events.c.id), values)
         ids = {row.key: row.id for row in rows}
