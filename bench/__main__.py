@@ -10,7 +10,7 @@ from collections.abc import Callable
 import click
 from rich.console import Console
 
-from bench import backlog, burden, formatting, growth, memory, scans
+from bench import backlog, burden, formatting, growth, memory, past, scans
 from bench.report import Sheet, show
 from bench.sizes import FULL, QUICK, Sizes
 
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[Sizes], Sheet]] = {
     "formatting": formatting.run,
     "backlog": backlog.run,
     "scans": scans.run,
+    "past": past.run,
 }
 
 

@@ -24,6 +24,8 @@ class Sizes:
     scan_minutes: int = 60  # in all but the last ten of them scans begin
     idle_scan_minutes: int = 20
     scan_all_images: int = 400
+    past: tuple[int, ...] = (10_000, 100_000, 1_000_000)  # rows
+    past_told: int = 100_000
 
 
 FULL = Sizes()
@@ -41,4 +43,6 @@ QUICK = Sizes(
     scan_minutes=30,
     idle_scan_minutes=10,
     scan_all_images=200,
+    past=(2_000, 20_000),
+    past_told=2_000,
 )

@@ -33,6 +33,8 @@ TINY = Sizes(
     scan_minutes=20,
     idle_scan_minutes=10,
     scan_all_images=50,
+    past=(300, 3_000),
+    past_told=300,
 )
 
 
