@@ -20,7 +20,7 @@ from poller.harbor import Harbor, Log
 from poller.jobs import AuditPoller
 from poller.knowledge import Changes, Knowledge
 from poller.normalize import Entry
-from poller.rows import EPOCH, AuditRow
+from poller.rows import AuditRow
 from poller.survey import log_name
 from state import Coverage, Cursor, DeliveryState, Mode, Store, Telling
 
@@ -65,23 +65,14 @@ class Window:
 class Found:
     """What a backfill found, by type; `known` events were recorded before.
 
-    `first_rows`: the first row that each log has of the period, if it has any.
+    `complete_from`: from when on Harbor has the rows of the period, by log; a log without any is not in it.
     """
 
     rows: int = 0
     known: int = 0
     new: Counter[EventType] = field(default_factory=Counter)
     to_tell: int = 0
-    first_rows: dict[Log, AuditRow] = field(default_factory=dict)
-
-    @property
-    def has_rows_from(self) -> datetime | None:
-        """When Harbor's memory of the period begins; None without any row.
-
-        The first row of all is the beginning of the log itself: nothing is missing before that.
-        """
-        first = min(self.first_rows.values(), key=lambda row: row.op_time, default=None)
-        return (EPOCH if first.id == 1 else first.op_time) if first else None
+    complete_from: dict[Log, datetime] = field(default_factory=dict)
 
 
 class Backfill:
@@ -113,7 +104,8 @@ class Backfill:
         self._hold(now)
         cursor = self._store.cursors().get(log_name(window.log))  # a poll may have moved it since the last window
         is_whole = self._is_whole(window) and window.end <= now - SETTLED
-        for batch in self._poller.pages_by_time(window.log, window.start, window.end, BATCH):
+        start, end = max(window.start, self._wanted.since), min(window.end, self._wanted.until)
+        for batch in self._poller.pages_by_time(window.log, start, end, BATCH):
             is_whole &= self._record(batch, window, cursor, now)
         if is_whole and not self._is_dry:
             self._store.cover(Coverage(self._name(window), window.start, window.end))
@@ -125,8 +117,8 @@ class Backfill:
         if self._is_told:
             self._store.hold(Mode.DIGEST, until=None)
         if not self._wanted.scope:
-            for log, first in self.found.first_rows.items():
-                self._note_past(log, first, min(self._wanted.until, now))
+            for log, start in self.found.complete_from.items():
+                self._note_past(log, start, min(self._wanted.until, now))
 
     def _record(self, batch: Sequence[AuditRow], window: Window, cursor: Cursor | None, now: datetime) -> bool:
         """Record what of a batch is ours. Returns whether that was all which is not known."""
@@ -160,13 +152,11 @@ class Backfill:
             self._store.hold(Mode.DIGEST, until=now + HELD)
             self._held_since = now
 
-    def _note_past(self, log: Log, first: AuditRow, until: datetime) -> None:
-        """How far back everything is recorded, as far as Harbor still had it."""
-        since = self._wanted.since
-        start = since if first.id == 1 else max(since, first.op_time)
-        past = Coverage(f"past:{log_name(log)}", start, until)
-        if start < until and not self._store.is_covered(past.log, start, until):
-            self._store.cover(past)
+    def _note_past(self, log: Log, start: datetime, end: datetime) -> None:
+        """From when to when everything is recorded."""
+        name = f"past:{log_name(log)}"
+        if start < end and not self._store.is_covered(name, start, end):
+            self._store.cover(Coverage(name, start, end))
 
     def _is_worth_asking(self, entry: Entry) -> bool:
         wanted = self._wanted
@@ -197,8 +187,9 @@ class Backfill:
         first = self._first_row(log)
         if first is None:
             return []
-        self.found.first_rows[log] = first
-        return [hour for hour in _hours(self._wanted.since, self._wanted.until) if hour[1] >= first.op_time]
+        since = self._wanted.since
+        self.found.complete_from[log] = since if self._is_unpurged(log, first) else max(since, first.op_time)
+        return [hour for hour in _hours(since, self._wanted.until) if hour[1] >= first.op_time]
 
     def _first_row(self, log: Log) -> AuditRow | None:
         """Looked for in windows that grow, so that Harbor never counts much more than it must."""
@@ -210,6 +201,15 @@ class Backfill:
                 return found[0]
             start, span = end, min(span * 2, LONGEST_SEARCH)
         return None
+
+    def _is_unpurged(self, log: Log, first: AuditRow) -> bool:
+        """Whether Harbor has what there was before the first row of the period: a purge takes the oldest rows."""
+        since = self._wanted.since
+        return first.id == 1 or any(
+            row.op_time < since
+            for span in (WINDOW, LONGEST_SEARCH)
+            for row in self._harbor.rows_between(log, since - span, since)
+        )
 
     def _is_whole(self, window: Window) -> bool:
         return self._wanted.since <= window.start and window.end <= self._wanted.until

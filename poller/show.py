@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from poller import lease, logs
-from poller.backfill import WINDOW, Found, Wanted
+from poller.backfill import Found, Wanted
 from poller.config import Config
 from poller.events import ANONYMOUS, Event
 from poller.findings import Report
@@ -101,12 +101,13 @@ def found(result: Found, wanted: Wanted, config: Config, seconds: float, *, is_d
 
 
 def _missing(result: Found, wanted: Wanted, zone: tzinfo) -> str:
-    """What of the period Harbor does not have; "" if that is less than an hour."""
-    begins = result.has_rows_from
+    """What of the period Harbor does not have; "" if that is less than a minute."""
+    begins = min(result.complete_from.values(), default=None)
     why = "they were purged, or nothing happened"
     if begins is None:
         return f"Harbor has no rows between {_minute(wanted.since, zone)} and {_minute(wanted.until, zone)}: {why}"
-    return f"Harbor has no rows before {_minute(begins, zone)}: {why}" if begins - wanted.since >= WINDOW else ""
+    is_missing = begins - wanted.since >= timedelta(minutes=1)
+    return f"Harbor has no rows before {_minute(begins, zone)}: {why}" if is_missing else ""
 
 
 def progress(what: str, total: int) -> AbstractContextManager[Callable[[int], object]]:

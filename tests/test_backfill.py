@@ -56,7 +56,7 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
 def job(
     here: Site,
     *,
-    hours: int = 24,
+    hours: float = 24,
     until: datetime | None = None,
     is_told: bool = True,
     is_dry: bool = False,
@@ -210,27 +210,25 @@ def test_what_was_purged_is_not_said_to_be_recorded(opened: Opened) -> None:
     here = opened(hours=30)
     now = here.clock.now
     here.world.purge(before=now - 10.5 * HOUR)
-    first = done(here, until=now).found.has_rows_from
-    assert first is not None
+    (first,) = done(here, until=now).found.complete_from.values()
     assert now - 10.5 * HOUR < first < now - 9 * HOUR
     assert past(here) == [(first, now)]
 
 
-def test_a_log_that_begins_within_the_period_was_not_purged(opened: Opened) -> None:
-    """Row 1 is the first there ever was: the record is complete."""
+@pytest.mark.parametrize("hours", [2.7, 24])
+def test_what_is_only_quiet_is_recorded(opened: Opened, hours: float) -> None:
+    """With older rows before the period, or row 1 within it, nothing was purged: the record is complete."""
     here = opened(hours=5)
     now = here.clock.now
-    first = done(here, until=now).found.has_rows_from
-    assert first is not None
-    assert first < NOON
-    assert past(here) == [(now - 24 * HOUR, now)]
+    assert list(done(here, hours=hours, until=now).found.complete_from.values()) == [now - hours * HOUR]
+    assert past(here) == [(now - hours * HOUR, now)]
 
 
 def test_a_period_before_the_first_row(opened: Opened) -> None:
     """There is nothing to tell, and nothing is claimed of it."""
     here = opened(hours=30)
     here.world.purge(before=here.clock.now - HOUR / 2)
-    assert done(here).found.has_rows_from is None
+    assert done(here).found.complete_from == {}
     assert past(here) == []
 
 
