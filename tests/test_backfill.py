@@ -270,6 +270,19 @@ def test_a_busy_hour_is_read_by_first_pages_of_closed_windows(opened: Opened) ->
     assert all("~]" not in params["q"] for params in asked)
 
 
+def test_what_is_not_kept_in_mind_is_asked_of_the_state(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded, and still the tag of an image is known that was pushed long before it was deleted."""
+    monkeypatch.setattr("poller.backfill.MOST_FACTS", 2)
+    here = opened(hours=0)
+    digest = here.world.push("team/app", "old")
+    for number in range(6):
+        here.clock.advance(3600)
+        here.world.push("team/app", f"past{number}")
+    here.world.delete_artifact("team/app", digest)
+    done(here)
+    assert [each.tag for each in here.news if each.type is EventType.DELETE_ARTIFACT] == ["old"]
+
+
 # -- again and again ----------------------------------------------------------------------------------
 
 
