@@ -358,7 +358,7 @@ def _read_windows(job: Backfill, work: Foreground) -> float:
             job.read(window, utc_now())
             advance(1)
     work.go_on()
-    job.end(utc_now())
+    job.note_past(utc_now())
     return time.monotonic() - started
 
 
@@ -379,6 +379,8 @@ def _tell_backfill(
         return DONE
     if is_single:
         store.set_mode(Mode.DIGEST, Mode.SINGLE)
+    else:
+        store.hold(Mode.DIGEST, until=None)
     with show.progress("telling", events) as advance:
         return _deliver_all(
             context.teller(config, store), work, max(FITS_WITHIN, timedelta(minutes=2 * minutes)), advance

@@ -76,7 +76,10 @@ class Found:
 
 
 class Backfill:
-    """Reads a period. `is_dry` only counts. `is_told` leaves the events to the delivery, as a digest at first."""
+    """Reads a period. `is_dry` only counts. `is_told` leaves the events to the delivery, as a digest at first.
+
+    They are held back: whoever has read all windows and knows how to tell them releases them.
+    """
 
     def __init__(
         self, harbor: Harbor, store: Store, poller: AuditPoller, wanted: Wanted, *, is_dry: bool, is_told: bool
@@ -110,15 +113,15 @@ class Backfill:
         if is_whole and not self._is_dry:
             self._store.cover(Coverage(self._name(window), window.start, window.end))
 
-    def end(self, now: datetime) -> None:
-        """When every window was read: what was found may be told, and how far back the record goes is noted."""
-        if self._is_dry:
+    def note_past(self, now: datetime) -> None:
+        """When every window was read: from when on everything is recorded. Of a part of it nothing is noted."""
+        if self._is_dry or self._wanted.scope:
             return
-        if self._is_told:
-            self._store.hold(Mode.DIGEST, until=None)
-        if not self._wanted.scope:
-            for log, start in self.found.complete_from.items():
-                self._note_past(log, start, min(self._wanted.until, now))
+        end = min(self._wanted.until, now)
+        for log, start in self.found.complete_from.items():
+            name = f"past:{log_name(log)}"
+            if start < end and not self._store.is_covered(name, start, end):
+                self._store.cover(Coverage(name, start, end))
 
     def _record(self, batch: Sequence[AuditRow], window: Window, cursor: Cursor | None, now: datetime) -> bool:
         """Record what of a batch is ours. Returns whether that was all which is not known."""
@@ -151,12 +154,6 @@ class Backfill:
         if self._is_told and not self._is_dry and now - self._held_since >= HELD / 2:
             self._store.hold(Mode.DIGEST, until=now + HELD)
             self._held_since = now
-
-    def _note_past(self, log: Log, start: datetime, end: datetime) -> None:
-        """From when to when everything is recorded."""
-        name = f"past:{log_name(log)}"
-        if start < end and not self._store.is_covered(name, start, end):
-            self._store.cover(Coverage(name, start, end))
 
     def _is_worth_asking(self, entry: Entry) -> bool:
         wanted = self._wanted

@@ -552,9 +552,9 @@ class Store:
             self._finish(connection, ids, mode=Mode.SINGLE, group=None)
 
     def set_mode(self, old: Mode, new: Mode) -> None:
-        """Tell what is pending in another way."""
+        """Tell what is pending in another way, and hold it back no longer."""
         with self._writing() as connection:
-            connection.execute(update(t.deliveries).where(*self._pending(old)).values(mode=new))
+            connection.execute(update(t.deliveries).where(*self._pending(old)).values(mode=new, held_until=None))
 
     def hold(self, mode: Mode, *, until: datetime | None) -> None:
         """Tell nothing before then that is pending in this way; None: it is due from now on.

@@ -76,7 +76,8 @@ def read(here: Site, backfill: Backfill) -> Backfill:
 
 def done(here: Site, **options: Any) -> Backfill:
     backfill = read(here, job(here, **options))
-    backfill.end(here.clock.now)
+    backfill.note_past(here.clock.now)
+    here.store.hold(Mode.DIGEST, until=None)
     return backfill
 
 
@@ -93,7 +94,7 @@ def test_what_was_found_is_held_until_everything_was_read(opened: Opened) -> Non
     backfill = read(here, job(here))
     assert here.news == []
     assert here.store.held(here.clock.now) == backfill.found.to_tell > 0
-    backfill.end(here.clock.now)
+    here.store.hold(Mode.DIGEST, until=None)
     assert tags(here.news) == [f"past{number}" for number in range(6)]
 
 
@@ -155,7 +156,7 @@ def test_a_poll_in_the_midst_of_a_backfill(opened: Opened) -> None:
             here.poll(after=1)
         backfill.read(window, here.clock.now)
     here.poll(after=1)
-    backfill.end(here.clock.now)
+    here.store.hold(Mode.DIGEST, until=None)
     wanted = {f"past{number}" for number in range(6)} | {f"news{number}" for number in range(len(windows))}
     assert sorted(tags(here.news), key=str) == sorted(wanted)
     due = here.store.due(here.clock.now, most=100)

@@ -22,7 +22,7 @@ from demo.harbor import ALWAYS, Account, Fault, Generation, HarborStandIn, Outco
 from poller.backfill import Backfill, Wanted
 from poller.errors import HarborUnreachable, NotAllowed, PollerError, Temporary, WrongCredentials
 from poller.events import Event, EventType
-from state import SCANNERS_OWN
+from state import SCANNERS_OWN, Mode
 from tests.harness import NOON, Clock, Site, site
 
 SYSTEM = Account("robot$poller", "demo-secret", Role.SYSTEM_ROBOT_FULL)
@@ -960,7 +960,7 @@ def backfill(
     for window in job.windows(here.clock.now)[:windows]:
         job.read(window, here.clock.now)
     if windows is None:
-        job.end(here.clock.now)
+        here.store.hold(Mode.DIGEST, until=None)
     return job
 
 
