@@ -10,7 +10,7 @@ from collections.abc import Callable
 import click
 from rich.console import Console
 
-from bench import backlog, burden, formatting, growth, memory, scans, year
+from bench import backlog, burden, formatting, growth, memory, past, scans, year
 from bench.report import Sheet, show
 from bench.sizes import FULL, QUICK, Sizes
 
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[Sizes], Sheet]] = {
     "backlog": backlog.run,
     "scans": scans.run,
     "year": year.run,
+    "past": past.run,
 }
 
 

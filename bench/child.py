@@ -14,11 +14,17 @@ _STATUS = Path("/proc/self/status")
 
 def peak_bytes(*arguments: str | Path) -> int:
     """The peak of a run of `python -m poller` with these arguments, in resident memory."""
+    return peak_and_output(*arguments)[0]
+
+
+def peak_and_output(*arguments: str | Path) -> tuple[int, str]:
+    """The same, and what the run said on standard output."""
     command = [sys.executable, "-m", "bench.child", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"exit code {done.returncode}: {done.stderr}")
-    return int(done.stdout.split()[-1])
+    said, _, peak = done.stdout.rstrip().rpartition("\n")
+    return int(peak), said
 
 
 def _own_peak() -> int:

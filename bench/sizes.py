@@ -25,6 +25,8 @@ class Sizes:
     idle_scan_minutes: int = 20
     scan_all_images: int = 400
     events_a_day: int = 250  # for a year
+    past: tuple[int, ...] = (10_000, 100_000, 1_000_000)  # rows
+    past_told: int = 100_000
 
 
 FULL = Sizes()
@@ -43,4 +45,6 @@ QUICK = Sizes(
     idle_scan_minutes=10,
     scan_all_images=200,
     events_a_day=50,
+    past=(2_000, 20_000),
+    past_told=2_000,
 )

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -347,14 +348,16 @@ def backfill(
         harbor = context.harbor(config)
         poller = AuditPoller(harbor, store, config)
         job = Backfill(harbor, store, poller, wanted, is_dry=dry_run, is_told=deliver != "none")
-        _read_windows(job, work)
-        show.found(job.found, config.events, is_dry=dry_run)
+        seconds = _read_windows(job, work)
+        show.found(job.found, wanted, config, seconds, is_dry=dry_run)
         if deliver == "none":
             return DONE
         return _tell_backfill(context, config, store, work, deliver, job.found.to_tell if dry_run else None)
 
 
-def _read_windows(job: Backfill, work: Foreground) -> None:
+def _read_windows(job: Backfill, work: Foreground) -> float:
+    """Returns how many seconds that took."""
+    started = time.monotonic()
     windows = job.windows(utc_now())
     with show.progress("reading", len(windows)) as advance:
         for window in windows:
@@ -362,6 +365,8 @@ def _read_windows(job: Backfill, work: Foreground) -> None:
             job.read(window, utc_now())
             advance(1)
     work.go_on()
+    job.note_past(utc_now())
+    return time.monotonic() - started
 
 
 def _tell_backfill(
@@ -381,6 +386,8 @@ def _tell_backfill(
         return DONE
     if is_single:
         store.set_mode(Mode.DIGEST, Mode.SINGLE)
+    else:
+        store.hold(Mode.DIGEST, until=None)
     with show.progress("telling", events) as advance:
         return _deliver_all(
             context.teller(config, store), work, max(FITS_WITHIN, timedelta(minutes=2 * minutes)), advance

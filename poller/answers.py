@@ -44,6 +44,20 @@ def decoded(decode: Callable[[bytes], _T], answer: Answer) -> _T:
         raise HarborGarbled(f"{answer.where}: {error} (request {answer.request_id})") from None
 
 
+def refuse_partial(answer: Answer, rows_read: int, *, before: int, most: int) -> None:
+    """Refuse a page that has fewer rows than Harbor counted for it just before: it would be taken for the last one.
+
+    `before`: rows on the pages before it; `most`: on this page. Rows that are purged between Harbor's two questions
+    look the same; asked again, it is right.
+    """
+    counted = answer.headers.get("X-Total-Count", "")
+    if counted.isdecimal() and rows_read < min(most, int(counted) - before):
+        raise HarborGarbled(
+            f"{answer.where}: {rows_read} rows came, though Harbor counted {counted} with {before} on the pages before"
+            f" (request {answer.request_id})"
+        )
+
+
 def refusal(answer: Answer, username: str, masked: Callable[[str], str]) -> PollerError:
     """Our word for a status that is not 200. The texts say where, what Harbor said, and the remedy.
 

@@ -23,7 +23,7 @@ from requests.auth import HTTPBasicAuth
 
 from poller import activity, rows
 from poller.activity import RepositoryFacts
-from poller.answers import Answer, PathNotFound, decoded, one_line, refusal
+from poller.answers import Answer, PathNotFound, decoded, one_line, refusal, refuse_partial
 from poller.errors import (
     BadRequest,
     HarborGarbled,
@@ -36,7 +36,7 @@ from poller.errors import (
 )
 from poller.events import Finding, Source
 from poller.logs import Redactor
-from poller.queries import NEVER, OLD_LOG_LAST_ID, between, by_id, q, repository_path, segment
+from poller.queries import NEVER, OLD_LOG_LAST_ID, between, by_id, by_time, q, repository_path, segment
 from poller.reach import Log, Reach, ReachKind, detect
 from poller.rows import PAGE, Artifact, AuditRow, CurrentUser, Project, Scanner, Server
 from poller.secret import Secret
@@ -116,7 +116,7 @@ class Harbor:
         self,
         log: Log,
         start: datetime,
-        end: datetime | None,
+        end: datetime,
         page: int = 1,
         *,
         operations: frozenset[str] = frozenset(),
@@ -126,7 +126,7 @@ class Harbor:
         The window is widened to whole seconds, as Harbor compares no finer: rows just outside may be among them.
         """
         filters = {"op_time": between(start, end)} | _only(operations)
-        return self._rows(log, filters, sort="op_time,id", page=page)
+        return by_time(self._rows(log, filters, sort="op_time,id", page=page))
 
     def newest_row(self, log: Log, now: datetime, *, operations: frozenset[str] = frozenset()) -> AuditRow | None:
         """The row with the highest id. Looked for in growing windows of time, as Harbor counts all that it matches."""
@@ -141,7 +141,10 @@ class Harbor:
         self, log: Log, filters: dict[str, str], *, sort: str, page: int = 1, page_size: int = PAGE
     ) -> tuple[AuditRow, ...]:
         params = {"q": q(**filters), "sort": sort, "page": str(page), "page_size": str(page_size)}
-        return self._ask(lambda body: rows.audit_rows(body, log.table, log.project), log.path, params)
+        answer = self._get(log.path, params)
+        found = decoded(lambda body: rows.audit_rows(body, log.table, log.project), answer)
+        refuse_partial(answer, len(found), before=(page - 1) * page_size, most=page_size)
+        return found
 
     # -- what rows do not say -----------------------------------------------------------------------
 

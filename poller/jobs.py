@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import chain
 
 from formatters.scans import rank
-from poller import comparison, normalize, reading, scans, sight
+from poller import comparison, normalize, reading, scans, sight, walk
 from poller.config import Config
 from poller.enrich import Enricher, ForScanners, Patience
 from poller.errors import NotAllowed, NotFound, PollerError, WrongCredentials
@@ -399,7 +400,10 @@ class AuditPoller:
         _log.warning("audit.ids_rewound" if is_rewound else "audit.rows_gone", log=cursor.log, known=cursor.row_id)
         if gap := sight.restored(cursor, newest, now):
             self._sight.found(gap, now)
-        pages = self._with_loss_noted(self.pages_by_time(log, start), cursor, reach, now, is_restored=gap is not None)
+        end = max(start, now, newest.op_time if newest else now)
+        answers = (self._rows_by_time(log, *window) for window in walk.windows(start, end))
+        pages = walk.in_batches(chain.from_iterable(answers), PAGE)
+        pages = self._with_loss_noted(pages, cursor, reach, now, is_restored=gap is not None)
         total = self._record_pages(pages, log, position, now, is_old=lambda row: _is_before_first_run(row, cursor))
         if newest is not None:
             found = self._store.cursors()[cursor.log]
@@ -418,14 +422,17 @@ class AuditPoller:
                 self._note_purged(cursor, first, reach, now, is_there=False)
             yield rows
 
-    def pages_by_time(self, log: Log, start: datetime, end: datetime | None = None) -> Iterator[tuple[AuditRow, ...]]:
-        page = 1
-        while True:
-            rows = self._harbor.rows_between(log, start, end, page, operations=self._operations)
-            yield rows
-            if len(rows) < PAGE:  # never earlier: who asked takes the window for read
-                return
-            page += 1
+    def pages_by_time(
+        self, log: Log, start: datetime, end: datetime, size: int = PAGE
+    ) -> Iterator[tuple[AuditRow, ...]]:
+        """The rows of a closed window by time, so many at once. A batch that is not full is the last."""
+        return walk.in_batches(self._rows_by_time(log, start, end), size)
+
+    def _rows_by_time(self, log: Log, start: datetime, end: datetime) -> Iterator[tuple[AuditRow, ...]]:
+        def ask(since: datetime, page: int) -> tuple[AuditRow, ...]:
+            return self._harbor.rows_between(log, since, end, page, operations=self._operations)
+
+        return walk.new_rows(ask, start)
 
 
 def _tellable_since(event: Event, covered_from: datetime, now: datetime) -> datetime:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 SAME_DELETION = timedelta(seconds=2)
@@ -75,7 +77,10 @@ class PlatformFact:
 
 @dataclass(slots=True)
 class Knowledge:
-    """Facts as they stood after the last row that was understood, and what has changed since they were loaded."""
+    """Facts as they stood after the last row that was understood, and what has changed since they were loaded.
+
+    `tags` are in the order in which they were last used.
+    """
 
     tags: dict[tuple[str, str], TagFact] = field(default_factory=dict)
     repositories: dict[str, RepositoryFact] = field(default_factory=dict)
@@ -83,6 +88,11 @@ class Knowledge:
     changed_tags: dict[tuple[str, str], TagFact] = field(default_factory=dict)
     changed_repositories: dict[str, RepositoryFact] = field(default_factory=dict)
     changed_projects: dict[str, ProjectFact] = field(default_factory=dict)
+    _tags_of: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # by repository and digest
+
+    def __post_init__(self) -> None:
+        for fact in self.tags.values():
+            self._index(fact)
 
     @classmethod
     def of(
@@ -98,13 +108,16 @@ class Knowledge:
         )
 
     def digest_of(self, repository: str, tag: str) -> str | None:
-        fact = self.tags.get((repository, tag))
-        return fact.digest if fact else None
+        fact = self.tags.pop((repository, tag), None)
+        if fact is None:
+            return None
+        self.tags[repository, tag] = fact
+        return fact.digest
 
     def newest_tag_of(self, repository: str, digest: str) -> str | None:
         """Of several tags the one pushed last, as Harbor's webhook of a deletion does."""
-        facts = [f for f in self.tags.values() if f.repository == repository and f.digest == digest]
-        return max(facts, key=lambda fact: fact.at).tag if facts else None
+        newest = max(self._facts_of(repository, digest), key=lambda fact: fact.at, default=None)
+        return newest.tag if newest else None
 
     def tag_points_at(self, repository: str, tag: str, digest: str | None, at: datetime) -> None:
         """Learn where a tag points; None: it is gone, or points at something unknown."""
@@ -115,7 +128,8 @@ class Knowledge:
         if known is not None and known.digest is not None and known.digest != digest:
             previous = known.digest
         fact = TagFact(repository, tag, digest, at, previous)
-        self.tags[repository, tag] = self.changed_tags[repository, tag] = fact
+        self.changed_tags[repository, tag] = fact
+        self._put(fact)
 
     def tag_seen_at(self, repository: str, tag: str, digest: str) -> None:
         """Learn from a pull, which tells where a tag points but not since when."""
@@ -124,7 +138,7 @@ class Knowledge:
             self.tag_points_at(repository, tag, digest, known.at if known else LONG_AGO)
 
     def artifact_deleted(self, repository: str, digest: str, at: datetime) -> None:
-        for fact in [f for f in self.tags.values() if f.repository == repository and f.digest == digest]:
+        for fact in self._facts_of(repository, digest):
             self.tag_points_at(repository, fact.tag, None, at)
 
     def repository_created(self, name: str, created_at: datetime) -> None:
@@ -162,8 +176,60 @@ class Knowledge:
             changed.clear()
         return changes
 
+    def recall(self, remembered: Knowledge, at: datetime) -> None:
+        """Take over what was known at that moment, where nothing is known here."""
+        for place, fact in remembered.tags.items():
+            if fact.at <= at and place not in self.tags:
+                self._put(fact)
+        for name, repository in remembered.repositories.items():
+            if repository.created_at is not None and repository.created_at <= at:
+                self.repositories.setdefault(name, repository)
+        for name, project in remembered.projects.items():
+            self.projects.setdefault(name, project)
+
+    def forget_beyond(self, most: int) -> None:
+        """Keep so many tags, those that were used last, and so many repositories and projects.
+
+        Tags that point at nothing go first: they have nothing to answer.
+        """
+        if len(self.tags) > most:
+            for place in [place for place, fact in self.tags.items() if fact.digest is None]:
+                del self.tags[place]
+        for place in _surplus(self.tags, most):
+            self._unindex(self.tags.pop(place))
+        for known in (self.repositories, self.projects):
+            for name in _surplus(known, most):
+                del known[name]
+
+    def _facts_of(self, repository: str, digest: str) -> list[TagFact]:
+        return [self.tags[repository, tag] for tag in self._tags_of.get((repository, digest), ())]
+
+    def _put(self, fact: TagFact) -> None:
+        known = self.tags.pop((fact.repository, fact.tag), None)
+        if known is not None:
+            self._unindex(known)
+        self.tags[fact.repository, fact.tag] = fact
+        self._index(fact)
+
+    def _index(self, fact: TagFact) -> None:
+        if fact.digest is not None:
+            self._tags_of.setdefault((fact.repository, fact.digest), []).append(fact.tag)
+
+    def _unindex(self, fact: TagFact) -> None:
+        if fact.digest is None:
+            return
+        tags = self._tags_of[fact.repository, fact.digest]
+        tags.remove(fact.tag)
+        if not tags:
+            del self._tags_of[fact.repository, fact.digest]
+
     def _set_repository(self, fact: RepositoryFact) -> None:
         self.repositories[fact.name] = self.changed_repositories[fact.name] = fact
+
+
+def _surplus(known: dict[Any, Any], most: int) -> list[Any]:
+    """What stands first of more than so many."""
+    return list(islice(known, max(0, len(known) - most)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,20 @@ def _seconds(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
 
 
+_UNSORTED = "Harbor does not sort its audit log: this needs Harbor 2.3 or later"
+
+
+def by_time(page: tuple[AuditRow, ...]) -> tuple[AuditRow, ...]:
+    """The page as it came, sorted by time. Rows without a readable time stand where Harbor put them.
+
+    Unsorted it holds the newest rows of its window, and whoever goes on behind its last row loses what lies before.
+    """
+    times = [row.op_time for row in page if not row.raw]
+    if len(page) >= PAGE and times != sorted(times):
+        raise OperatorError(_UNSORTED)
+    return page
+
+
 def by_id(page: tuple[AuditRow, ...]) -> tuple[AuditRow, ...]:
     """The page in the order of ids; rows without a readable id come first.
 
@@ -46,5 +60,5 @@ def by_id(page: tuple[AuditRow, ...]) -> tuple[AuditRow, ...]:
     """
     readable = [row.id for row in page if row.id > 0]
     if len(page) >= PAGE and readable != sorted(readable):
-        raise OperatorError("Harbor does not sort its audit log: this needs Harbor 2.3 or later")
+        raise OperatorError(_UNSORTED)
     return tuple(sorted(page, key=lambda row: row.id))

@@ -16,8 +16,9 @@ import click
 
 import formatters
 from poller import lease, logs
-from poller.backfill import Found
-from poller.events import ANONYMOUS, Event, EventType, Gap, Reason
+from poller.backfill import Found, Wanted
+from poller.config import Config
+from poller.events import ANONYMOUS, Event, Gap, Reason
 from poller.findings import Report
 from poller.standing import LEDGER_SPAN, Standing
 from state import Coverage, DeliveryRecord, DeliveryState, Outcome, Seen
@@ -86,15 +87,28 @@ def _why(delivery: DeliveryRecord | None) -> str:
 # -- backfill ---------------------------------------------------------------------------------------
 
 
-def found(result: Found, told: frozenset[EventType], *, is_dry: bool) -> None:
-    """What a backfill found. `told`: the types that are switched on."""
+def found(result: Found, wanted: Wanted, config: Config, seconds: float, *, is_dry: bool) -> None:
+    """What a backfill found, and how long that took."""
     new = sum(result.new.values())
     recorded = "" if not new else ", not recorded in a dry run" if is_dry else ", recorded now"
     events = _number(new, "new event")
-    click.echo(f"{_number(result.rows, 'row')} read: {result.known} known already, {events}{recorded}")
+    pace = f"{seconds:.1f} s ({result.rows / max(seconds, 0.001):.0f} rows/s)"
+    click.echo(f"{_number(result.rows, 'row')} read in {pace}: {result.known} known already, {events}{recorded}")
     for kind, number in sorted(result.new.items()):
-        off = "" if kind in told else f"   not told: events.{kind} = false"
+        off = "" if kind in config.events else f"   not told: events.{kind} = false"
         click.echo(f"  {kind:<22} {number:>7}{off}")
+    if missing := _missing(result, wanted, config.timezone):
+        click.echo(missing)
+
+
+def _missing(result: Found, wanted: Wanted, zone: tzinfo) -> str:
+    """What of the period Harbor does not have; "" if that is less than a minute."""
+    begins = min(result.complete_from.values(), default=None)
+    why = "they were purged, or nothing happened"
+    if begins is None:
+        return f"Harbor has no rows between {_minute(wanted.since, zone)} and {_minute(wanted.until, zone)}: {why}"
+    is_missing = begins - wanted.since >= timedelta(minutes=1)
+    return f"Harbor has no rows before {_minute(begins, zone)}: {why}" if is_missing else ""
 
 
 def progress(what: str, total: int) -> AbstractContextManager[Callable[[int], object]]:
@@ -287,6 +301,10 @@ def _span(time: timedelta) -> str:
 
 def _local(moment: datetime, zone: tzinfo) -> str:
     return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _minute(moment: datetime, zone: tzinfo) -> str:
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
 
 # -- the terminal -----------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ HEAD = max(path.name.partition("_")[0] for path in Path(__file__).parent.glob("m
 
 _BUSY_WORDS = (
     "locked",
+    "deadlock",
     "busy",
     "connection",
     "timeout",

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Table, and_, delete, func, or_, select, tuple
 from poller.events import Source
 from state import bitmap
 from state import schema as t
-from state.records import DeliveryState, Outcome, RowName
+from state.records import PAST, DeliveryState, Outcome, RowName
 
 PORTION = 5000
 _LOGS = (Source.OLD_LOG, Source.NEW_LOG)
@@ -80,7 +80,9 @@ class Retention:
     def _rest(self) -> Iterator[tuple[Any, ...]]:
         """Each table with the conditions under which its rows may go."""
         tags, repositories, scans = t.known_tags.c, t.known_repositories.c, t.scans.c
-        yield t.polls, self._is_mine(t.polls), t.polls.c.covered_to < self.before
+        is_window = t.polls.c.log.not_like(f"{PAST}%")  # what backfills have read is a line for each, and stays
+        yield t.polls, self._is_mine(t.polls), t.polls.c.covered_to < self.before, is_window
+        yield t.gaps, self._is_mine(t.gaps), t.gaps.c.ended_at < self.before
         is_done = or_(scans.outcome != Outcome.RUNNING, scans.repository.is_(None))
         yield t.scans, self._is_mine(t.scans), is_done, scans.look_at < self.before
         yield t.known_reports, *self._unmet_reports()

@@ -53,6 +53,7 @@ from state.records import (
 LEASE = "poller"
 CLOCKS_APART = timedelta(hours=2)
 """Harbor's clock and ours differ by less."""
+_HELD_AT_ONCE = 20_000
 _LONGEST_LINE = timedelta(hours=1)
 """A line of the ledger in which something happened says when to the hour."""
 _SCAN_KEPT = frozenset({"harbor_id", "robot", "looks", "outcome", "look_at"})
@@ -633,14 +634,28 @@ class Store:
             self._finish(connection, ids, mode=Mode.SINGLE, group=None)
 
     def set_mode(self, old: Mode, new: Mode) -> None:
-        """Tell what is pending in another way."""
-        pending = (
-            t.deliveries.c.route == self._route,
-            t.deliveries.c.state == DeliveryState.PENDING,
-            t.deliveries.c.mode == old,
-        )
+        """Tell what is pending in another way, and hold it back no longer."""
         with self._writing() as connection:
-            connection.execute(update(t.deliveries).where(*pending).values(mode=new))
+            connection.execute(update(t.deliveries).where(*self._pending(old)).values(mode=new, held_until=None))
+
+    def hold(self, mode: Mode, *, until: datetime | None) -> None:
+        """Tell nothing before then that is pending in this way; None: it is due from now on.
+
+        In portions, each its own transaction: what Telegram has accepted meanwhile must not wait long to be noted.
+        """
+        last: int | None = 0
+        while last is not None:
+            with self._writing() as connection:
+                last = self._hold_some(connection, mode, last, until)
+
+    def _hold_some(self, connection: Connection, mode: Mode, after: int, until: datetime | None) -> int | None:
+        """Returns the last that it was done for, if there may be more."""
+        some = and_(*self._pending(mode), t.deliveries.c.id > after)
+        query = select(t.deliveries.c.id).where(some).order_by(t.deliveries.c.id).limit(_HELD_AT_ONCE)
+        last: int | None = connection.scalar(select(func.max(query.subquery().c.id)))
+        if last is not None:
+            connection.execute(update(t.deliveries).where(some, t.deliveries.c.id <= last).values(held_until=until))
+        return last
 
     def accepted_times(self, chat_id: str, *, since: datetime) -> tuple[datetime, ...]:
         """When Telegram accepted messages for this chat, ascending: what the pace is computed from."""
@@ -830,7 +845,9 @@ class Store:
             return 0
         common = {"harbor_id": self._harbor_id, "seen_at": now}
         insert = self._insert(t.events).on_conflict_do_nothing(index_elements=["harbor_id", "key"])
-        values = [common | _columns(telling.event) for telling in tellings]
+        # In one order whoever records, or two that record the same would wait for each other.
+        in_order = sorted(tellings, key=lambda each: (each.event.source, each.event.source_id))
+        values = [common | _columns(telling.event) for telling in in_order]
         rows = connection.execute(insert.returning(t.events.c.key, t.events.c.id), values)
         ids = {row.key: row.id for row in rows}
         # Deliveries are told in the order of their ids; of an event that is there twice the first counts.
@@ -855,12 +872,14 @@ class Store:
 
     def _learn(self, connection: Connection, learnt: Changes) -> None:
         if learnt.tags:
-            connection.execute(self._upsert_tags(), [self._own(tag) for tag in learnt.tags])
-        for repository in learnt.repositories:
+            tags = sorted(learnt.tags, key=lambda tag: (tag.repository, tag.tag))
+            connection.execute(self._upsert_tags(), [self._own(tag) for tag in tags])
+        for repository in sorted(learnt.repositories, key=lambda each: each.name):
             self._upsert(connection, t.known_repositories, ["harbor_id", "name"], self._own(repository))
             if repository.deleted_at is not None:
                 self._forget_creation(connection, repository.name, repository.deleted_at)
-        self._upsert(connection, t.known_projects, ["harbor_id", "name"], *map(self._own, learnt.projects))
+        projects = sorted(learnt.projects, key=lambda each: each.name)
+        self._upsert(connection, t.known_projects, ["harbor_id", "name"], *map(self._own, projects))
         reports = map(self._own, learnt.reports)
         self._upsert(connection, t.known_reports, ["harbor_id", "digest", "scanner"], *reports, unless_newer="ended_at")
         platforms = map(self._own, learnt.platforms)
@@ -992,6 +1011,13 @@ class Store:
             t.deliveries.c.group == group,
             t.deliveries.c.state == DeliveryState.PENDING,
             t.deliveries.c.mode != Mode.SINGLE,
+        )
+
+    def _pending(self, mode: Mode) -> tuple[Any, ...]:
+        return (
+            t.deliveries.c.route == self._route,
+            t.deliveries.c.state == DeliveryState.PENDING,
+            t.deliveries.c.mode == mode,
         )
 
     def _is_event(self, event: Event) -> Any:

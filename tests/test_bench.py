@@ -34,6 +34,8 @@ TINY = Sizes(
     idle_scan_minutes=10,
     scan_all_images=50,
     events_a_day=20,
+    past=(300, 3_000),
+    past_told=300,
 )
 
 

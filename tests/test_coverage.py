@@ -12,6 +12,7 @@ import pytest
 
 from demo.harbor import ADMIN, ALWAYS, Account, Fault, Generation, Outcome, Role, World
 from poller import show
+from poller.backfill import Backfill, Wanted
 from poller.errors import PollerError
 from poller.events import CoverageNews, EventType, Phase, Reason
 from poller.standing import standing
@@ -396,7 +397,16 @@ def test_a_log_that_was_hidden_at_first(polled: Opened) -> None:
     live(here, 300)
     assert said(here) == [(Phase.FOUND, Reason.HIDDEN)]
     (gap,) = here.store.gaps(since=here.clock.now - timedelta(days=60))
+    assert gap.ended_at is not None
     assert gap.closed_at is None
+    wanted = Wanted(gap.began_at - timedelta(minutes=1), gap.ended_at + timedelta(minutes=1))
+    job = Backfill(here.harbor, here.store, here.poller, wanted, is_dry=False, is_told=True)
+    for window in job.windows(here.clock.now):
+        job.read(window, here.clock.now)
+    job.note_past(here.clock.now)
+    (gap,) = here.store.gaps(since=here.clock.now - timedelta(days=60))
+    assert gap.closed_at == here.clock.now
+    assert "unseen" in tags(here.events)
 
 
 def test_an_upgrade_is_no_gap(polled: Opened) -> None:

@@ -245,8 +245,41 @@ def test_a_window_of_time_is_widened_to_whole_seconds(wax: Wax) -> None:
     assert (wax.last.query["sort"], wax.last.query["page"]) == ("op_time,id", "3")
     client(wax.url).rows_between(NEW, NOW, NOW.replace(microsecond=0))
     assert wax.last.q == {"op_time": "[2026-11-24T12:00:00~2026-11-24T12:00:00]"}
-    client(wax.url).rows_between(NEW, NOW, None)
-    assert wax.last.q == {"op_time": "[2026-11-24T12:00:00~]"}
+
+
+@pytest.mark.parametrize(("page", "total", "rows_sent"), [(1, "5", 4), (1, "300", 99), (2, "150", 49), (1, "1", 0)])
+def test_a_page_with_fewer_rows_than_were_counted_is_refused(wax: Wax, page: int, total: str, rows_sent: int) -> None:
+    """It would be taken for the last one, and what is missing would never be asked for again. It may be tried again."""
+    wax.answer = lambda _: Reply(body=[row(n) for n in range(1, rows_sent + 1)], headers={"X-Total-Count": total})
+    with pytest.raises(HarborGarbled, match=f"{rows_sent} rows came, though Harbor counted {total}"):
+        client(wax.url).rows_between(NEW, NOW, NOW + timedelta(hours=1), page)
+
+
+@pytest.mark.parametrize(
+    ("page", "total", "rows_sent"),
+    [(1, "5", 5), (1, "4", 5), (1, "300", 100), (2, "150", 50), (3, "150", 0), (1, None, 3), (1, "many", 3)],
+)
+def test_a_whole_page_is_taken(wax: Wax, page: int, total: str | None, rows_sent: int) -> None:
+    """Also with rows that came after the counting, beyond the end, or where nobody counted."""
+    headers = {} if total is None else {"X-Total-Count": total}
+    wax.answer = lambda _: Reply(body=[row(n) for n in range(1, rows_sent + 1)], headers=headers)
+    assert len(client(wax.url).rows_between(NEW, NOW, NOW + timedelta(hours=1), page)) == rows_sent
+
+
+def test_the_newest_row_counts_as_a_whole_page_of_one(wax: Wax) -> None:
+    """What is counted beyond the asked size is not missing."""
+    wax.answer = lambda _: Reply(body=[row(7)], headers={"X-Total-Count": "7"})
+    newest = client(wax.url).newest_row(NEW, NOW)
+    assert newest is not None
+    assert newest.id == 7
+
+
+def test_a_window_that_is_not_sorted_is_refused(wax: Wax) -> None:
+    """A Harbor before 2.3 sends the newest rows first, and what lies before a full page of them would be lost."""
+    times = [(n, f"2026-11-24T12:{n // 60:02}:{n % 60:02}.000Z") for n in range(100, 0, -1)]
+    wax.answer = lambda _: Reply(body=[row(n, op_time=time) for n, time in times])
+    with pytest.raises(OperatorError, match="does not sort"):
+        client(wax.url).rows_between(NEW, NOW, NOW + timedelta(hours=1))
 
 
 def test_the_newest_row_is_looked_for_in_growing_windows(wax: Wax) -> None:

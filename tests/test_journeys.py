@@ -22,7 +22,7 @@ from demo.harbor import ALWAYS, Account, Fault, Generation, HarborStandIn, Outco
 from poller.backfill import Backfill, Wanted
 from poller.errors import HarborUnreachable, NotAllowed, PollerError, Temporary, WrongCredentials
 from poller.events import Event, EventType
-from state import SCANNERS_OWN
+from state import SCANNERS_OWN, Mode
 from tests.harness import NOON, Clock, Site, site
 
 SYSTEM = Account("robot$poller", "demo-secret", Role.SYSTEM_ROBOT_FULL)
@@ -260,6 +260,21 @@ def test_a_stop_while_the_place_is_found_again(polled: Opened) -> None:
     here.restart()
     here.poll()
     assert tags(here.news) == [*before, *since]
+
+
+def test_a_place_is_found_again_by_closed_windows_and_first_pages(polled: Opened) -> None:
+    """However many rows there are since: Harbor counts no hour twice as a whole, and reads no deep page."""
+    here = polled(NEW)
+    kept = here.world.newest_id + 2
+    before = push_many(here, 5)
+    here.poll()
+    here.world.restore(kept)
+    here.clock.advance(7200)
+    since = push_many(here, 250, first=100)
+    asked = [each for each in here.requests_of_poll() if "op_time" in each.params.get("sort", "")]
+    assert tags(here.news) == [*before, *since]
+    assert all("~]" not in each.params["q"] for each in asked)
+    assert {each.params["page"] for each in asked} == {"1"}
 
 
 def test_a_restored_database_for_a_reader_of_projects(polled: Opened) -> None:
@@ -945,6 +960,8 @@ def backfill(
     )
     for window in job.windows(here.clock.now)[:windows]:
         job.read(window, here.clock.now)
+    if windows is None:
+        here.store.hold(Mode.DIGEST, until=None)
     return job
 
 
@@ -1008,7 +1025,7 @@ def test_an_interrupted_backfill_goes_on(with_a_past: Opened) -> None:
     """It goes on behind the last window that was read to its end, in another process too."""
     here = with_a_past()
     backfill(here, NOON, windows=20)
-    assert 0 < len(here.news) < 96
+    assert 0 < len(here.events) < 96
     here.restart()
     before = len(here.standin.requests)
     backfill(here, NOON)

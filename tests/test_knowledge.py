@@ -187,3 +187,53 @@ def test_what_is_older_than_what_is_known_is_no_change() -> None:
     knowledge = Knowledge.of([TagFact(APP, "v1", A, NOW)])
     knowledge.tag_points_at(APP, "v1", B, NOW - SECOND)
     assert knowledge.take_changes() == Changes()
+
+
+# -- much of it -------------------------------------------------------------------------------------------
+
+
+def test_what_was_used_last_is_kept() -> None:
+    """A tag that is pulled every day outlives those of builds that nobody asks for; deletions find no tag of these."""
+    knowledge = Knowledge()
+    for number in range(10):
+        knowledge.tag_points_at(APP, f"build-{number}", f"sha256:{number}", NOW)
+        assert knowledge.digest_of(APP, "build-0") == "sha256:0"
+    knowledge.forget_beyond(3)
+    assert [tag for _, tag in knowledge.tags] == ["build-8", "build-9", "build-0"]
+    assert knowledge.newest_tag_of(APP, "sha256:0") == "build-0"
+    assert knowledge.newest_tag_of(APP, "sha256:5") is None
+    knowledge.artifact_deleted(APP, "sha256:5", NOW)
+
+
+def test_tags_that_point_at_nothing_are_forgotten_first() -> None:
+    """They say no more than not to be there."""
+    knowledge = Knowledge()
+    for number in range(4):
+        knowledge.tag_points_at(APP, f"v{number}", f"sha256:{number}", NOW)
+    knowledge.artifact_deleted(APP, "sha256:3", NOW)
+    knowledge.forget_beyond(3)
+    assert {tag for _, tag in knowledge.tags} == {"v0", "v1", "v2"}
+
+
+def test_what_was_learnt_is_stored_though_it_is_forgotten() -> None:
+    """What is forgotten to save memory is asked from the state again."""
+    knowledge = Knowledge()
+    knowledge.tag_points_at(APP, "v1", A, NOW)
+    knowledge.repository_created(APP, NOW)
+    knowledge.forget_beyond(0)
+    changes = knowledge.take_changes()
+    assert [fact.tag for fact in changes.tags] == ["v1"]
+    assert [fact.name for fact in changes.repositories] == [APP]
+    assert knowledge.digest_of(APP, "v1") is None
+
+
+def test_only_what_was_known_then_is_recalled() -> None:
+    """The past is told with what was known of it, and what its own rows teach is better."""
+    later = NOW + timedelta(hours=1)
+    tags = [TagFact(APP, "v1", A, NOW), TagFact(APP, "v2", B, later), TagFact(APP, "v3", A, NOW)]
+    repositories = [RepositoryFact(APP, NOW), RepositoryFact("team/later", later)]
+    knowledge = Knowledge()
+    knowledge.tag_points_at(APP, "v3", B, NOW)
+    knowledge.recall(Knowledge.of(tags, repositories), NOW)
+    assert {tag: knowledge.digest_of(APP, tag) for tag in ("v1", "v2", "v3")} == {"v1": A, "v2": None, "v3": B}
+    assert list(knowledge.repositories) == [APP]

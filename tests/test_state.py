@@ -273,6 +273,25 @@ def test_the_way_of_telling_can_be_changed(store: Store) -> None:
     assert [item.mode for item in store.due(NOW, most=9)] == [Mode.SINGLE, Mode.AUTO, Mode.AUTO]
 
 
+def test_what_a_backfill_found_is_held_back_and_released(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In portions, all of it, and nothing that is told in another way or is told already."""
+    monkeypatch.setattr("state.store._HELD_AT_ONCE", 2)
+    found = [replace(each, mode=Mode.DIGEST, held_until=NOW + HOUR) for each in pending(1, 2, 3, 4, 5)]
+    store.record([*found, *grouped(6), *pending(7)], now=NOW)
+    assert due_rows(store) == [7]
+    store.hold(Mode.DIGEST, until=NOW + 2 * HOUR)
+    assert len(store.due(NOW + HOUR, most=9)) == 2
+    store.hold(Mode.DIGEST, until=None)
+    assert due_rows(store) == [1, 2, 3, 4, 5, 7]
+
+
+def test_what_is_told_in_another_way_after_all_is_due(store: Store) -> None:
+    """Nobody else can tell it in the old way between the two."""
+    store.record([replace(each, mode=Mode.DIGEST, held_until=NOW + HOUR) for each in pending(1)], now=NOW)
+    store.set_mode(Mode.DIGEST, Mode.SINGLE)
+    assert [item.mode for item in store.due(NOW, most=9)] == [Mode.SINGLE]
+
+
 def test_waiting_counts_from_when_it_could_have_been_told(store: Store) -> None:
     """By default from the recording on."""
     store.record([*pending(1), replace(pending(2)[0], since=NOW - HOUR)], now=NOW)
