@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import wraps
 from pathlib import Path
@@ -32,7 +32,7 @@ from poller.standing import standing
 from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller, Told
 from poller.times import utc_now
-from state import Mode, Store
+from state import POLLER, Mode, Store
 
 EPILOG = """\b
 To begin with:
@@ -108,20 +108,22 @@ class Context:
             store.close()
 
     @contextmanager
-    def only_poller(self, store: Store) -> Iterator[lease.Owner]:
-        owner = lease.Owner.this_process()
-        lease.take(store, owner, utc_now())
+    def holding(self, store: Store, name: str, work: Foreground) -> Iterator[Store]:
+        """The state, to be written by us alone. Raises LeaseTaken at once when another holds that lease."""
+        candidate = lease.Candidate(store, lease.Owner.this_process(), name)
+        grant = lease.take(candidate, clock=utc_now, sleep=work.sleep)
         try:
-            yield owner
+            with work.keeping(lambda: lease.beat(store, grant, utc_now())):
+                yield store.under(grant)
         finally:
-            store.release_lease(str(owner))
+            lease.release(store, grant)
 
     @contextmanager
-    def foreground(self, store: Store) -> Iterator[Foreground]:
-        """For work that ends by itself: as the only poller, until it is done or asked to end."""
+    def foreground(self, store: Store, name: str) -> Iterator[tuple[Store, Foreground]]:
+        """For work that ends by itself: as the only one that does it, until it is done or asked to end."""
         work = Foreground(_note)
-        with self.only_poller(store) as owner, work.watching(lambda: lease.renew(store, owner, utc_now())):
-            yield work
+        with work.heeding(), self.holding(store, name, work) as held:
+            yield held, work
 
 
 def _command(function: Callable[..., int]) -> Callable[..., None]:
@@ -234,9 +236,15 @@ def run(context: Context) -> int:
     from poller.daemon import Daemon  # the scheduler takes long to load, and only this command needs it
 
     config = context.config()
-    with context.store(config) as store, context.only_poller(store) as owner:
-        poller = AuditPoller(context.harbor(config), store, config)
-        return Daemon(config, store, poller, context.teller(config, store), owner).run()
+    harbor = context.harbor(config)
+    with context.store(config) as store:
+        return Daemon(
+            config,
+            store,
+            lease.Owner.this_process(),
+            new_poller=lambda held: AuditPoller(harbor, held, config),
+            new_teller=lambda held: context.teller(config, held),
+        ).run()
 
 
 @cli.command()
@@ -248,7 +256,7 @@ def run(context: Context) -> int:
 def once(context: Context, is_printing: bool) -> int:
     """Poll once, deliver what is due, and exit: for cron and timers."""
     config = context.config()
-    with context.store(config) as store, context.foreground(store) as work:
+    with context.store(config) as opened, context.foreground(opened, POLLER) as (store, work):
         teller = context.teller(config, store)
         poller = AuditPoller(context.harbor(config), store, config)
         trouble = _attempt(lambda: _poll_to_the_end(poller, work)) or _attempt(lambda: _look_around(poller))
@@ -273,6 +281,8 @@ def _attempt(work: Callable[[], object]) -> int:
     """Harbor may be away while messages go out: say so, and go on."""
     try:
         work()
+    except LeaseTaken:
+        raise
     except OperatorError as error:
         return _say(f"nothing could be read: {error}", MISTAKE)
     except PollerError as error:
@@ -341,7 +351,7 @@ def backfill(
     if SCAN_TYPES & frozenset(types):
         raise ConfigError("--event: scans are not in the audit log, so a backfill cannot find them")
     wanted = Wanted(start, end, frozenset(projects), frozenset(types))
-    with context.store(config) as store, context.foreground(store) as work:
+    with context.store(config) as opened, context.foreground(opened, lease.BACKFILL) as (store, work):
         harbor = context.harbor(config)
         poller = AuditPoller(harbor, store, config)
         job = Backfill(harbor, store, poller, wanted, is_dry=dry_run, is_told=deliver != "none")
@@ -379,10 +389,20 @@ def _tell_backfill(
         return DONE
     if is_single:
         store.set_mode(Mode.DIGEST, Mode.SINGLE)
-    with show.progress("telling", events) as advance:
-        return _deliver_all(
-            context.teller(config, store), work, max(FITS_WITHIN, timedelta(minutes=2 * minutes)), advance
-        )
+    with ExitStack() as stack:
+        try:
+            held = stack.enter_context(context.holding(store, POLLER, work))
+        except LeaseTaken:
+            _note(f"{_who_tells(store)} will tell them, at the chat's pace")
+            return DONE
+        advance = stack.enter_context(show.progress("telling", events))
+        at_most = max(FITS_WITHIN, timedelta(minutes=2 * minutes))
+        return _deliver_all(context.teller(config, held), work, at_most, advance)
+
+
+def _who_tells(store: Store) -> str:
+    holder = store.lease()
+    return f"the poller at work ({lease.place(holder.owner)})" if holder else "another poller"
 
 
 def _how(events: int, minutes: int, is_single: bool, deliver: str | None) -> str:

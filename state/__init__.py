@@ -10,6 +10,7 @@ from state.records import (
     DeliveryRecord,
     DeliveryState,
     Due,
+    Grant,
     Lease,
     Member,
     Mode,
@@ -21,10 +22,11 @@ from state.records import (
     Telling,
     Wave,
 )
-from state.store import Store
+from state.store import POLLER, Store
 
 __all__ = [
     "PAST",
+    "POLLER",
     "SCANNERS_OWN",
     "SWEEP",
     "Counts",
@@ -33,6 +35,7 @@ __all__ = [
     "DeliveryRecord",
     "DeliveryState",
     "Due",
+    "Grant",
     "Lease",
     "Member",
     "Mode",
