@@ -44,7 +44,7 @@ from state import (
     schema,
 )
 from state.upgrade import MIGRATIONS
-from tests.full import full
+from tests.full import no_room
 from tests.processes import Other, others
 
 HARBOR, ROUTE = "https://harbor.example.com", "telegram"
@@ -1206,14 +1206,30 @@ def test_a_locked_database_can_be_looked_at(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_full_disk_is_named_with_what_to_do(tmp_path: Path) -> None:
+def test_a_full_database_is_named_with_what_to_do(tmp_path: Path) -> None:
     """Where to make room; and that nobody has to start anything afterwards."""
     store = Store.open(f"sqlite:///{tmp_path / 'state.db'}", HARBOR, ROUTE)
-    with full(store), pytest.raises(StateFull) as caught:
+    with store._engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")  # that is: it may not grow
+    with pytest.raises(StateFull, match="database or disk is full") as caught:
         store.record(pending(*range(2000)), now=NOW)
     assert f"free space on the file system of {tmp_path}" in str(caught.value)
     assert store.seen() == ()
-    assert store.record(pending(1), now=NOW) == 1
+    store.close()
+
+
+def test_a_full_disk_is_waited_out(tmp_path: Path) -> None:
+    """What was recorded before can be looked at meanwhile, also by who opens it now."""
+    url = f"sqlite:///{tmp_path / 'state.db'}"
+    store = Store.open(url, HARBOR, ROUTE)
+    store.record(pending(1), now=NOW)
+    with no_room():
+        with pytest.raises(StateFull, match="disk"):
+            store.record(pending(2), now=NOW)
+        other = Store.open(url, HARBOR, ROUTE)
+        assert len(other.seen()) == len(store.seen()) == 1
+        other.close()
+    assert store.record(pending(2), now=NOW) == 1
     store.close()
 
 
