@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 
@@ -17,17 +18,24 @@ _log = Log(__name__)
 class Standby:
     """Looks every other second whether it is needed, and tells the log and systemd for whom it stands by."""
 
-    def __init__(self, store: Store, owner: lease.Owner, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        owner: lease.Owner,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._owner = owner
         self._clock = clock
+        self._monotonic = monotonic
         self._holder = ""
         self._is_in_trouble = False
         self._pause = min(lease.LOOK_SECONDS, (sdnotify.watchdog_seconds() or 60) / 2)
 
     def wait(self, stop: threading.Event) -> Grant | None:
         """The lease of the only poller; None when `stop` was set before."""
-        candidate = lease.Candidate(self._store, self._owner, POLLER)
+        candidate = lease.Candidate(self._store, self._owner, POLLER, self._monotonic)
         self._holder = ""
         while not stop.is_set():
             grant = self._ask(candidate)
