@@ -87,8 +87,8 @@ class Context:
         c = config.telegram
         return Telegram(c.bot_token, api_url=c.api_url, proxy=c.proxy, silent=c.silent)
 
-    def teller(self, config: Config, store: Store) -> Teller:
-        return Teller(self.telegram(config), store, config, utc_now)
+    def teller(self, config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> Teller:
+        return Teller(self.telegram(config), store, config, clock)
 
     @contextmanager
     def kept(self, config: Config) -> Iterator[Store]:
@@ -243,7 +243,7 @@ def run(context: Context) -> int:
             store,
             lease.Owner.this_process(),
             new_poller=lambda held: AuditPoller(harbor, held, config),
-            new_teller=lambda held: context.teller(config, held),
+            new_teller=lambda held, clock: context.teller(config, held, clock),
         ).run()
 
 

@@ -18,7 +18,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from poller import backoff, jobs, lease, sdnotify
-from poller.clock_steps import ClockSteps
+from poller.clock_steps import SteadyClock
 from poller.config import Config, Schedule
 from poller.errors import LeaseTaken, OperatorError, PollerError, StateFull
 from poller.exit_codes import DONE
@@ -85,7 +85,7 @@ class Daemon:
         owner: lease.Owner,
         *,
         new_poller: Callable[[Store], jobs.AuditPoller],
-        new_teller: Callable[[Store], Teller],
+        new_teller: Callable[[Store, Callable[[], datetime]], Teller],
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._config = config
@@ -111,14 +111,14 @@ class Daemon:
 
     def _work(self, grant: Grant) -> None:
         """Nothing is kept in memory from one shift to the next: others have worked in between."""
-        held = self._store.under(grant)
+        held, steady = self._store.under(grant), SteadyClock(self._clock)
         try:
-            poller, teller = self._new_poller(held), self._new_teller(held)
+            poller, teller = self._new_poller(held), self._new_teller(held, steady)
         except PollerError as error:
             _log.warning("daemon.not_started", error=error)
             self._stop.wait(lease.LOOK_SECONDS)
             return
-        self._shift = Shift(self._config, held, grant, poller, teller, self._clock)
+        self._shift = Shift(self._config, held, grant, poller, teller, self._clock, steady)
         if self._stop.is_set():
             self._shift.end()
         self._shift.run()
@@ -141,13 +141,15 @@ class Shift:
         grant: Grant,
         poller: jobs.AuditPoller,
         teller: Teller,
-        clock: Callable[[], datetime],
+        wall_clock: Callable[[], datetime],
+        clock: SteadyClock,
     ) -> None:
         self._config = config
         self._store = store
         self._grant = grant
         self._poller = poller
         self._teller = teller
+        self._wall_clock = wall_clock
         self._clock = clock
         self._stop = threading.Event()
         self._is_over = threading.Event()
@@ -156,9 +158,9 @@ class Shift:
         self._sweeping = Turn(_SLOW_FACTOR)
         self._watching = Turn(_SLOW_FACTOR)
         self._harbors_turn = threading.Lock()  # Harbor is asked one thing at a time
+        self._chats_turn = threading.Lock()
         self._delivering = Turn()
         self._moving = Turn()
-        self._unmoved = 0.0  # seconds by which the clock was set, and our appointments not yet
         self._is_beating = True
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(6)},
@@ -189,7 +191,7 @@ class Shift:
             keeper.join()
 
     def _schedule(self) -> None:
-        now = self._clock()
+        now = self._wall_clock()
         schedule, add = self._config.schedule, self._scheduler.add_job
         add(self._poll, poll_trigger(schedule, self._config.timezone), next_run_time=now, id="poll")
         step = min(_SWEEP_SECONDS, 3600 / schedule.sweep_requests)
@@ -198,6 +200,7 @@ class Shift:
         # Not at once: if a crash has made Telegram's last answer get lost, the chat's pace counts from that message on.
         add(self._deliver, IntervalTrigger(seconds=_DELIVER_SECONDS), id="deliver")
         add(self._prune, IntervalTrigger(hours=_PRUNE_HOURS), next_run_time=now + timedelta(minutes=1), id="prune")
+        add(self._follow_clock, IntervalTrigger(seconds=_CLOCK_SECONDS), id="clock")
         watchdog = sdnotify.watchdog_seconds()
         add(self._report, IntervalTrigger(seconds=min(watchdog or 60, 60) / 2), id="report")
 
@@ -210,7 +213,7 @@ class Shift:
     def _beat(self) -> None:
         """A database that does not answer is said once: every job says it too."""
         try:
-            lease.beat(self._store, self._grant, self._clock())
+            lease.beat(self._store, self._grant, self._wall_clock())
         except LeaseTaken:
             raise
         except PollerError as error:
@@ -221,23 +224,13 @@ class Shift:
             self._is_beating = True
 
     def _watch_clock(self) -> None:
-        steps = ClockSteps(self._clock)
+        known = 0.0
         while not self._is_over.wait(_CLOCK_SECONDS):
-            self._heed_step(steps.since_last_look())
-
-    def _heed_step(self, seconds: float) -> None:
-        """What waits goes on to wait for as long as it would have."""
-        if seconds:
-            _log.warning("clock.stepped", seconds=round(seconds))
-            self._unmoved += seconds
-        if self._unmoved and self._moving.may_run:
-            self._run_job("clock", self._moving, self._move_appointments)
-        if seconds:
-            reschedule(self._scheduler.get_jobs(), self._clock())
-
-    def _move_appointments(self) -> None:
-        self._store.move_appointments(timedelta(seconds=self._unmoved))
-        self._unmoved = 0
+            step = self._clock.step()
+            if step and abs(step - known) > 1:
+                _log.warning("clock.stepped", seconds=round(step))
+                reschedule(self._scheduler.get_jobs(), self._wall_clock())
+            known = step
 
     # -- the jobs, each behind the wrapper --
 
@@ -269,13 +262,25 @@ class Shift:
     def _deliver_what_may_go(self) -> None:
         """Messages that the chat's pace holds up for less than a turn are waited for: a turn later is too late."""
         while not self._stop.is_set():
-            step = self._teller.deliver()
+            with self._chats_turn:
+                step = self._teller.deliver()
             self._delivering.gets_on()
             if isinstance(step, Told):
                 continue
             if step.seconds is None or step.seconds > _DELIVER_SECONDS:
                 return
             self._stop.wait(step.seconds)
+
+    def _follow_clock(self) -> None:
+        if self._moving.may_run and self._clock.step():
+            self._run_job("clock", self._moving, self._make_step)
+
+    def _make_step(self) -> None:
+        """Between two polls and two messages, so that no appointment is made by the one clock and kept by the other."""
+        with self._harbors_turn, self._chats_turn:
+            step = self._clock.step()
+            self._store.move_appointments(timedelta(seconds=step))
+            self._clock.make(step)
 
     def _prune(self) -> None:
         self._run_job("prune", Turn(), lambda: jobs.prune(self._store, self._config.state.keep, self._clock()))
