@@ -22,7 +22,7 @@ from poller import config as configuration
 from poller import lease, logs, pacing, show, times
 from poller.backfill import Backfill, Wanted
 from poller.config import Config
-from poller.errors import ConfigError, LeaseTaken, OperatorError, PollerError, StateError
+from poller.errors import ConfigError, LeaseTaken, OperatorError, PollerError, StateBusy, StateError
 from poller.events import SCAN_TYPES, WEBHOOK_TYPES, EventType
 from poller.exit_codes import DONE, MISTAKE, TAKEN, TRY_AGAIN
 from poller.foreground import Foreground, Interrupted
@@ -30,7 +30,7 @@ from poller.harbor import Harbor
 from poller.jobs import AuditPoller
 from poller.standing import standing
 from poller.telegram import Telegram
-from poller.telling import ROUTE, Teller, Told
+from poller.telling import ROUTE, Teller, Told, Wait
 from poller.times import utc_now
 from state import POLLER, Mode, Store
 
@@ -304,7 +304,7 @@ def _deliver_all(
     """Deliver until nothing is due, or until waiting longer would not be worth it."""
     end = utc_now() + at_most
     while True:
-        step = teller.deliver()
+        step = _deliver_and_note(teller, work, end)
         if isinstance(step, Told):
             on_told(step.events)
             work.go_on()
@@ -316,6 +316,17 @@ def _deliver_all(
             return _say(f"not everything could be told now ({step.reason}); the next run goes on", TRY_AGAIN)
         else:
             work.sleep(step.seconds)
+
+
+def _deliver_and_note(teller: Teller, work: Foreground, end: datetime) -> Told | Wait:
+    """What Telegram has taken would be told again by the next run if it were not noted: try for as long as we may."""
+    while True:
+        try:
+            return teller.deliver()
+        except (StateError, StateBusy):
+            if not teller.owes_a_note or utc_now() >= end:
+                raise
+            work.sleep(1)
 
 
 @cli.command(epilog=BACKFILL_EPILOG)

@@ -24,7 +24,7 @@ from poller.errors import LeaseTaken, OperatorError, PollerError, StateFull
 from poller.exit_codes import DONE
 from poller.logs import Log
 from poller.standby import Standby
-from poller.telling import Teller, Told
+from poller.telling import PACE_REMEMBERS, Teller, Told
 from poller.times import utc_now
 from state import Grant, Store
 
@@ -279,7 +279,7 @@ class Shift:
         """Between two polls and two messages, so that no appointment is made by the one clock and kept by the other."""
         with self._harbors_turn, self._chats_turn:
             step = self._clock.step()
-            self._store.move_appointments(timedelta(seconds=step))
+            self._store.move_appointments(timedelta(seconds=step), paced_since=self._clock() - PACE_REMEMBERS)
             self._clock.make(step)
 
     def _prune(self) -> None:

@@ -20,6 +20,7 @@ from state import Due, RouteState, Store
 
 ROUTE = "telegram"
 MOST_DUE = 5000
+PACE_REMEMBERS = timedelta(minutes=2)
 TRY_TOPIC_AGAIN = timedelta(hours=1)
 MAYBE_DELIVERED = frozenset({"telegram.answer_lost", "telegram.answer_garbled"})
 
@@ -100,7 +101,7 @@ class Teller:
 
     def _history(self, chat_id: int | str, now: datetime) -> list[datetime]:
         """When messages went to the chat lately. Telegram counts those too whose answer was lost."""
-        chat, start = str(chat_id), now - timedelta(minutes=2)
+        chat, start = str(chat_id), now - PACE_REMEMBERS
         return [*self._store.accepted_times(chat, since=start), *self._store.attempt_times(chat, since=start)]
 
     def _message(self, parcel: plan.Parcel) -> _Message:

@@ -786,17 +786,25 @@ class Store:
 
     # -- when the clock was set -------------------------------------------------------------------
 
-    def move_appointments(self, by: timedelta) -> None:
-        """What waits for a moment of the wall clock waits for another one, as much later as the clock is now."""
+    def move_appointments(self, by: timedelta, *, paced_since: datetime) -> None:
+        """What waits for a moment of the wall clock waits for another one, as much later as the clock is now.
+
+        Messages that were taken after `paced_since`, by the old clock, go on to count for the chat's pace.
+        """
         pending, running = t.deliveries.c.state == DeliveryState.PENDING, t.scans.c.outcome == Outcome.RUNNING
+        moments = [
+            (t.deliveries.c.held_until, pending),
+            (t.routes.c.blocked_until, true()),
+            (t.scans.c.look_at, running),
+            (t.attempts.c.at, true()),
+        ]
+        sent = and_(t.deliveries.c.state == DeliveryState.SENT, t.deliveries.c.finished_at >= paced_since)
+        taken = select(t.deliveries.c.chat_id, self._moved(t.deliveries.c.finished_at, by)).where(sent)
         with self._writing() as connection:
-            for column, condition in (
-                (t.deliveries.c.held_until, pending),
-                (t.routes.c.blocked_until, true()),
-                (t.scans.c.look_at, running),
-            ):
+            for column, condition in moments:
                 moved = {column.name: self._moved(column, by)}
                 connection.execute(update(column.table).where(column.is_not(None), condition).values(moved))
+            connection.execute(t.attempts.insert().from_select(["chat_id", "at"], taken))
 
     def _moved(self, column: Any, by: timedelta) -> Any:
         if self._engine.dialect.name == "sqlite":  # it keeps times as text, with microseconds

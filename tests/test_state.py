@@ -755,7 +755,7 @@ def test_who_lost_the_lease_writes_nothing(store: Store) -> None:
         lambda: ann.record(pending(2), now=NOW, cursor=cursor()),
         lambda: ann.claim("-100", NOW),
         lambda: ann.told(due_ids(store), chat_id="-100", message_id=1, now=NOW),
-        lambda: ann.move_appointments(MINUTE),
+        lambda: ann.move_appointments(MINUTE, paced_since=NOW),
         lambda: ann.beat(ANN, NOW, KEEP),
     ):
         with pytest.raises(LeaseTaken, match="taken over"):
@@ -807,6 +807,27 @@ def test_a_beat_does_not_wait_for_a_long_transaction_on_a_server(postgres_url: s
     with store.under(ANN)._writing(), ThreadPoolExecutor(1) as pool:
         pool.submit(store.beat, ANN, NOW, KEEP).result(5)
     store.close()
+
+
+def test_who_was_halted_while_writing_does_not_hold_up_a_takeover(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends a transaction that stands still; nothing of it is written, and whoever wakes up tries again."""
+    monkeypatch.setattr("state.database.BUSY_SECONDS", 1)
+    store, other = (Store.open(postgres_url, HARBOR, ROUTE) for _ in range(2))
+    take(store, "ann")
+    seen = store.lease()
+
+    def halt_and_go_on() -> None:
+        with ThreadPoolExecutor(1) as pool, store.under(ANN)._writing() as connection:
+            assert pool.submit(take, other, "bob", instead_of=seen).result(10) == BOB
+            connection.execute(schema.leases.update().values(owner="ann"))
+
+    with pytest.raises(StateBusy):
+        halt_and_go_on()
+    assert store.lease() == other.lease() == Lease("bob", NOW, NOW + KEEP, epoch=2)
+    store.close()
+    other.close()
 
 
 def test_what_is_written_waits_for_a_takeover(postgres_url: str) -> None:
@@ -861,6 +882,18 @@ def test_old_attempts_are_forgotten(store: Store) -> None:
 # -- when the clock was set -------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("by", [timedelta(hours=1), timedelta(hours=-1)])
+def test_the_pace_of_a_chat_does_not_change_with_the_clock(store: Store, by: timedelta) -> None:
+    """What went in the last minutes went in the last minutes, by whatever clock."""
+    store.record(pending(1, 2), now=NOW)
+    old, new = due_ids(store)
+    store.told([old], chat_id="-100", message_id=1, now=NOW - HOUR)
+    store.told([new], chat_id="-100", message_id=2, now=NOW)
+    store.claim("-100", NOW + SECOND)
+    store.move_appointments(by, paced_since=NOW - MINUTE)
+    assert store.attempt_times("-100", since=NOW - DAY) == (NOW + by, NOW + SECOND + by)
+
+
 @pytest.mark.parametrize("by", [timedelta(hours=1), timedelta(hours=-1, seconds=-0.25)])
 def test_appointments_move_with_the_clock(store: Store, by: timedelta) -> None:
     """What waits goes on to wait for as long as it would have; what is past stays as it was."""
@@ -870,7 +903,7 @@ def test_appointments_move_with_the_clock(store: Store, by: timedelta) -> None:
     store.save_route(route)
     (scan,) = store.scans_due(NOW + DAY, most=9)
     assert scan.look_at is not None
-    store.move_appointments(by)
+    store.move_appointments(by, paced_since=NOW)
     assert store.held(NOW + MINUTE + by - SECOND) == 1
     assert store.held(NOW + MINUTE + by) == 0
     assert store.route("-100", None) == replace(route, blocked_until=NOW + MINUTE + by)
@@ -1273,4 +1306,16 @@ def test_work_goes_on_after_the_server_was_restarted(postgres_url: str) -> None:
         connection.execute(sqlalchemy.text(f"SELECT pg_terminate_backend(pid) {others}"))
     engine.dispose()
     assert store.record(pending(1), now=NOW) == 1
+    store.close()
+
+
+@pytest.mark.parametrize(("more", "name"), [("", "harbor-poller"), ("&application_name=staging", "staging")])
+def test_the_server_knows_who_is_connected(postgres_url: str, more: str, name: str) -> None:
+    """For whoever looks at its connections; what the URL says itself counts more."""
+    store = Store.open(postgres_url + more, HARBOR, ROUTE)
+    engine = sqlalchemy.create_engine(postgres_url)
+    with engine.connect() as connection:
+        names = set(connection.scalars(sqlalchemy.text("SELECT application_name FROM pg_stat_activity")))
+    engine.dispose()
+    assert name in names
     store.close()
