@@ -45,7 +45,7 @@ Exit codes:
   0  done
   1  not everything could be done now; the next run tries again
   2  a mistake to correct: usage, configuration, rights
-  3  another poller works on the same state database
+  3  another process does this work on the same state database
 """
 BACKFILL_EPILOG = """\b
 Examples:
@@ -232,7 +232,7 @@ def cli(context: click.Context, path: Path | None, log_level: str, log_format: s
 @click.pass_obj
 @_command
 def run(context: Context) -> int:
-    """Poll on schedule and deliver, until SIGTERM or Ctrl-C."""
+    """Poll on schedule and deliver, until SIGTERM or Ctrl-C. A second one stands by for the first."""
     from poller.daemon import Daemon  # the scheduler takes long to load, and only this command needs it
 
     config = context.config()

@@ -325,9 +325,16 @@ class Shift:
             self._polling.gets_on()  # a long catch-up is work, not a hang
         if self._polling.is_stuck or self._sweeping.is_stuck or self._delivering.is_stuck:
             return  # let the watchdog do its work
-        counts = self._store.counts()
+        sdnotify.notify(f"WATCHDOG=1\nSTATUS={self._how_things_stand()}")
+
+    def _how_things_stand(self) -> str:
+        """A database that is away is no reason to be killed: with it back, the work goes on."""
+        try:
+            counts = self._store.counts()
+        except PollerError:
+            return "the state database does not answer"
         trouble = " · Harbor does not answer" if self._polling.failures else ""
-        sdnotify.notify(f"WATCHDOG=1\nSTATUS={counts.sent + counts.folded} told, {counts.pending} waiting{trouble}")
+        return f"{counts.sent + counts.folded} told, {counts.pending} waiting{trouble}"
 
 
 def poll_trigger(schedule: Schedule, zone: tzinfo) -> CronTrigger | IntervalTrigger:
