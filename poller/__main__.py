@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import wraps
 from pathlib import Path
@@ -23,7 +23,7 @@ from poller import config as configuration
 from poller import jobs, lease, logs, pacing, show, times
 from poller.backfill import Backfill, Wanted
 from poller.config import Config
-from poller.errors import ConfigError, LeaseTaken, OperatorError, PollerError, StateError
+from poller.errors import ConfigError, LeaseTaken, OperatorError, PollerError, StateBusy, StateError
 from poller.events import SCAN_TYPES, WEBHOOK_TYPES, EventType
 from poller.exit_codes import DONE, MISTAKE, TAKEN, TRY_AGAIN
 from poller.foreground import Foreground, Interrupted
@@ -31,9 +31,9 @@ from poller.harbor import Harbor
 from poller.jobs import AuditPoller
 from poller.standing import standing
 from poller.telegram import Telegram
-from poller.telling import ROUTE, Teller, Told
+from poller.telling import ROUTE, Teller, Told, Wait
 from poller.times import utc_now
-from state import Mode, Store
+from state import POLLER, Mode, Store
 
 EPILOG = """\b
 To begin with:
@@ -46,7 +46,7 @@ Exit codes:
   0  done
   1  not everything could be done now; the next run tries again
   2  a mistake to correct: usage, configuration, rights
-  3  another poller works on the same state database
+  3  another process does this work on the same state database
 """
 BACKFILL_EPILOG = """\b
 Examples:
@@ -88,8 +88,8 @@ class Context:
         c = config.telegram
         return Telegram(c.bot_token, api_url=c.api_url, proxy=c.proxy, silent=c.silent)
 
-    def teller(self, config: Config, store: Store) -> Teller:
-        return Teller(self.telegram(config), store, config, utc_now)
+    def teller(self, config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> Teller:
+        return Teller(self.telegram(config), store, config, clock)
 
     @contextmanager
     def kept(self, config: Config) -> Iterator[Store]:
@@ -109,20 +109,22 @@ class Context:
             store.close()
 
     @contextmanager
-    def only_poller(self, store: Store) -> Iterator[lease.Owner]:
-        owner = lease.Owner.this_process()
-        lease.take(store, owner, utc_now())
+    def holding(self, store: Store, name: str, work: Foreground) -> Iterator[Store]:
+        """The state, to be written by us alone. Raises LeaseTaken at once when another holds that lease."""
+        candidate = lease.Candidate(store, lease.Owner.this_process(), name)
+        grant = lease.take(candidate, clock=utc_now, sleep=work.sleep)
         try:
-            yield owner
+            with work.keeping(lambda: lease.beat(store, grant, utc_now())):
+                yield store.under(grant)
         finally:
-            store.release_lease(str(owner))
+            lease.release(store, grant)
 
     @contextmanager
-    def foreground(self, store: Store) -> Iterator[Foreground]:
-        """For work that ends by itself: as the only poller, until it is done or asked to end."""
+    def foreground(self, store: Store, name: str) -> Iterator[tuple[Store, Foreground]]:
+        """For work that ends by itself: as the only one that does it, until it is done or asked to end."""
         work = Foreground(_note)
-        with self.only_poller(store) as owner, work.watching(lambda: lease.renew(store, owner, utc_now())):
-            yield work
+        with work.heeding(), self.holding(store, name, work) as held:
+            yield held, work
 
 
 def _command(function: Callable[..., int]) -> Callable[..., None]:
@@ -231,13 +233,19 @@ def cli(context: click.Context, path: Path | None, log_level: str, log_format: s
 @click.pass_obj
 @_command
 def run(context: Context) -> int:
-    """Poll on schedule and deliver, until SIGTERM or Ctrl-C."""
+    """Poll on schedule and deliver, until SIGTERM or Ctrl-C. A second one stands by for the first."""
     from poller.daemon import Daemon  # the scheduler takes long to load, and only this command needs it
 
     config = context.config()
-    with context.store(config) as store, context.only_poller(store) as owner:
-        poller = AuditPoller(context.harbor(config), store, config)
-        return Daemon(config, store, poller, context.teller(config, store), owner).run()
+    harbor = context.harbor(config)
+    with context.store(config) as store:
+        return Daemon(
+            config,
+            store,
+            lease.Owner.this_process(),
+            new_poller=lambda held: AuditPoller(harbor, held, config),
+            new_teller=lambda held, clock: context.teller(config, held, clock),
+        ).run()
 
 
 @cli.command()
@@ -249,7 +257,7 @@ def run(context: Context) -> int:
 def once(context: Context, is_printing: bool) -> int:
     """Poll once, deliver what is due, and exit: for cron and timers."""
     config = context.config()
-    with context.store(config) as store, context.foreground(store) as work:
+    with context.store(config) as opened, context.foreground(opened, POLLER) as (store, work):
         teller = context.teller(config, store)
         poller = AuditPoller(context.harbor(config), store, config)
         trouble = _attempt(lambda: _poll_to_the_end(poller, work)) or _attempt(lambda: _look_around(poller))
@@ -276,6 +284,8 @@ def _attempt(work: Callable[[], object]) -> int:
     """Harbor may be away while messages go out: say so, and go on."""
     try:
         work()
+    except LeaseTaken:
+        raise
     except OperatorError as error:
         return _say(f"nothing could be read: {error}", MISTAKE)
     except PollerError as error:
@@ -297,7 +307,7 @@ def _deliver_all(
     """Deliver until nothing is due, or until waiting longer would not be worth it."""
     end = utc_now() + at_most
     while True:
-        step = teller.deliver()
+        step = _deliver_and_note(teller, work, end)
         if isinstance(step, Told):
             on_told(step.events)
             work.go_on()
@@ -309,6 +319,17 @@ def _deliver_all(
             return _say(f"not everything could be told now ({step.reason}); the next run goes on", TRY_AGAIN)
         else:
             work.sleep(step.seconds)
+
+
+def _deliver_and_note(teller: Teller, work: Foreground, end: datetime) -> Told | Wait:
+    """What Telegram has taken would be told again by the next run if it were not noted: try for as long as we may."""
+    while True:
+        try:
+            return teller.deliver()
+        except (StateError, StateBusy):
+            if not teller.owes_a_note or utc_now() >= end:
+                raise
+            work.sleep(1)
 
 
 @cli.command(epilog=BACKFILL_EPILOG)
@@ -344,7 +365,7 @@ def backfill(
     if SCAN_TYPES & frozenset(types):
         raise ConfigError("--event: scans are not in the audit log, so a backfill cannot find them")
     wanted = Wanted(start, end, frozenset(projects), frozenset(types))
-    with context.store(config) as store, context.foreground(store) as work:
+    with context.store(config) as opened, context.foreground(opened, lease.BACKFILL) as (store, work):
         harbor = context.harbor(config)
         poller = AuditPoller(harbor, store, config)
         job = Backfill(harbor, store, poller, wanted, is_dry=dry_run, is_told=deliver != "none")
@@ -388,10 +409,20 @@ def _tell_backfill(
         store.set_mode(Mode.DIGEST, Mode.SINGLE)
     else:
         store.hold(Mode.DIGEST, until=None)
-    with show.progress("telling", events) as advance:
-        return _deliver_all(
-            context.teller(config, store), work, max(FITS_WITHIN, timedelta(minutes=2 * minutes)), advance
-        )
+    with ExitStack() as stack:
+        try:
+            held = stack.enter_context(context.holding(store, POLLER, work))
+        except LeaseTaken:
+            _note(f"{_who_tells(store)} will tell them, at the chat's pace")
+            return DONE
+        advance = stack.enter_context(show.progress("telling", events))
+        at_most = max(FITS_WITHIN, timedelta(minutes=2 * minutes))
+        return _deliver_all(context.teller(config, held), work, at_most, advance)
+
+
+def _who_tells(store: Store) -> str:
+    holder = store.lease()
+    return f"the poller at work ({lease.place(holder.owner)})" if holder else "another poller"
 
 
 def _how(events: int, minutes: int, is_single: bool, deliver: str | None) -> str:

@@ -6,29 +6,33 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from types import FrameType
 
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.job import Job
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from poller import backoff, jobs, lease, sdnotify
+from poller.clock_steps import SteadyClock
 from poller.config import Config, Schedule
-from poller.errors import LeaseTaken, OperatorError, PollerError
-from poller.exit_codes import DONE, TAKEN
+from poller.errors import LeaseTaken, OperatorError, PollerError, StateFull
+from poller.exit_codes import DONE
 from poller.logs import Log
-from poller.telling import Teller, Told
+from poller.standby import Standby
+from poller.telling import PACE_REMEMBERS, Teller, Told
 from poller.times import utc_now
-from state import Store
+from state import Grant, Store
 
 _DELIVER_SECONDS = 1
 _SWEEP_SECONDS = 10
 """So often the sweep may take a step, or as often as its budget allows; a step is a request."""
 _WATCH_SECONDS = 60
+_CLOCK_SECONDS = 1
 _STUCK_SECONDS = 900
 _SLOW_FACTOR = 5
 """After a poll that took long, Harbor is left alone for so many times as long."""
@@ -71,31 +75,92 @@ class Turn:
 
 
 class Daemon:
+    """The only poller of its database as long as it can be, and a standby for another one otherwise."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        owner: lease.Owner,
+        *,
+        new_poller: Callable[[Store], jobs.AuditPoller],
+        new_teller: Callable[[Store, Callable[[], datetime]], Teller],
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._owner = owner
+        self._new_poller = new_poller
+        self._new_teller = new_teller
+        self._clock = clock
+        self._stop = threading.Event()
+        self._shift: Shift | None = None
+        logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a poll that takes long is no news
+
+    def run(self) -> int:
+        """Work until SIGTERM or SIGINT; what is in flight is finished first. Returns the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        standby = Standby(self._store, self._owner, self._clock)
+        while (grant := standby.wait(self._stop)) is not None:
+            self._work(grant)
+            lease.release(self._store, grant)
+        _log.info("daemon.stopped", exit_code=DONE)
+        return DONE
+
+    def _work(self, grant: Grant) -> None:
+        """Nothing is kept in memory from one shift to the next: others have worked in between."""
+        held, steady = self._store.under(grant), SteadyClock(self._clock)
+        try:
+            poller, teller = self._new_poller(held), self._new_teller(held, steady)
+        except PollerError as error:
+            _log.warning("daemon.not_started", error=error)
+            self._stop.wait(lease.LOOK_SECONDS)
+            return
+        self._shift = Shift(self._config, held, grant, poller, teller, self._clock, steady)
+        if self._stop.is_set():
+            self._shift.end()
+        self._shift.run()
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        _log.info("daemon.stopping", signal=signal.Signals(number).name)
+        sdnotify.notify("STOPPING=1")
+        self._stop.set()
+        if self._shift is not None:
+            self._shift.end()
+
+
+class Shift:
     """Polls and delivers, each in its own thread, so that neither waits for the other's server."""
 
     def __init__(
         self,
         config: Config,
         store: Store,
+        grant: Grant,
         poller: jobs.AuditPoller,
         teller: Teller,
-        owner: lease.Owner,
-        clock: Callable[[], datetime] = utc_now,
+        wall_clock: Callable[[], datetime],
+        clock: SteadyClock,
     ) -> None:
         self._config = config
         self._store = store
+        self._grant = grant
         self._poller = poller
         self._teller = teller
-        self._owner = owner
+        self._wall_clock = wall_clock
         self._clock = clock
         self._stop = threading.Event()
-        self._exit_code = DONE
+        self._is_over = threading.Event()
+        self._who_says_it_is_lost = threading.Lock()
         self._polling = Turn(_SLOW_FACTOR)
         self._sweeping = Turn(_SLOW_FACTOR)
         self._watching = Turn(_SLOW_FACTOR)
         self._harbors_turn = threading.Lock()  # Harbor is asked one thing at a time
+        self._chats_turn = threading.Lock()
         self._delivering = Turn()
-        logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a poll that takes long is no news
+        self._moving = Turn()
+        self._is_beating = True
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(6)},
             # APScheduler's own grace time of 1 s would drop runs silently while a worker is busy.
@@ -103,23 +168,29 @@ class Daemon:
             timezone=UTC,
         )
 
-    def run(self) -> int:
-        """Work until SIGTERM or SIGINT; what is in flight is finished first. Returns the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+    def end(self) -> None:
+        self._stop.set()
+
+    def run(self) -> None:
+        """Work until `end` or until the lease is lost; it is kept until what is in flight is finished."""
+        keepers = [threading.Thread(target=work, daemon=True) for work in (self._keep_lease, self._watch_clock)]
+        for keeper in keepers:
+            keeper.start()
         self._schedule()
         self._scheduler.start()
         _log.info("daemon.started", harbor=self._config.harbor.url, chat_id=self._config.telegram.chat_id)
         sdnotify.notify("READY=1\nSTATUS=started")
         self._stop.wait()
-        sdnotify.notify("STOPPING=1")
         self._poller.stop()
         self._scheduler.shutdown(wait=True)
-        _log.info("daemon.stopped", exit_code=self._exit_code)
-        return self._exit_code
+        if self._teller.owes_a_note:
+            self._run_job("deliver", self._delivering, self._teller.settle)
+        self._is_over.set()
+        for keeper in keepers:
+            keeper.join()
 
     def _schedule(self) -> None:
-        now = self._clock()
+        now = self._wall_clock()
         schedule, add = self._config.schedule, self._scheduler.add_job
         add(self._poll, poll_trigger(schedule, self._config.timezone), next_run_time=now, id="poll")
         step = min(_SWEEP_SECONDS, 3600 / schedule.sweep_requests)
@@ -127,15 +198,39 @@ class Daemon:
         add(self._watch, IntervalTrigger(seconds=_WATCH_SECONDS), id="watch")
         # Not at once: if a crash has made Telegram's last answer get lost, the chat's pace counts from that message on.
         add(self._deliver, IntervalTrigger(seconds=_DELIVER_SECONDS), id="deliver")
-        add(self._renew_lease, IntervalTrigger(seconds=lease.RENEW_SECONDS), id="lease")
         prune_every = IntervalTrigger(seconds=round(jobs.PRUNE_EVERY.total_seconds()))
         add(self._prune, prune_every, next_run_time=now + timedelta(minutes=1), id="prune")
+        add(self._follow_clock, IntervalTrigger(seconds=_CLOCK_SECONDS), id="clock")
         watchdog = sdnotify.watchdog_seconds()
         add(self._report, IntervalTrigger(seconds=min(watchdog or 60, 60) / 2), id="report")
 
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        _log.info("daemon.stopping", signal=signal.Signals(number).name)
-        self._stop.set()
+    # -- beside the schedule, which hangs on the wall clock --
+
+    def _keep_lease(self) -> None:
+        while not self._is_over.wait(lease.BEAT_SECONDS):
+            self._run_job("lease", Turn(), self._beat)
+
+    def _beat(self) -> None:
+        """A database that does not answer is said once: every job says it too."""
+        try:
+            lease.beat(self._store, self._grant, self._wall_clock())
+        except LeaseTaken:
+            raise
+        except PollerError as error:
+            if self._is_beating:
+                _log.warning("lease.not_kept", error=error)
+            self._is_beating = False
+        else:
+            self._is_beating = True
+
+    def _watch_clock(self) -> None:
+        known = 0.0
+        while not self._is_over.wait(_CLOCK_SECONDS):
+            step = self._clock.step()
+            if step and abs(step - known) > 1:
+                _log.warning("clock.stepped", seconds=round(step))
+                reschedule(self._scheduler.get_jobs(), self._wall_clock())
+            known = step
 
     # -- the jobs, each behind the wrapper --
 
@@ -167,7 +262,8 @@ class Daemon:
     def _deliver_what_may_go(self) -> None:
         """Messages that the chat's pace holds up for less than a turn are waited for: a turn later is too late."""
         while not self._stop.is_set():
-            step = self._teller.deliver()
+            with self._chats_turn:
+                step = self._teller.deliver()
             self._delivering.gets_on()
             if isinstance(step, Told):
                 continue
@@ -175,20 +271,31 @@ class Daemon:
                 return
             self._stop.wait(step.seconds)
 
-    def _renew_lease(self) -> None:
-        self._run_job("lease", Turn(), lambda: lease.renew(self._store, self._owner, self._clock()))
+    def _follow_clock(self) -> None:
+        if self._moving.may_run and self._clock.step():
+            self._run_job("clock", self._moving, self._make_step)
+
+    def _make_step(self) -> None:
+        """Between two polls and two messages, so that no appointment is made by the one clock and kept by the other."""
+        with self._harbors_turn, self._chats_turn:
+            step = self._clock.step()
+            self._store.move_appointments(timedelta(seconds=step), paced_since=self._clock() - PACE_REMEMBERS)
+            self._clock.make(step)
 
     def _prune(self) -> None:
         self._run_job("prune", Turn(), lambda: jobs.prune(self._store, self._config, self._clock()))
 
     def _run_job(self, name: str, turn: Turn, work: Callable[[], object]) -> None:
-        """The one wrapper: nothing that goes wrong in a job may end the daemon, but a lost lease must."""
+        """The one wrapper: nothing that goes wrong in a job may end the daemon; a lost lease ends the shift."""
         turn.gets_on()
         started = time.monotonic()
         try:
             work()
         except LeaseTaken as error:
-            self._give_up(TAKEN, error)
+            self._lose_lease(error)
+        except StateFull as error:
+            seconds = turn.failed(first=15, most=45)  # freed space is to be noticed within a minute
+            _log.error(f"{name}.failed", error=error, retry_in=round(seconds))
         except OperatorError as error:
             seconds = turn.failed(first=60, most=900)
             _log.error(f"{name}.failed", error=error, retry_in=round(seconds))
@@ -203,9 +310,10 @@ class Daemon:
         finally:
             turn.alive_at = None
 
-    def _give_up(self, exit_code: int, error: PollerError) -> None:
-        _log.error("daemon.gives_up", error=error)
-        self._exit_code = exit_code
+    def _lose_lease(self, error: LeaseTaken) -> None:
+        """Several jobs may learn it at the same time; it is said once."""
+        if self._who_says_it_is_lost.acquire(blocking=False):
+            _log.error("daemon.lost_lease", error=error)
         self._stop.set()
 
     def _report(self) -> None:
@@ -217,9 +325,16 @@ class Daemon:
             self._polling.gets_on()  # a long catch-up is work, not a hang
         if self._polling.is_stuck or self._sweeping.is_stuck or self._delivering.is_stuck:
             return  # let the watchdog do its work
-        counts = self._store.counts()
+        sdnotify.notify(f"WATCHDOG=1\nSTATUS={self._how_things_stand()}")
+
+    def _how_things_stand(self) -> str:
+        """A database that is away is no reason to be killed: with it back, the work goes on."""
+        try:
+            counts = self._store.counts()
+        except PollerError:
+            return "the state database does not answer"
         trouble = " · Harbor does not answer" if self._polling.failures else ""
-        sdnotify.notify(f"WATCHDOG=1\nSTATUS={counts.sent + counts.folded} told, {counts.pending} waiting{trouble}")
+        return f"{counts.sent + counts.folded} told, {counts.pending} waiting{trouble}"
 
 
 def poll_trigger(schedule: Schedule, zone: tzinfo) -> CronTrigger | IntervalTrigger:
@@ -229,3 +344,11 @@ def poll_trigger(schedule: Schedule, zone: tzinfo) -> CronTrigger | IntervalTrig
     trigger = CronTrigger.from_crontab(schedule.cron, timezone=zone)
     trigger.jitter = jitter
     return trigger
+
+
+def reschedule(scheduled: Sequence[Job], now: datetime) -> None:
+    """After the clock was set: none stands still until the old time comes again, and none that is due is left out."""
+    for job in scheduled:
+        is_interval = isinstance(job.trigger, IntervalTrigger)
+        fresh = now if is_interval else job.trigger.get_next_fire_time(None, now)
+        job.modify(next_run_time=min(fresh, job.next_run_time or fresh))

@@ -59,6 +59,10 @@ class StateError(OperatorError):
     """The state database cannot be used: not writable, not a database, from a newer version."""
 
 
+class StateFull(StateError):
+    """The state database has no room to write, or its disk fails. Once there is room again, the work goes on."""
+
+
 # The two that are neither.
 
 
@@ -71,4 +75,4 @@ class BadRequest(PollerError):
 
 
 class LeaseTaken(PollerError):
-    """Another poller works on this database."""
+    """Another process does this work on this database."""

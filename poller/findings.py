@@ -16,7 +16,7 @@ WARNING: Mark = "!"
 WRONG: Mark = "✗"
 
 _WORDS = {FINE: "fine", WARNING: "warning", WRONG: "wrong"}
-_REMEDY = re.compile(r"(?:; |: |, and )((?:correct|put|use|renew|name|create|upgrade|grant)\b[^:]*)$")
+_REMEDY = re.compile(r"(?:; |: |, and )((?:correct|put|use|renew|name|create|upgrade|grant|free)\b[^:]*)$")
 
 
 @dataclass(frozen=True, slots=True)

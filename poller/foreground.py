@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from poller import lease
-from poller.errors import LeaseTaken, Temporary
+from poller.errors import LeaseTaken, PollerError
 
 NAP = 0.2
 
@@ -45,29 +45,36 @@ class Foreground:
         self.go_on()
 
     @contextmanager
-    def watching(self, renew: Callable[[], object]) -> Iterator[None]:
-        """Heed SIGINT and SIGTERM, and keep the lease alive however long a step takes."""
-        done = threading.Event()
-        keeper = threading.Thread(target=self._keep_lease, args=(renew, done), daemon=True)
+    def heeding(self) -> Iterator[None]:
+        """Heed SIGINT and SIGTERM: from before a lease is taken until after it is released."""
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def keeping(self, beat: Callable[[], object]) -> Iterator[None]:
+        """Keep a lease alive, however long a step takes."""
+        done = threading.Event()
+        keeper = threading.Thread(target=self._keep_lease, args=(beat, done), daemon=True)
         keeper.start()
         try:
             yield
         finally:
             done.set()
             keeper.join()
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
-    def _keep_lease(self, renew: Callable[[], object], done: threading.Event) -> None:
-        while not done.wait(lease.RENEW_SECONDS):
+    def _keep_lease(self, beat: Callable[[], object], done: threading.Event) -> None:
+        while not done.wait(lease.BEAT_SECONDS):
             try:
-                renew()
+                beat()
             except LeaseTaken as error:
                 self._lost = error
                 return
-            except Temporary:
-                continue  # the database is busy: the lease outlives several attempts
+            except PollerError:
+                continue  # the database is busy or full: the step that goes on will say so
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self._is_asked_to_end:

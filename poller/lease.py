@@ -1,21 +1,37 @@
-"""One poller per database: who we are, and whether who holds the lease is still alive."""
+"""One poller per database: who we are, and whether who holds the lease is still alive.
+
+The clocks of two machines may differ, and each may be set. So the holder's heartbeats are counted, and whoever wants
+the lease watches by its own monotonic clock whether the count goes up. The dates in the lease are for people.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
 import socket
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from poller.errors import LeaseTaken
-from state import Lease, Store
+from poller.errors import LeaseTaken, PollerError
+from poller.logs import Log
+from state import Grant, Lease, Store
 
-KEEP = timedelta(seconds=60)
-RENEW_SECONDS = 15
+BACKFILL = "backfill"
+"""The lease of who reads a past period; it may be another process than the poller."""
+BEAT_SECONDS = 5
+KEEP_SECONDS = 20
+"""Who was silent for so long has lost the lease to whoever wants it."""
+KEEP = timedelta(seconds=KEEP_SECONDS)
+LOOK_SECONDS = 2
+_LONGEST_BLINK = 10
+"""Who did not look for so long, as a machine that was suspended, has seen nothing."""
 _START_TIME = 19
 """The field of /proc/PID/stat, counted from the state, that tells when the process began: a pid alone may be reused."""
+
+_log = Log(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +50,81 @@ class Owner:
         return f"{self.machine} {self.process}"
 
 
-def take(store: Store, owner: Owner, now: datetime) -> None:
-    """Become the only poller. A dead holder on this machine is replaced at once, others when they run out."""
-    holder = store.take_lease(str(owner), now, KEEP)
-    if holder is not None and _is_dead(holder.owner):
-        holder = store.take_lease(str(owner), now, KEEP, instead_of=holder.owner)
-    if holder is not None:
-        raise LeaseTaken(_taken(holder))
+class Candidate:
+    """Wants a lease, and watches its holder meanwhile. `monotonic` is in seconds, as of `time.monotonic`."""
+
+    def __init__(self, store: Store, owner: Owner, name: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._owner = owner
+        self.name = name
+        self._monotonic = monotonic
+        self._silence: _Silence | None = None
+
+    def ask(self, now: datetime) -> Grant | Lease:
+        """The lease, if it is free or its holder dead or silent for long; otherwise who has it.
+
+        To be asked every few seconds. After an error the watch begins anew: the holder may have had the same trouble.
+        """
+        seen, self._silence = self._silence, None
+        holder = self._store.lease(self.name)
+        if holder is None or self._may_replace(holder) or self._is_silent(holder, seen):
+            return self._store.take_lease(self.name, str(self._owner), now, KEEP, instead_of=holder)
+        return holder
+
+    def _may_replace(self, holder: Lease) -> bool:
+        return holder.owner == str(self._owner) or _is_dead(holder.owner)
+
+    def _is_silent(self, holder: Lease, seen: _Silence | None) -> bool:
+        at = self._monotonic()
+        goes_on = seen is not None and seen.pulse == holder.pulse and at - seen.looked_at <= _LONGEST_BLINK
+        self._silence = _Silence(holder.pulse, seen.since if seen and goes_on else at, at)
+        return at - self._silence.since >= KEEP_SECONDS
 
 
-def renew(store: Store, owner: Owner, now: datetime) -> None:
-    holder = store.take_lease(str(owner), now, KEEP)
-    if holder is not None:
-        raise LeaseTaken(_taken(holder))
+@dataclass(frozen=True, slots=True)
+class _Silence:
+    """Since when, by our monotonic clock, a holder gave no sign of life."""
+
+    pulse: tuple[int, int]
+    since: float
+    looked_at: float
 
 
-def _taken(holder: Lease) -> str:
+def take(
+    candidate: Candidate,
+    *,
+    clock: Callable[[], datetime],
+    sleep: Callable[[float], object] = time.sleep,
+) -> Grant:
+    """For who will not wait long: take the lease, or raise LeaseTaken as soon as its holder seems to live.
+
+    A holder is watched only when the date in its lease makes no sense: it has passed, or is too far ahead.
+    """
+    first: Lease | None = None
+    while isinstance(holder := candidate.ask(clock()), Lease):
+        first = first or holder
+        if holder.pulse != first.pulse or timedelta(0) < holder.expires_at - clock() <= KEEP:
+            raise LeaseTaken(_taken(candidate.name, holder))
+        sleep(LOOK_SECONDS)
+    return holder
+
+
+def beat(store: Store, grant: Grant, now: datetime) -> None:
+    """Show that we live. Raises LeaseTaken when another has taken over."""
+    store.beat(grant, now, KEEP)
+
+
+def release(store: Store, grant: Grant) -> None:
+    """Leave the lease to the next. Where that cannot be written, the next one sees that we are dead, or silent."""
+    try:
+        store.release_lease(grant)
+    except PollerError as error:
+        _log.warning("lease.not_released", error=error)
+
+
+def _taken(name: str, holder: Lease) -> str:
     since = holder.acquired_at.isoformat(timespec="seconds")
-    return f"another poller works on this state database since {since}: {place(holder.owner)}. Stop it first."
+    return f"another {name} works on this state database since {since}: {place(holder.owner)}. Stop it first."
 
 
 def place(owner: str) -> str:

@@ -1,6 +1,7 @@
 """Telling the chat what is due: one message at a time, in order, at the chat's pace.
 
-At least once: a message counts as told after Telegram accepted it, so a crash in between repeats at most one.
+At least once: a message counts as told after Telegram accepted it, so a crash in between repeats at most one. That a
+message goes is written down before; where that cannot be written, what came of it could not, either: nothing goes.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import formatters
 from poller import backoff, pacing, plan
@@ -18,6 +20,7 @@ from state import Due, RouteState, Store
 
 ROUTE = "telegram"
 MOST_DUE = 5000
+PACE_REMEMBERS = timedelta(minutes=2)
 TRY_TOPIC_AGAIN = timedelta(hours=1)
 MAYBE_DELIVERED = frozenset({"telegram.answer_lost", "telegram.answer_garbled"})
 
@@ -58,11 +61,12 @@ class Teller:
         self._chat = config.telegram
         self._delivery = config.delivery
         self._style = formatters.Style(config.language, config.timezone, config.escape_chars)
-        self._unanswered: list[datetime] = []  # when messages went that may be in the chat, though nobody said so
+        self._owed: Callable[[], object] | None = None  # the note of what came of the last message
         self._topic_tried: datetime | None = None
 
     def deliver(self) -> Told | Wait:
         """Send at most one message; the next one, if it may go now."""
+        self.settle()
         now = self._clock()
         route = self._store.route(str(self._chat.chat_id), self._chat.message_thread_id)
         if route.blocked_until is not None and route.blocked_until > now:
@@ -79,11 +83,26 @@ class Teller:
         assert parcel is not None
         return self._send(parcel, route, now)
 
+    @property
+    def owes_a_note(self) -> bool:
+        """Whether something came of a message and the database does not know yet."""
+        return self._owed is not None
+
+    def settle(self) -> None:
+        """Write what came of the last message, if that could not be written yet. Before that nothing else is told."""
+        if self._owed is not None:
+            self._owed()
+            self._owed = None
+
+    def _note(self, write: Callable[[], object]) -> None:
+        """Where the database fails now, what is known is kept: a message that was taken must not go again."""
+        self._owed = write
+        self.settle()
+
     def _history(self, chat_id: int | str, now: datetime) -> list[datetime]:
         """When messages went to the chat lately. Telegram counts those too whose answer was lost."""
-        start = now - timedelta(minutes=2)
-        self._unanswered = [time for time in self._unanswered if time > start]
-        return [*self._store.accepted_times(str(chat_id), since=start), *self._unanswered]
+        chat, start = str(chat_id), now - PACE_REMEMBERS
+        return [*self._store.accepted_times(chat, since=start), *self._store.attempt_times(chat, since=start)]
 
     def _message(self, parcel: plan.Parcel) -> _Message:
         if parcel.group is not None and parcel.is_of_wave:
@@ -130,19 +149,21 @@ class Teller:
         tries_topic = not route.topic_lost or self._may_try_topic(now)
         thread_id = self._chat.message_thread_id if tries_topic else None
         message = self._message(parcel)
+        attempt = self._store.claim(str(chat_id), self._clock())
         outcome = self._telegram.send(chat_id, thread_id, message.text, formatters.plain(message.text))
         match outcome:
             case Sent():
                 topic_lost = outcome.topic_lost if tries_topic else route.topic_lost
-                return self._sent(message, parcel, outcome, chat_id, route, topic_lost=topic_lost)
+                fresh = _answering(route, outcome.moved_to, topic_lost=topic_lost)
+                _report(outcome, parcel, is_topic_news=topic_lost and not route.topic_lost)
+                return self._sent(message, outcome, attempt, chat_id, fresh if fresh != route else None)
             case MessageRefused(reason, description):
-                return self._refused(parcel, reason, description, now)
+                return self._refused(parcel, attempt, reason, description, now)
             case Later(reason, after):
-                if reason in MAYBE_DELIVERED:
-                    self._unanswered.append(self._clock())
-                return self._hold(parcel, route, reason, "", after or self._pause(route, most=300))
+                return self._hold(parcel, attempt, route, reason, "", after or self._pause(route, most=300))
             case ChatRefused(reason, description):
-                return self._hold(parcel, route, reason, description, self._pause(route, most=1800, first=30))
+                pause = self._pause(route, most=1800, first=30)
+                return self._hold(parcel, attempt, route, reason, description, pause)
 
     def _may_try_topic(self, now: datetime) -> bool:
         """A closed topic may be opened again: look once an hour, and after every start."""
@@ -152,60 +173,51 @@ class Teller:
         return True
 
     def _sent(
-        self,
-        message: _Message,
-        parcel: plan.Parcel,
-        outcome: Sent,
-        chat_id: int | str,
-        route: RouteState,
-        *,
-        topic_lost: bool,
+        self, message: _Message, outcome: Sent, attempt: int, chat_id: int | str, learnt: RouteState | None
     ) -> Told:
-        accepted_at = self._clock()  # the pace counts from the answer on, however long Telegram took
-        told_in = str(outcome.moved_to or chat_id)
-        self._store.told(
-            message.ids, chat_id=told_in, message_id=outcome.message_id, now=accepted_at, reason=outcome.reason
+        """`learnt`: the chat's new state, if that is another one."""
+        told = partial(
+            self._store.told,
+            message.ids,
+            chat_id=str(outcome.moved_to or chat_id),
+            message_id=outcome.message_id,
+            now=self._clock(),  # the pace counts from the answer on, however long Telegram took
+            reason=outcome.reason,
+            attempt=attempt,
+            route=learnt,
         )
-        fresh = replace(
-            route,
-            moved_to=outcome.moved_to or route.moved_to,
-            topic_lost=topic_lost,
-            blocked_until=None,
-            needs_operator=False,
-            reason="",
-            failures=0,
-        )
-        if fresh != route:
-            self._store.save_route(fresh)
-        _report(outcome, parcel, is_topic_news=topic_lost and not route.topic_lost)
+        self._note(told)
         return Told(len(message.ids))
 
-    def _refused(self, parcel: plan.Parcel, reason: str, description: str, now: datetime) -> Told:
+    def _refused(self, parcel: plan.Parcel, attempt: int, reason: str, description: str, now: datetime) -> Told:
         """This text will never be taken. What was folded into it may still be told singly."""
         _log.error("message.refused", reason=reason, description=description, events=len(parcel.items))
         if parcel.group is not None and parcel.is_of_wave:
-            self._store.loosen(parcel.group)
+            self._note(partial(self._store.loosen, parcel.group, attempt=attempt))
             return Told(0)
         if len(parcel.items) > 1:
-            self._store.tell_singly(parcel.ids)
+            self._note(partial(self._store.tell_singly, parcel.ids, attempt=attempt))
             return Told(0)
-        self._store.refused(parcel.ids, f"{reason}: {description}", now)
+        self._note(partial(self._store.refused, parcel.ids, f"{reason}: {description}", now, attempt=attempt))
         return Told(1)
 
-    def _hold(self, parcel: plan.Parcel, route: RouteState, reason: str, description: str, seconds: float) -> Wait:
+    def _hold(
+        self, parcel: plan.Parcel, attempt: int, route: RouteState, reason: str, description: str, seconds: float
+    ) -> Wait:
         """Keep everything and stop talking to this chat for a while."""
         say = _log.error if description else _log.warning
         say("message.kept", reason=reason, description=description, retry_in=round(seconds))
-        self._store.attempted(parcel.ids, reason)
-        until = self._clock() + timedelta(seconds=seconds)  # from the answer on, which may have taken long
+        now = self._clock()  # after the answer, which may have taken long
         held = replace(
             route,
-            blocked_until=until,
+            blocked_until=now + timedelta(seconds=seconds),
             needs_operator=bool(description),
             reason=f"{reason}: {description}" if description else reason,
             failures=route.failures + 1,
         )
-        self._store.save_route(held)
+        maybe_at = now if reason in MAYBE_DELIVERED else None
+        attempted = partial(self._store.attempted, parcel.ids, reason, attempt=attempt, maybe_at=maybe_at, route=held)
+        self._note(attempted)
         return Wait(seconds, held.reason, held.needs_operator)
 
     def _pause(self, route: RouteState, *, most: float, first: float = 2) -> float:
@@ -216,6 +228,19 @@ class Teller:
         is_due = bool(self._store.due(now, most=1))
         seconds = (route.blocked_until - now).total_seconds() if is_due else None
         return Wait(seconds, route.reason, route.needs_operator)
+
+
+def _answering(route: RouteState, moved_to: int | None, *, topic_lost: bool) -> RouteState:
+    """The chat as it is after it took a message."""
+    return replace(
+        route,
+        moved_to=moved_to or route.moved_to,
+        topic_lost=topic_lost,
+        blocked_until=None,
+        needs_operator=False,
+        reason="",
+        failures=0,
+    )
 
 
 def _report(outcome: Sent, parcel: plan.Parcel, *, is_topic_news: bool) -> None:

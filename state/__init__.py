@@ -11,6 +11,7 @@ from state.records import (
     DeliveryRecord,
     DeliveryState,
     Due,
+    Grant,
     Lease,
     Member,
     Mode,
@@ -23,10 +24,11 @@ from state.records import (
     Telling,
     Wave,
 )
-from state.store import Store
+from state.store import POLLER, Store
 
 __all__ = [
     "PAST",
+    "POLLER",
     "SCANNERS_OWN",
     "SHORT_PAUSE",
     "SWEEP",
@@ -36,6 +38,7 @@ __all__ = [
     "DeliveryRecord",
     "DeliveryState",
     "Due",
+    "Grant",
     "Lease",
     "Member",
     "Mode",

@@ -12,13 +12,24 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InternalError, OperationalError, SQLAlchemyError, TimeoutError
 
-from poller.errors import PollerError, StateBusy, StateError
+from poller.errors import PollerError, StateBusy, StateError, StateFull
 
 BUSY_SECONDS = 15
 HEAD = max(path.name.partition("_")[0] for path in Path(__file__).parent.glob("migrations/versions/[0-9]*.py"))
 """The newest revision: each is named as its file begins."""
+
+_CONNECTION = {
+    "connect_timeout": BUSY_SECONDS,
+    "application_name": "harbor-poller",
+    # A server that vanished without a word is noticed within half a minute, whether it owes an answer or has the word.
+    "keepalives": 1,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 
 _BUSY_WORDS = (
     "locked",
@@ -32,6 +43,8 @@ _BUSY_WORDS = (
     "starting up",
     "terminat",
 )
+_FULL_WORDS = ("disk is full", "disk i/o error", "no space left", "quota exceeded")
+_FAILED = (OperationalError, InternalError)  # the second: PostgreSQL ended a transaction that stood still
 _MISTAKES = ("does not exist", "authentication failed", "pg_hba.conf")  # PostgreSQL calls these connections failed too
 
 
@@ -45,15 +58,23 @@ def border(where: str) -> Iterator[None]:
 
 
 def _ours(error: Exception, where: str) -> PollerError:
-    cause = str(error.orig) if isinstance(error, DBAPIError) else type(error).__name__
+    original = error.orig if isinstance(error, DBAPIError) else error
+    cause = type(error).__name__ if isinstance(original, SQLAlchemyError) else str(original)
     first_line = (cause.splitlines() or [""])[0]
-    if isinstance(error, OperationalError) and _is_passing(cause.lower()):
+    if any(word in cause.lower() for word in _FULL_WORDS):
+        return StateFull(f"the state database {where} cannot be written: {first_line}; {_make_room(where)}")
+    if isinstance(error, TimeoutError) or (isinstance(error, _FAILED) and _is_passing(cause.lower())):
         return StateBusy(f"the state database {where} does not answer: {first_line}")
     return StateError(f"the state database {where} cannot be used: {first_line}")
 
 
 def _is_passing(cause: str) -> bool:
     return any(word in cause for word in _BUSY_WORDS) and not any(word in cause for word in _MISTAKES)
+
+
+def _make_room(where: str) -> str:
+    place = "the database server" if "://" in where else str(Path(where).absolute().parent)
+    return f"free space on the file system of {place}, and the work goes on by itself"
 
 
 def open_engine(url: str) -> Engine:
@@ -117,7 +138,25 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _server(url: URL) -> Engine:
-    return sqlalchemy.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": BUSY_SECONDS})
+    """Few connections, looked at before they are used. What the URL sets itself is left as it is."""
+    settings = {name: value for name, value in _CONNECTION.items() if name not in url.query}
+    engine = sqlalchemy.create_engine(
+        url,
+        pool_size=3,
+        max_overflow=5,
+        pool_timeout=BUSY_SECONDS,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args=settings,
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        # A process that was halted in the middle of writing would hold up whoever takes over, for as long as it sleeps.
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{BUSY_SECONDS}s'")
+        connection.commit()
+
+    return engine
 
 
 def _bring_up_to_date(engine: Engine, where: str) -> None:

@@ -161,11 +161,30 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who works on this database, and until when that is certain."""
+    """Who works on this database, and until when by the holder's own clock, which may be wrong.
+
+    `epoch` counts the holders, `beats` goes up as long as this one lives.
+    """
 
     owner: str
     acquired_at: datetime
     expires_at: datetime
+    epoch: int = 1
+    beats: int = 0
+
+    @property
+    def pulse(self) -> tuple[int, int]:
+        """What does not change any more once the holder is silent."""
+        return self.epoch, self.beats
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A lease as its holder has it. It is worth nothing once the database names another owner or epoch."""
+
+    name: str
+    owner: str
+    epoch: int
 
 
 class Outcome(StrEnum):

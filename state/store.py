@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, Select, and_, case, delete, func, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Interval,
+    Row,
+    Select,
+    and_,
+    case,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
+from poller.errors import LeaseTaken
 from poller.events import CoverageNews, Event, EventType, Gap, Reason, Repository, Scan, Source
 from poller.knowledge import (
     ROBOT_LIVES,
@@ -37,6 +54,7 @@ from state.records import (
     DeliveryRecord,
     DeliveryState,
     Due,
+    Grant,
     Lease,
     Member,
     Mode,
@@ -50,7 +68,10 @@ from state.records import (
     Wave,
 )
 
-LEASE = "poller"
+POLLER = "poller"
+"""The lease of who reads and tells."""
+_ATTEMPTS_KEPT = timedelta(minutes=10)
+"""Longer than they count for the chat's pace."""
 CLOCKS_APART = timedelta(hours=2)
 """Harbor's clock and ours differ by less."""
 _HELD_AT_ONCE = 20_000
@@ -60,14 +81,17 @@ _SCAN_KEPT = frozenset({"harbor_id", "robot", "looks", "outcome", "look_at"})
 
 
 class Store:
-    """The state of one Harbor in one database. Raises StateBusy and StateError, nothing else."""
+    """The state of one Harbor in one database.
+
+    Raises StateBusy and StateError; LeaseTaken at a write under a lease that has gone to another; nothing else.
+    """
 
     def __init__(self, engine: Engine, harbor_url: str, route: str) -> None:
         self._engine = engine
         self._where = database.display(engine.url)
         self._route = route
-        with self._writing() as connection:
-            self._harbor_id = self._own_harbor(connection, harbor_url)
+        self._grant: Grant | None = None
+        self._harbor_id = self._known_harbor(harbor_url) or self._new_harbor(harbor_url)
 
     @classmethod
     def open(cls, url: str, harbor_url: str, route: str) -> Store:
@@ -76,6 +100,12 @@ class Store:
         `harbor_url` tells the state of several Harbors apart; `route` is the name of the chat to tell.
         """
         return cls(database.open_engine(url), harbor_url, route)
+
+    def under(self, grant: Grant) -> Store:
+        """The same state, for the holder of a lease: whoever has lost it cannot write a thing."""
+        bound = copy(self)
+        bound._grant = grant
+        return bound
 
     def close(self) -> None:
         self._engine.dispose()
@@ -499,11 +529,12 @@ class Store:
             connection.execute(update(t.deliveries).where(*self._pending_in(wave.group)).values(values))
             connection.execute(delete(t.waves).where(t.waves.c.harbor_id == self._harbor_id))
 
-    def loosen(self, group: str) -> None:
+    def loosen(self, group: str, *, attempt: int | None = None) -> None:
         """Tell the events of a group like any others."""
         with self._writing() as connection:
             values = {"group": None, "held_until": None}
             connection.execute(update(t.deliveries).where(*self._pending_in(group)).values(values))
+            self._settle(connection, attempt)
 
     def in_group(self, group: str, *, is_waiting: bool = False) -> Iterator[Member]:
         """Every event of a group, one by one: there may be a hundred thousand. `is_waiting`: those to be told yet."""
@@ -603,14 +634,51 @@ class Store:
                 for row in connection.execute(query)
             )
 
-    def attempted(self, ids: Sequence[int], reason: str) -> None:
-        """Note that telling these was tried in vain; they stay pending."""
+    def claim(self, chat_id: str, at: datetime) -> int:
+        """Note, before a message goes, that one goes. Whoever cannot write that must not send it, either.
+
+        Returns the attempt, which is to be handed in with what came of it.
+        """
+        with self._writing() as connection:
+            connection.execute(delete(t.attempts).where(t.attempts.c.at < at - _ATTEMPTS_KEPT))
+            insert = t.attempts.insert().values(chat_id=chat_id, at=at).returning(t.attempts.c.id)
+            return int(connection.execute(insert).scalar_one())
+
+    def attempted(
+        self,
+        ids: Sequence[int],
+        reason: str,
+        *,
+        attempt: int | None = None,
+        maybe_at: datetime | None = None,
+        route: RouteState | None = None,
+    ) -> None:
+        """Note that telling these was tried in vain; they stay pending.
+
+        `maybe_at`: the answer was lost, so the message may have come, as late as that.
+        """
         with self._writing() as connection:
             for part in _parts(ids):
                 values = {"attempts": t.deliveries.c.attempts + 1, "reason": reason}
                 connection.execute(update(t.deliveries).where(t.deliveries.c.id.in_(part)).values(values))
+            if maybe_at is None:
+                self._settle(connection, attempt)
+            else:
+                connection.execute(update(t.attempts).where(t.attempts.c.id == attempt).values(at=maybe_at))
+            if route is not None:
+                self._upsert(connection, t.routes, ["name"], asdict(route))
 
-    def told(self, ids: Sequence[int], *, chat_id: str, message_id: int, now: datetime, reason: str = "") -> None:
+    def told(
+        self,
+        ids: Sequence[int],
+        *,
+        chat_id: str,
+        message_id: int,
+        now: datetime,
+        reason: str = "",
+        attempt: int | None = None,
+        route: RouteState | None = None,
+    ) -> None:
         """Telegram accepted one message for these: the first is sent, the others are folded into it."""
         common = {
             "chat_id": chat_id,
@@ -623,15 +691,20 @@ class Store:
             self._finish(
                 connection, ids[1:], state=DeliveryState.FOLDED, reason=f"folded into message {message_id}", **common
             )
+            self._settle(connection, attempt)
+            if route is not None:
+                self._upsert(connection, t.routes, ["name"], asdict(route))
 
-    def refused(self, ids: Sequence[int], reason: str, now: datetime) -> None:
+    def refused(self, ids: Sequence[int], reason: str, now: datetime, *, attempt: int | None = None) -> None:
         with self._writing() as connection:
             self._finish(connection, ids, state=DeliveryState.REFUSED, reason=reason, finished_at=now)
+            self._settle(connection, attempt)
 
-    def tell_singly(self, ids: Sequence[int]) -> None:
+    def tell_singly(self, ids: Sequence[int], *, attempt: int | None = None) -> None:
         """Telegram would not take these as one message."""
         with self._writing() as connection:
             self._finish(connection, ids, mode=Mode.SINGLE, group=None)
+            self._settle(connection, attempt)
 
     def set_mode(self, old: Mode, new: Mode) -> None:
         """Tell what is pending in another way, and hold it back no longer."""
@@ -670,6 +743,12 @@ class Store:
         )
         with self._reading() as connection:
             return tuple(connection.scalars(query))
+
+    def attempt_times(self, chat_id: str, *, since: datetime) -> tuple[datetime, ...]:
+        """When messages went of which it is not known whether they came. Telegram counts them too."""
+        query = select(t.attempts.c.at).where(t.attempts.c.chat_id == chat_id, t.attempts.c.at >= since)
+        with self._reading() as connection:
+            return tuple(connection.scalars(query.order_by(t.attempts.c.at)))
 
     def route(self, chat_id: str, thread_id: int | None) -> RouteState:
         """What is remembered of the chat; nothing, when another chat or topic is configured now."""
@@ -728,31 +807,69 @@ class Store:
             told = self._deliveries_of(connection, [row.id for row in rows])
         return tuple(Seen(_event(row), row.seen_at, told.get(row.id, ())) for row in rows)
 
+    # -- when the clock was set -------------------------------------------------------------------
+
+    def move_appointments(self, by: timedelta, *, paced_since: datetime) -> None:
+        """What waits for a moment of the wall clock waits for another one, as much later as the clock is now.
+
+        Messages that were taken after `paced_since`, by the old clock, go on to count for the chat's pace.
+        """
+        pending, running = t.deliveries.c.state == DeliveryState.PENDING, t.scans.c.outcome == Outcome.RUNNING
+        moments = [
+            (t.deliveries.c.held_until, pending),
+            (t.routes.c.blocked_until, true()),
+            (t.scans.c.look_at, running),
+            (t.attempts.c.at, true()),
+        ]
+        sent = and_(t.deliveries.c.state == DeliveryState.SENT, t.deliveries.c.finished_at >= paced_since)
+        taken = select(t.deliveries.c.chat_id, self._moved(t.deliveries.c.finished_at, by)).where(sent)
+        with self._writing() as connection:
+            for column, condition in moments:
+                moved = {column.name: self._moved(column, by)}
+                connection.execute(update(column.table).where(column.is_not(None), condition).values(moved))
+            connection.execute(t.attempts.insert().from_select(["chat_id", "at"], taken))
+
+    def _moved(self, column: Any, by: timedelta) -> Any:
+        if self._engine.dialect.name == "sqlite":  # it keeps times as text, with microseconds
+            return func.strftime("%Y-%m-%d %H:%M:%f000", column, f"{by.total_seconds():+.3f} seconds")
+        return column + literal(by, Interval)
+
     # -- one poller at a time -------------------------------------------------------------------
 
-    def lease(self) -> Lease | None:
+    def lease(self, name: str = POLLER) -> Lease | None:
         with self._reading() as connection:
-            return self._lease(connection)
+            return _lease(connection.execute(_leases(name)).one_or_none())
 
-    def take_lease(self, owner: str, now: datetime, keep: timedelta, *, instead_of: str | None = None) -> Lease | None:
-        """Take the lease when it is free, run out, ours, or `instead_of`'s. Returns who has it otherwise."""
-        values = {"name": LEASE, "owner": owner, "acquired_at": now, "expires_at": now + keep}
-        statement = self._insert(t.leases).values(values)
-        since = case((t.leases.c.owner == owner, t.leases.c.acquired_at), else_=now)
-        may_take = or_(t.leases.c.owner.in_([owner, instead_of or owner]), t.leases.c.expires_at <= now)
-        with self._writing() as connection:
-            taken = connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["name"],
-                    set_={"owner": owner, "acquired_at": since, "expires_at": now + keep},
-                    where=may_take,
-                ).returning(t.leases.c.owner)
-            ).one_or_none()
-            return None if taken is not None else self._lease(connection)
+    def take_lease(
+        self, name: str, owner: str, now: datetime, keep: timedelta, *, instead_of: Lease | None = None
+    ) -> Grant | Lease:
+        """Take the lease when it is free, ours, or still as it was seen in `instead_of`. Who has it otherwise.
 
-    def release_lease(self, owner: str) -> None:
+        PostgreSQL makes this wait for the transactions under the lease, and those begun meanwhile for this.
+        """
+        free = {"name": name, "owner": "", "acquired_at": now, "expires_at": now}
         with self._writing() as connection:
-            connection.execute(delete(t.leases).where(t.leases.c.name == LEASE, t.leases.c.owner == owner))
+            connection.execute(self._insert(t.leases).values(free).on_conflict_do_nothing(index_elements=["name"]))
+            row = connection.execute(_leases(name).with_for_update()).one()
+            holder = _lease(row)
+            is_seen = holder is not None and instead_of is not None and holder.pulse == instead_of.pulse
+            if holder is not None and holder.owner != owner and not is_seen:
+                return holder
+            grant = Grant(name, owner, row.epoch + 1)
+            values = {"owner": owner, "acquired_at": now, "expires_at": now + keep, "epoch": grant.epoch, "beats": 0}
+            connection.execute(update(t.leases).where(t.leases.c.name == name).values(values))
+            return grant
+
+    def beat(self, grant: Grant, now: datetime, keep: timedelta) -> None:
+        """Show that the holder lives. Raises LeaseTaken when it is the holder no more."""
+        values = {"beats": t.leases.c.beats + 1, "expires_at": now + keep}
+        with self.under(grant)._writing() as connection:
+            connection.execute(update(t.leases).where(_is_of(grant)).values(values))
+
+    def release_lease(self, grant: Grant) -> None:
+        """The row stays, for its epoch must never come twice."""
+        with self._writing() as connection:
+            connection.execute(update(t.leases).where(_is_of(grant)).values(owner=""))
 
     # -- retention ------------------------------------------------------------------------------
 
@@ -790,6 +907,8 @@ class Store:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with database.border(self._where), database.begin(self._engine) as connection:
+            if self._grant is not None:
+                _guard(connection, self._grant)
             yield connection
 
     def _insert(self, table: Any) -> Any:
@@ -832,9 +951,14 @@ class Store:
         """A record's columns, with the Harbor that it is about."""
         return {"harbor_id": self._harbor_id, **asdict(record)}
 
-    def _own_harbor(self, connection: Connection, url: str) -> int:
-        connection.execute(self._insert(t.harbors).values(url=url).on_conflict_do_nothing(index_elements=["url"]))
-        return int(connection.execute(select(t.harbors.c.id).where(t.harbors.c.url == url)).scalar_one())
+    def _known_harbor(self, url: str) -> int | None:
+        with self._reading() as connection:
+            return connection.scalar(select(t.harbors.c.id).where(t.harbors.c.url == url))
+
+    def _new_harbor(self, url: str) -> int:
+        with self._writing() as connection:
+            connection.execute(self._insert(t.harbors).values(url=url).on_conflict_do_nothing(index_elements=["url"]))
+            return int(connection.execute(select(t.harbors.c.id).where(t.harbors.c.url == url)).scalar_one())
 
     def _save_cursor(self, connection: Connection, cursor: Cursor) -> None:
         self._upsert(connection, t.cursors, ["harbor_id", "log"], self._own(cursor))
@@ -1036,6 +1160,11 @@ class Store:
             t.events.join(t.harbors, t.harbors.c.id == t.events.c.harbor_id)
         )
 
+    def _settle(self, connection: Connection, attempt: int | None) -> None:
+        """What came of an attempt is known."""
+        if attempt is not None:
+            connection.execute(delete(t.attempts).where(t.attempts.c.id == attempt))
+
     def _finish(self, connection: Connection, ids: Sequence[int], **values: Any) -> None:
         for part in _parts(ids):
             connection.execute(update(t.deliveries).where(t.deliveries.c.id.in_(part)).values(values))
@@ -1048,10 +1177,30 @@ class Store:
                 answer[row.event_id] = (*answer.get(row.event_id, ()), record)
         return answer
 
-    def _lease(self, connection: Connection) -> Lease | None:
-        query = select(t.leases.c.owner, t.leases.c.acquired_at, t.leases.c.expires_at).where(t.leases.c.name == LEASE)
-        row = connection.execute(query).one_or_none()
-        return Lease(*row) if row is not None else None
+
+def _guard(connection: Connection, grant: Grant) -> None:
+    """Refuse to write for who has lost the lease, and keep it from being lost until this transaction ends.
+
+    PostgreSQL's lock is the weakest that holds up `take_lease`: beats pass, however long a transaction takes.
+    """
+    mine = select(t.leases.c.epoch).where(_is_of(grant)).with_for_update(read=True, key_share=True)
+    if connection.execute(mine).one_or_none() is None:
+        raise LeaseTaken(f"another process has taken over the work of the {grant.name} on this state database")
+
+
+def _is_of(grant: Grant) -> Any:
+    return and_(t.leases.c.name == grant.name, t.leases.c.owner == grant.owner, t.leases.c.epoch == grant.epoch)
+
+
+def _leases(name: str) -> Select[Any]:
+    columns = (t.leases.c[column] for column in ("owner", "acquired_at", "expires_at", "epoch", "beats"))
+    return select(*columns).where(t.leases.c.name == name)
+
+
+def _lease(row: Row[Any] | None) -> Lease | None:
+    if row is None or not row.owner:
+        return None
+    return Lease(row.owner, row.acquired_at, row.expires_at, row.epoch, row.beats)
 
 
 def _columns(event: Event) -> dict[str, Any]:

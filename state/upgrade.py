@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,8 @@ def migrate(engine: Engine, where: str, begin: Begin) -> None:
 
 def _upgrade(engine: Engine, config: Config, begin: Begin) -> None:
     if engine.dialect.name == "sqlite":
-        with engine.connect() as connection:
+        # Locked: somebody else is making the database at this moment, and says the same.
+        with engine.connect() as connection, suppress(sqlite3.OperationalError):
             connection.connection.driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr] # a pooled connection has a driver's
     with begin(engine) as connection:
         if engine.dialect.name == "postgresql":  # whoever comes second finds the schema made

@@ -34,7 +34,7 @@ from poller.events import WEBHOOK_TYPES, Event, EventType
 from poller.harbor import Harbor
 from poller.secret import Secret
 from poller.telegram import Telegram
-from state import DeliveryState, RouteState, Store, Telling
+from state import POLLER, DeliveryState, RouteState, Store, Telling
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 PASSWORD, CHAT = "robots-secret", -1001234567890
@@ -948,7 +948,7 @@ def test_the_database_is_named_and_counted(bench: Bench) -> None:
 
 def test_the_holder_of_the_lease_is_named(bench: Bench) -> None:
     with bench.open_store() as store:
-        lease.take(store, lease.Owner("elsewhere", "7/1"), NOW)
+        store.take_lease(POLLER, str(lease.Owner("elsewhere", "7/1")), NOW, lease.KEEP)
     texts = [each.text for each in bench.check().findings]
     assert any(
         "a poller is at work on it since 2026-11-24T12:00:00+00:00: process 7 on elsewhere" in text for text in texts

@@ -32,6 +32,7 @@ from poller.harbor import Harbor
 from poller.jobs import AuditPoller
 from poller.telling import ROUTE
 from state import Counts, Store
+from tests.full import no_room
 from tests.harness import ROOT, TOKEN, Clock, write_conf
 
 DONE, TRY_AGAIN, MISTAKE, TAKEN = range(4)
@@ -343,6 +344,19 @@ def test_once_without_telegram_will_try_again(polled: Site) -> None:
     assert polled.told == ["1.27"]
 
 
+def test_once_notes_what_was_taken_before_it_ends(polled: Site) -> None:
+    """The disk is full for some seconds just then: the next run must not tell it again."""
+    polled.push("1.27")
+    polled.telegram.fail(Kind.SLOW, seconds=1)
+    with polled.launch("once") as process:
+        polled.telegram.wait_for_messages(1, timeout_s=60)
+        with no_room(process.pid):
+            time.sleep(3)
+        assert process.wait(60) == DONE
+    assert (polled.counts().sent, polled.counts().pending) == (1, 0)
+    assert polled.told == ["1.27"]
+
+
 def test_once_with_a_chat_that_refuses_is_a_mistake_to_correct(polled: Site) -> None:
     polled.push("1.27")
     polled.telegram.fail(Kind.KICKED, times=ALWAYS)
@@ -447,10 +461,9 @@ def test_run_is_a_good_service(polled: Site, systemd: Systemd) -> None:
         polled.telegram.wait_for_messages(1, timeout_s=60)
         wait_for(lambda: systemd.has("STATUS=1 told, 0 waiting"))
         assert systemd.has("WATCHDOG=1")
-        for command in ("run", "once"):
-            second = polled.poller(command)
-            assert second.returncode == TAKEN
-            assert f"process {process.pid} on " in second.stderr
+        second = polled.poller("once")
+        assert second.returncode == TAKEN
+        assert f"process {process.pid} on " in second.stderr
         process.send_signal(signal.SIGTERM)
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == DONE
@@ -544,6 +557,32 @@ def test_what_does_not_fit_the_pace_comes_as_a_digest_said_beforehand(known: Sit
         r"would tell 19\d events in a digest; single messages would take about 11 min \(--deliver messages\)\n",
         done.stderr,
     )
+
+
+def test_a_backfill_beside_the_daemon_leaves_the_telling_to_it(past: Site) -> None:
+    """It reads, says who tells, and ends; nothing is told twice."""
+    past.telegram.away()
+    with running(past) as process:
+        wait_for(lambda: f"process {process.pid} on " in past.poller("status").stdout)
+        done = past.poller("backfill", "--since", "1d", "--deliver", "messages")
+        assert done.returncode == DONE
+        assert f"the poller at work (process {process.pid} on " in done.stderr
+        assert "will tell them" in done.stderr
+        past.telegram.back()
+        wait_for(lambda: past.counts().pending == 0)
+    texts = past.telegram.texts
+    assert texts
+    assert len(texts) == len(set(texts))
+
+
+def test_two_backfills_do_not_run_at_once(past: Site) -> None:
+    """The second one ends at once, and says why."""
+    with past.store() as store:
+        store.take_lease("backfill", "other-host 5f3a 4026531836 999/1", datetime.now(UTC), timedelta(seconds=20))
+    done = past.poller("backfill", "--since", "1d")
+    assert done.returncode == TAKEN
+    assert "another backfill works on this state database" in done.stderr
+    assert "process 999 on other-host" in done.stderr
 
 
 def test_an_interrupted_backfill_goes_on_where_it_was(past: Site) -> None:

