@@ -11,6 +11,7 @@ import binascii
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -90,6 +91,8 @@ class HarborStandIn:
     ) -> None:
         self.source: World | Replay = source if source is not None else World()
         self.accounts = {account.name: account for account in accounts}
+        self.faults_met: Counter[Fault] = Counter()
+        """How many answers went wrong, and how. Refused connections cannot be counted."""
         self._requests: list[Request] = []
         self._broken: _Broken | None = None
         self._locked_until: dict[str, datetime] = {}
@@ -171,6 +174,7 @@ class HarborStandIn:
             if broken is None or broken.left < 1 or broken.path not in path:
                 return None
             broken.left -= 1
+            self.faults_met[broken.fault] += 1
             return broken
 
     # -- answering --------------------------------------------------------------------------------------

@@ -1,0 +1,170 @@
+"""A season: one registry, one chat and one database, in which faults follow each other until it is judged."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from demo.harbor import POLLER, Generation
+from tests.faults.classes import CLASSES, FaultClass
+from tests.faults.databases import NotHere, Postgresql, Sqlite
+from tests.faults.judge import Objection, Sort, Verdict, judge
+from tests.faults.site import GROUP, PRIVATE, Act, Site, site
+from tests.harness import TOKEN
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`seed` decides everything but the speed of the machine. `seconds`: when it is to end, whatever is left."""
+
+    seed: int
+    kills: int
+    seconds: float
+    names: Sequence[str]
+    is_private: bool
+    upgrades_quietly: bool
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a season brought."""
+
+    verdict: Verdict
+    evidence: list[str] = field(default_factory=list)
+    met: Counter[str] = field(default_factory=Counter)
+    skipped: dict[str, str] = field(default_factory=dict)
+    kills: Counter[str] = field(default_factory=Counter)
+    failovers: list[float] = field(default_factory=list)
+    events: int = 0
+    messages: int = 0
+    allowance: int = 0
+    seconds: float = 0
+
+
+def run(plan: Plan, database: Sqlite | Postgresql, folder: Path, say: Callable[[str], object]) -> Outcome:
+    dice = random.Random(plan.seed)
+    chat = PRIVATE if plan.is_private else GROUP
+    began = time.monotonic()
+    with site(folder, dice, database, chat=chat, generation=Generation.V2_12) as place:
+        place.upgrades_quietly = plan.upgrades_quietly
+        season = Season(place, plan, say)
+        with place.life.going_on():
+            season.rage()
+        season.calm_down()
+        outcome = season.judged()
+        outcome.seconds = time.monotonic() - began
+        return outcome
+
+
+class Season:
+    def __init__(self, place: Site, plan: Plan, say: Callable[[str], object]) -> None:
+        self._site = place
+        self._plan = plan
+        self._say = say
+        self._acts: list[Act] = []
+        self._met: Counter[str] = Counter()
+        self._skipped: dict[str, str] = {}
+        self._deadline = time.monotonic() + plan.seconds
+
+    def rage(self) -> None:
+        """Every class once, in any order; then again, until there were kills enough."""
+        is_first_round = True
+        while is_first_round or not self._is_enough:
+            for each in self._round():
+                if self._is_late or (not is_first_round and self._is_enough):
+                    break
+                self._meet(each)
+            is_first_round = False
+            if self._is_late:
+                break
+
+    @property
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._deadline
+
+    @property
+    def _is_enough(self) -> bool:
+        return self._is_late or self._site.kill_count >= self._plan.kills
+
+    def _round(self) -> Iterator[FaultClass]:
+        names = list(self._plan.names)
+        self._site.dice.shuffle(names)
+        for name in names:
+            if self._met[name] < CLASSES[name].most:
+                yield CLASSES[name]
+
+    def _meet(self, each: FaultClass) -> None:
+        began = datetime.now(UTC)
+        try:
+            each.meet(self._site)
+        except NotHere as reason:
+            self._skipped[each.name] = str(reason)
+        except AssertionError as error:
+            self._site.object(f"{each.name}: {error}")
+        else:
+            self._met[each.name] += 1
+        self._acts.append(Act(each.name, began, datetime.now(UTC)))
+        self._say(
+            f"{each.name:28} {(self._acts[-1].ended_at - began).total_seconds():6.1f} s  kills {self._site.kill_count}"
+        )
+
+    def calm_down(self) -> None:
+        """Nothing is wrong any more: a daemon reads and tells what is left, and ends when it is asked to."""
+        place = self._site
+        place.world.release()
+        began = datetime.now(UTC)
+        if place.daemon is not None and place.daemon.is_alive:
+            place.terminate(place.daemon)
+            place.kills["SIGTERM of run"] -= 1
+        place.daemon = None
+        place.wait_until(place.has_told_all, "telling everything in the end", timeout_s=150)
+        if place.keep_running().end() != 0:
+            place.object("the last daemon did not end well")
+        self._acts.append(Act("(calm)", began, datetime.now(UTC)))
+
+    def judged(self) -> Outcome:
+        place = self._site
+        evidence = place.evidence()
+        verdict = judge(evidence)
+        verdict.objections += place.objections
+        verdict.objections += [Objection(Sort.BEHAVIOUR, text) for text in place.processes.leaks(SECRETS)]
+        verdict.objections += self._pace()
+        met = Counter({name: self._met[name] for name in self._plan.names})
+        skipped = {name: reason for name, reason in self._skipped.items() if not met[name]}
+        return Outcome(
+            verdict,
+            [line for objection in verdict.objections[:12] for line in self._proof(objection)],
+            met,
+            skipped,
+            +place.kills,
+            place.failovers,
+            len(evidence.happenings),
+            len(evidence.messages),
+            len(evidence.causes),
+        )
+
+    def _pace(self) -> Iterator[Objection]:
+        """What Telegram had to refuse because of us."""
+        telegram = self._site.telegram
+        if telegram.rate_limit_hits and not self._site.clock_steps:
+            yield Objection(Sort.BEHAVIOUR, f"{telegram.rate_limit_hits} messages came too fast")
+        if telegram.violations:
+            yield Objection(Sort.BEHAVIOUR, f"{telegram.violations} messages came in a pause that Telegram had named")
+
+    def _proof(self, objection: Objection) -> Iterator[str]:
+        yield f"- {objection.sort}: {objection.text}"
+        if objection.at is None:
+            return
+        acts = [act.name for act in self._acts if act.began_at <= objection.at <= act.ended_at]
+        yield f"  at {objection.at:%H:%M:%S.%f}, during {', '.join(acts) or 'no fault'}"
+        for process in self._site.processes.around(objection.at)[:3]:
+            yield f"  {process.output}:"
+            yield from (f"    {line[:200]}" for line in process.text.splitlines()[-12:])
+
+
+SECRETS = (TOKEN, TOKEN.partition(":")[2], POLLER.password)
