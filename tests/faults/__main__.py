@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.faults import report
@@ -27,7 +27,8 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
     options.seed = seed
-    print(f"seed {seed}", flush=True)
+    if not options.summary:
+        print(f"seed {seed}", flush=True)
     if options.database == "both":
         return _both(options)
     summary = _one(options)
@@ -92,7 +93,7 @@ def _one(options: argparse.Namespace) -> Summary:
     return summary
 
 
-def _speaker(options: argparse.Namespace):  # type: ignore[no-untyped-def]
+def _speaker(options: argparse.Namespace) -> Callable[[str], None]:
     def say(text: str) -> None:
         if not options.quiet:
             print(f"{time.strftime('%H:%M:%S')}  {options.database:10}  {text}", flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from statistics import median
 from typing import Any, Self
 
@@ -58,12 +58,12 @@ class Summary:
         return not self.objections
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Self:
-        counters = {name: Counter(fields[name]) for name in ("met", "kills", "repeats")}
-        return cls(**(fields | counters))
+    def from_json(cls, written: dict[str, Any]) -> Self:
+        counters = {name: Counter(written[name]) for name in ("met", "kills", "repeats")}
+        return cls(**(written | counters))
 
 
 def text(summaries: Sequence[Summary]) -> str:

@@ -251,7 +251,9 @@ def site(
         environment = {child.OFFSET_FILE: str(clocks.file), **database.environment}
         with Nursery("tests.faults.child") as nursery:
             processes = Processes(nursery, conf, folder, environment)
-            found = Site(dice, harbor, telegram, database, clocks, processes, Life(world, dice), chat)
+            found = Site(
+                dice, harbor, telegram, database, clocks, processes, Life(world, random.Random(dice.random())), chat
+            )
             try:
                 first = processes.run("once")
                 assert first.exit_code == 0, first.text
