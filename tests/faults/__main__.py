@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -49,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", choices=CLASSES, metavar="CLASS", default=[])
     parser.add_argument("--without", nargs="+", choices=CLASSES, metavar="CLASS", default=[])
     parser.add_argument("--failovers", type=int, help="measure so many fail-overs instead")
-    parser.add_argument("--folder", type=Path, help="where the outputs are kept; by default a temporary one")
+    parser.add_argument(
+        "--folder", type=Path, help="where outputs are kept that were objected to; by default a temporary one"
+    )
     parser.add_argument("--quiet", action="store_true", help="no line for each fault")
     parser.add_argument("--summary", help=argparse.SUPPRESS)
     return parser
@@ -90,6 +93,8 @@ def _one(options: argparse.Namespace) -> Summary:
             plan = _plan(options, number, seasons, end - time.monotonic())
             outcome = run(plan, place, folder / f"season-{number}", _speaker(options))
         summary.add(outcome)
+    if summary.is_good:
+        shutil.rmtree(folder, ignore_errors=True)
     return summary
 
 

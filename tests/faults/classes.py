@@ -14,7 +14,7 @@ from functools import partial
 
 from demo.harbor import ALWAYS, Fault, Generation
 from demo.telegram import Chat, Kind
-from tests.faults.databases import NotHere
+from tests.faults.databases import NotHere, NotNow
 from tests.faults.judge import Cause
 from tests.faults.processes import Process
 from tests.faults.site import Site
@@ -48,7 +48,7 @@ def killed_at_the_worst_moment(site: Site) -> None:
     daemon = site.keep_running()
     count = len(site.telegram.messages)
     if not _comes(lambda: len(site.telegram.messages) > count or not daemon.is_alive, 6):
-        return
+        raise NotNow("nothing was to be told")
     if daemon.is_alive:
         site.kill(daemon)
     daemon = site.keep_running()
@@ -81,7 +81,7 @@ def harbor_fails(fault: Fault, site: Site) -> None:
     site.live(seconds if fault is Fault.RESTARTED else 0)
     site.harbor.heal()
     if site.harbor.faults_met[fault] == met:
-        raise NotHere("no daemon asked in time")
+        raise NotNow("no daemon asked in time")
 
 
 def harbor_is_away(site: Site) -> None:
@@ -113,7 +113,7 @@ def rows_are_late(site: Site) -> None:
     with _accidents(site, hold):
         site.kill_some(site.dice.randint(2, 5))
         if not _comes(lambda: bool(site.world.held), 10):
-            raise NotHere("no row was late")
+            raise NotNow("no row was late")
 
 
 def ids_are_skipped(site: Site) -> None:
@@ -187,7 +187,7 @@ def telegram_fails(kind: Kind, site: Site) -> None:
     site.kill_until(lambda: len(site.telegram.requests) > asked)
     site.telegram.heal()
     if len(site.telegram.requests) == asked:
-        raise NotHere("nothing was to be told")
+        raise NotNow("nothing was to be told")
 
 
 def answers_are_lost(kind: Kind, site: Site) -> None:
@@ -201,7 +201,7 @@ def answers_are_lost(kind: Kind, site: Site) -> None:
     site.telegram.heal()
     site.causes += [Cause(message.sent_at, str(kind), message.sent_at) for message in taken]
     if not met:
-        raise NotHere("nothing was to be told")
+        raise NotNow("nothing was to be told")
 
 
 def telegram_is_away(site: Site) -> None:

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
 
 import psycopg
 
@@ -24,20 +23,8 @@ class NotHere(Exception):
     """This fault cannot be met with this database, or on this machine; the text says why."""
 
 
-class Database(Protocol):
-    """What the harness can do to either."""
-
-    @property
-    def url(self) -> str: ...
-    @property
-    def environment(self) -> dict[str, str]:
-        """What the product's processes need to know."""
-        ...
-
-    def lock(self, seconds: float) -> None: ...
-    def fill(self) -> None: ...
-    def free(self) -> None: ...
-    def restart(self, how: str) -> None: ...
+class NotNow(Exception):
+    """This fault was on, and nobody met it: it may be tried again."""
 
 
 class Sqlite:

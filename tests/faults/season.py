@@ -11,11 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from demo.harbor import POLLER, Generation
-from tests.faults.classes import CLASSES, FaultClass
-from tests.faults.databases import NotHere, Postgresql, Sqlite
+from tests.faults.classes import CLASSES, FaultClass, killed
+from tests.faults.databases import NotHere, NotNow, Postgresql, Sqlite
 from tests.faults.judge import Objection, Sort, Verdict, judge
 from tests.faults.site import GROUP, PRIVATE, Act, Site, site
 from tests.harness import TOKEN
+
+ATTEMPTS = 4
+"""So often a class is tried that nobody has met, because nothing was to be told for instance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +76,20 @@ class Season:
 
     def rage(self) -> None:
         """Every class once, in any order; then again, until there were kills enough."""
-        is_first_round = True
-        while is_first_round or not self._is_enough:
-            for each in self._round():
-                if self._is_late or (not is_first_round and self._is_enough):
+        for each in self._round():
+            for _ in range(ATTEMPTS):
+                if self._met[each.name] or each.name in self._skipped or self._is_late:
                     break
                 self._meet(each)
-            is_first_round = False
-            if self._is_late:
-                break
+        while self._plan.names and not self._is_enough:
+            self._rage_on()
+
+    def _rage_on(self) -> None:
+        for each in [FaultClass("killed", killed), *self._round()]:
+            if self._is_enough:
+                return
+            if each.name not in self._skipped and self._met[each.name] < each.most:
+                self._meet(each)
 
     @property
     def _is_late(self) -> bool:
@@ -91,12 +99,10 @@ class Season:
     def _is_enough(self) -> bool:
         return self._is_late or self._site.kill_count >= self._plan.kills
 
-    def _round(self) -> Iterator[FaultClass]:
+    def _round(self) -> list[FaultClass]:
         names = list(self._plan.names)
         self._site.dice.shuffle(names)
-        for name in names:
-            if self._met[name] < CLASSES[name].most:
-                yield CLASSES[name]
+        return [CLASSES[name] for name in names]
 
     def _meet(self, each: FaultClass) -> None:
         began = datetime.now(UTC)
@@ -104,6 +110,8 @@ class Season:
             each.meet(self._site)
         except NotHere as reason:
             self._skipped[each.name] = str(reason)
+        except NotNow as reason:
+            self._say(f"{each.name}: {reason}")
         except AssertionError as error:
             self._site.object(f"{each.name}: {error}")
         else:
@@ -134,6 +142,7 @@ class Season:
         verdict.objections += place.objections
         verdict.objections += [Objection(Sort.BEHAVIOUR, text) for text in place.processes.leaks(SECRETS)]
         verdict.objections += self._pace()
+        verdict.objections += self._never_met()
         met = Counter({name: self._met[name] for name in self._plan.names})
         skipped = {name: reason for name, reason in self._skipped.items() if not met[name]}
         return Outcome(
@@ -155,6 +164,11 @@ class Season:
             yield Objection(Sort.BEHAVIOUR, f"{telegram.rate_limit_hits} messages came too fast")
         if telegram.violations:
             yield Objection(Sort.BEHAVIOUR, f"{telegram.violations} messages came in a pause that Telegram had named")
+
+    def _never_met(self) -> Iterator[Objection]:
+        for name in self._plan.names:
+            if not self._met[name] and name not in self._skipped and not self._is_late:
+                yield Objection(Sort.BEHAVIOUR, f"{name} was tried {ATTEMPTS} times and never met")
 
     def _proof(self, objection: Objection) -> Iterator[str]:
         yield f"- {objection.sort}: {objection.text}"
