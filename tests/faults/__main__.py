@@ -43,16 +43,14 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--kills", type=int, default=1000, help="in all, over the databases")
-    parser.add_argument("--seed", type=int, help="what came out of it is printed first; by default any")
+    parser.add_argument("--seed", type=int, help="of everything that is random; by default any, and printed")
     parser.add_argument("--database", choices=(*DATABASES, "both"), default="both")
     parser.add_argument("--seconds", type=float, default=7200, help="end a database's seasons after so long")
     parser.add_argument("--seasons", type=int, help=f"by default one for {KILLS_A_SEASON} kills, at least one")
     parser.add_argument("--only", nargs="+", choices=CLASSES, metavar="CLASS", default=[])
     parser.add_argument("--without", nargs="+", choices=CLASSES, metavar="CLASS", default=[])
     parser.add_argument("--failovers", type=int, help="measure so many fail-overs instead")
-    parser.add_argument(
-        "--folder", type=Path, help="where outputs are kept that were objected to; by default a temporary one"
-    )
+    parser.add_argument("--folder", type=Path, help="where outputs are kept that were objected to")
     parser.add_argument("--quiet", action="store_true", help="no line for each fault")
     parser.add_argument("--summary", help=argparse.SUPPRESS)
     return parser
@@ -85,7 +83,7 @@ def _command(options: argparse.Namespace, kind: str, summary: Path) -> list[str]
 def _one(options: argparse.Namespace) -> Summary:
     folder = Path(tempfile.mkdtemp(prefix="faults-", dir=options.folder))
     folder.chmod(0o755)
-    seasons = options.seasons or max(1, round(options.kills / KILLS_A_SEASON))
+    seasons = 1 if options.failovers else options.seasons or max(1, round(options.kills / KILLS_A_SEASON))
     summary = Summary(options.seed, options.database, _again(options), str(folder))
     end = time.monotonic() + options.seconds
     for number in range(seasons):
@@ -116,13 +114,14 @@ def _plan(options: argparse.Namespace, number: int, seasons: int, seconds: float
         names=[name for name in options.only or CLASSES if name not in options.without],
         is_private=is_odd,
         upgrades_quietly=is_odd,
+        failovers=options.failovers or 0,
     )
 
 
 def _again(options: argparse.Namespace) -> str:
     """The command that repeats it."""
     parts = [f"python -m tests.faults --seed {options.seed} --database {options.database} --kills {options.kills}"]
-    parts += [f"--seasons {options.seasons}"] if options.seasons else []
+    parts += [f"--{name} {getattr(options, name)}" for name in ("seasons", "failovers") if getattr(options, name)]
     parts += [f"--{name} {' '.join(getattr(options, name))}" for name in ("only", "without") if getattr(options, name)]
     return " ".join(parts)
 

@@ -31,6 +31,8 @@ class Plan:
     names: Sequence[str]
     is_private: bool
     upgrades_quietly: bool
+    failovers: int = 0
+    """So many instead of everything else; every tenth leader is only stopped, and goes on later."""
 
 
 @dataclass(slots=True)
@@ -57,7 +59,7 @@ def run(plan: Plan, database: Sqlite | Postgresql, folder: Path, say: Callable[[
         place.upgrades_quietly = plan.upgrades_quietly
         season = Season(place, plan, say)
         with place.life.going_on():
-            season.rage()
+            season.fail_over() if plan.failovers else season.rage()
         season.calm_down()
         outcome = season.judged()
         outcome.seconds = time.monotonic() - began
@@ -83,6 +85,12 @@ class Season:
                 self._meet(each)
         while self._plan.names and not self._is_enough:
             self._rage_on()
+
+    def fail_over(self) -> None:
+        """One leader after the other is lost."""
+        for number in range(1, self._plan.failovers + 1):
+            self._meet(CLASSES["leader-silent" if number % 10 == 0 else "leader-dies"])
+            self._say(f"fail-over {number}: {', '.join(f'{took:.2f} s' for took in self._site.failovers[-1:])}")
 
     def _rage_on(self) -> None:
         for each in [FaultClass("killed", killed), *self._round()]:
@@ -166,7 +174,7 @@ class Season:
             yield Objection(Sort.BEHAVIOUR, f"{telegram.violations} messages came in a pause that Telegram had named")
 
     def _never_met(self) -> Iterator[Objection]:
-        for name in self._plan.names:
+        for name in () if self._plan.failovers else self._plan.names:
             if not self._met[name] and name not in self._skipped and not self._is_late:
                 yield Objection(Sort.BEHAVIOUR, f"{name} was tried {ATTEMPTS} times and never met")
 
