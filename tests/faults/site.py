@@ -76,6 +76,8 @@ class Site:
     """A kill excuses a message that went so long before: longer while the database cannot be written."""
     may_fail: bool = False
     """Whether daemons may end by themselves: without a database none can start."""
+    is_refused: bool = False
+    """Whether `once` may say that a person must act, for the chat refuses."""
     upgrades_quietly: bool = False
     daemon: Process | None = None
 
@@ -140,7 +142,7 @@ class Site:
                 self.kill(process)
                 return
         process.wait(90)
-        if process.exit_code not in (0, 1) and not self.may_fail:
+        if process.exit_code not in (0, 1) and not self.may_fail and not self.is_refused:
             self.object(f"{process.output.name} ended with exit code {process.exit_code}")
 
     def kill(self, process: Process) -> None:
@@ -153,7 +155,8 @@ class Site:
     def terminate(self, process: Process) -> None:
         """As systemd does it. What is in flight is finished first, and nothing is told again."""
         self.kills[f"SIGTERM of {process.command}"] += 1
-        if process.end() != 0 and not self.may_fail:
+        has_begun = "daemon.started" in process.text  # before that, SIGTERM has its usual effect
+        if process.end() != 0 and has_begun and not self.may_fail:
             self.object(f"{process.output.name} ended with exit code {process.exit_code} after SIGTERM")
         self.daemon = None if process is self.daemon else self.daemon
 
