@@ -229,10 +229,9 @@ def chat_refuses(site: Site) -> None:
     """The bot is thrown out, or blocked, and taken back some seconds later."""
     chat = _chat(site)
     chat.bot_status = "kicked" if site.chat < 0 else "blocked"
-    site.is_refused = True
+    site.was_refused = True
     site.kill_some(site.dice.randint(1, 3))
     chat.bot_status = "member"
-    site.is_refused = False
 
 
 # -- the database -------------------------------------------------------------------------------------------

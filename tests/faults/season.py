@@ -21,6 +21,22 @@ ATTEMPTS = 4
 """So often a class is tried that nobody has met, because nothing was to be told for instance."""
 
 
+FORGETS_STEP = timedelta(seconds=75)
+"""So long after its clock was set a daemon may misjudge the chat's pace: a minute, and some messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """How often Telegram had to refuse us by now."""
+
+    too_fast: int
+    in_pause: int
+
+    @classmethod
+    def of(cls, place: Site) -> _Pace:
+        return cls(place.telegram.rate_limit_hits, place.telegram.violations)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`seed` decides everything but the speed of the machine. `seconds`: when it is to end, whatever is left."""
@@ -113,7 +129,7 @@ class Season:
         return [CLASSES[name] for name in names]
 
     def _meet(self, each: FaultClass) -> None:
-        began = datetime.now(UTC)
+        began, pace, kills = datetime.now(UTC), _Pace.of(self._site), self._site.kills_only
         try:
             each.meet(self._site)
         except NotHere as reason:
@@ -125,6 +141,7 @@ class Season:
         else:
             self._met[each.name] += 1
         self._acts.append(Act(each.name, began, datetime.now(UTC)))
+        self._watch_pace(pace, each.name, kills)
         self._say(
             f"{each.name:28} {(self._acts[-1].ended_at - began).total_seconds():6.1f} s  kills {self._site.kill_count}"
         )
@@ -138,9 +155,11 @@ class Season:
             place.terminate(place.daemon)
             place.kills["SIGTERM of run"] -= 1
         place.daemon = None
+        pace = _Pace.of(place)
         place.wait_until(place.has_told_all, "telling everything in the end", timeout_s=150)
         if place.keep_running().end() != 0:
             place.object("the last daemon did not end well")
+        self._watch_pace(pace, "nothing", place.kills_only)
         self._acts.append(Act("(calm)", began, datetime.now(UTC)))
 
     def judged(self) -> Outcome:
@@ -149,7 +168,6 @@ class Season:
         verdict = judge(evidence)
         verdict.objections += place.objections
         verdict.objections += [Objection(Sort.BEHAVIOUR, text) for text in place.processes.leaks(SECRETS)]
-        verdict.objections += self._pace()
         verdict.objections += self._never_met()
         met = Counter({name: self._met[name] for name in self._plan.names})
         skipped = {name: reason for name, reason in self._skipped.items() if not met[name]}
@@ -165,13 +183,21 @@ class Season:
             len(evidence.causes),
         )
 
-    def _pace(self) -> Iterator[Objection]:
-        """What Telegram had to refuse because of us."""
-        telegram = self._site.telegram
-        if telegram.rate_limit_hits and not self._site.clock_steps:
-            yield Objection(Sort.BEHAVIOUR, f"{telegram.rate_limit_hits} messages came too fast")
-        if telegram.violations:
-            yield Objection(Sort.BEHAVIOUR, f"{telegram.violations} messages came in a pause that Telegram had named")
+    def _watch_pace(self, before: _Pace, name: str, kills: int) -> None:
+        """What Telegram had to refuse because of us, while a fault was on.
+
+        A pause that Telegram names in the answer to a process that is killed in that moment is known to nobody.
+        After the clock was set, the times of earlier messages say nothing: decision 7.
+        """
+        now = _Pace.of(self._site)
+        too_fast, in_pause = now.too_fast - before.too_fast, now.in_pause - before.in_pause
+        if in_pause > self._site.kills_only - kills:
+            self._site.object(f"{in_pause} messages came in a pause that Telegram had named, during {name}")
+        if too_fast and not self._was_set_lately():
+            self._site.object(f"{too_fast} messages came too fast for Telegram, during {name}")
+
+    def _was_set_lately(self) -> bool:
+        return any(datetime.now(UTC) - moment < FORGETS_STEP for moment in self._site.clock_steps)
 
     def _never_met(self) -> Iterator[Objection]:
         for name in () if self._plan.failovers else self._plan.names:

@@ -76,8 +76,8 @@ class Site:
     """A kill excuses a message that went so long before: longer while the database cannot be written."""
     may_fail: bool = False
     """Whether daemons may end by themselves: without a database none can start."""
-    is_refused: bool = False
-    """Whether `once` may say that a person must act, for the chat refuses."""
+    was_refused: bool = False
+    """Whether `once` may say that a person must act, for the chat has refused."""
     upgrades_quietly: bool = False
     daemon: Process | None = None
 
@@ -88,6 +88,11 @@ class Site:
     @property
     def kill_count(self) -> int:
         return self.kills.total()
+
+    @property
+    def kills_only(self) -> int:
+        """Without those that were only asked to end."""
+        return sum(count for name, count in self.kills.items() if name.startswith("kill"))
 
     def object(self, text: str) -> None:
         self.objections.append(Objection(Sort.BEHAVIOUR, text, datetime.now(UTC)))
@@ -142,7 +147,8 @@ class Site:
                 self.kill(process)
                 return
         process.wait(90)
-        if process.exit_code not in (0, 1) and not self.may_fail and not self.is_refused:
+        is_refused = process.exit_code == 2 and self.was_refused and "Telegram refuses" in process.text
+        if process.exit_code not in (0, 1) and not is_refused and not self.may_fail:
             self.object(f"{process.output.name} ended with exit code {process.exit_code}")
 
     def kill(self, process: Process) -> None:
