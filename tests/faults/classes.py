@@ -318,7 +318,6 @@ def machine_sleeps(site: Site) -> None:
     daemon.signal(signal.SIGSTOP)
     site.live(0.5)
     site.clocks.pass_time(DAY)
-    site.clock_steps.append(datetime.now(UTC))
     site.live(site.dice.uniform(1, 3))
     daemon.signal(signal.SIGCONT)
     now = datetime.now(UTC)

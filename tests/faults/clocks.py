@@ -1,7 +1,8 @@
-"""Two clocks beside the real one: the true time of Harbor's world, and what the product's machine believes."""
+"""Two clocks beside the real one: the true time of the world, and what the product's machine believes."""
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,8 +22,9 @@ class Clocks:
         """In Harbor's world."""
         return datetime.now(UTC) + timedelta(seconds=self._true_s)
 
-    def product_now(self) -> datetime:
-        return self.true_now() + timedelta(seconds=self._error_s)
+    def true_seconds(self) -> float:
+        """At Telegram's: they never go back."""
+        return time.monotonic() + self._true_s
 
     def pass_time(self, seconds: float) -> None:
         """Everywhere at once; nobody has to wait for it."""

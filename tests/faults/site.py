@@ -252,7 +252,7 @@ def site(
     clocks = Clocks(folder / "offset")
     world = World(generation, clock=clocks.true_now)
     world.create_project("team")
-    with HarborStandIn(world, [POLLER]) as harbor, TelegramStandIn(TOKEN) as telegram:
+    with HarborStandIn(world, [POLLER]) as harbor, TelegramStandIn(TOKEN, clock=clocks.true_seconds) as telegram:
         telegram.add_chat(chat, "private" if chat > 0 else "group")
         more = f"api_url = '{telegram.url}'\n{SETTINGS}\n[state]\nurl = '{database.url}'\n"
         conf = write_conf(folder, harbor.url, chat=str(chat), harbor="timeout = '3s'", more=more)
