@@ -152,6 +152,22 @@ def database_of_harbor_is_restored(site: Site) -> None:
     site.kill_some(site.dice.randint(0, 2))
 
 
+def pages_lack_rows_after_a_restore(site: Site) -> None:
+    """As above, and the first lists that the restored Harbor gives are not whole."""
+    site.keep_running()
+    with site.life.paused():
+        _all_visible(site)
+        if not site.wait_until(site.has_read_all, "reading what there is before a restore"):
+            return
+        site.life.journal.restored(site.dice.randint(1, 12))
+        for _ in range(site.dice.randint(2, 6)):
+            site.life.happen()
+        site.harbor.fail(Fault.PARTIAL, times=site.dice.randint(2, 8))
+    site.live(site.dice.uniform(2, 4))
+    site.harbor.heal()
+    site.kill_some(1)
+
+
 def _all_visible(site: Site) -> None:
     _comes(lambda: not site.world.held, 25)
 
@@ -422,6 +438,7 @@ CLASSES: Mapping[str, FaultClass] = {
         FaultClass("ids-skipped", ids_are_skipped),
         FaultClass("log-purged", log_is_purged),
         FaultClass("harbor-restored", database_of_harbor_is_restored),
+        FaultClass("harbor-restored-partial", pages_lack_rows_after_a_restore),
         FaultClass("harbor-upgraded", harbor_is_upgraded, most=1),
         *(FaultClass(name, partial(telegram_fails, kind)) for name, kind in _TELEGRAM.items()),
         *(FaultClass(name, partial(answers_are_lost, kind)) for name, kind in _LOST_ANSWERS.items()),
