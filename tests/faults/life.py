@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -39,8 +40,8 @@ class Journal:
 
     def __init__(self, world: World) -> None:
         self.happenings: dict[str, Happening] = {}
-        self.tags: dict[str, str] = {}
-        """By digest, the tag that it was pushed with: a row may name one, and the message the other."""
+        self.tags: dict[str, list[str]] = defaultdict(list)
+        """By digest, every tag that it was given: the row of a deletion names the one, its message one of the others."""
         self._world = world
         self._era = 0
         self._late: set[tuple[int, int]] = set()
@@ -60,7 +61,7 @@ class Journal:
 
     def _happening(self, key: str, row: Row) -> Happening:
         repository, tag, digest = split(row.resource)
-        names = tuple(name for name in (tag or self.tags.get(digest, ""), digest) if name)
+        names = (tag,) if tag else (*self.tags[digest], digest)
         emoji = EMOJI[_KINDS[row.operation, row.resource_type]]
         order = (self._era, row.id)
         return Happening(key, order, datetime.now(UTC), emoji, repository, names, order in self._late)
@@ -148,7 +149,7 @@ class Life:
     def _push(self) -> None:
         self._numbers += 1
         repository, tag = self._dice.choice(REPOSITORIES), f"v{self._numbers:06}"
-        self.journal.tags[self.world.push(repository, tag, "ann")] = tag
+        self.journal.tags[self.world.push(repository, tag, "ann")].append(tag)
         self._artifacts.append((repository, tag))
 
     def _pull(self) -> None:
@@ -173,9 +174,12 @@ class Life:
         if not self._artifacts:
             return self._push()
         self._numbers += 1
-        repository, tag = self._dice.choice(self._artifacts)
-        self.world.create_tag(repository, tag, f"t{self._numbers:06}", "ann")
-        self._tags.append((repository, f"t{self._numbers:06}"))
+        (repository, known), tag = self._dice.choice(self._artifacts), f"t{self._numbers:06}"
+        artifact = self.world.registry().find(repository, known)
+        assert artifact is not None
+        self.journal.tags[artifact.digest].append(tag)
+        self.world.create_tag(repository, known, tag, "ann")
+        self._tags.append((repository, tag))
         return None
 
     def _delete_tag(self) -> None:
