@@ -1192,6 +1192,7 @@ def test_answers_can_go_wrong_and_be_healed(
         response = get(harbor, "/systeminfo")
         assert (response.status_code, response.headers["Content-Type"]) == (status, content_type)
     assert get(harbor, "/systeminfo").json()["harbor_version"]
+    assert harbor.faults_met == {fault: 2}
     harbor.fail(fault, times=ALWAYS)
     harbor.heal()
     assert get(harbor, "/systeminfo").json()["harbor_version"]

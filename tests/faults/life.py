@@ -41,7 +41,7 @@ class Journal:
     def __init__(self, world: World) -> None:
         self.happenings: dict[str, Happening] = {}
         self.tags: dict[str, list[str]] = defaultdict(list)
-        """By digest, every tag that it was given: the row of a deletion names the one, its message one of the others."""
+        """By digest, every tag that it was given: a deletion may be told by any of them."""
         self._world = world
         self._era = 0
         self._late: set[tuple[int, int]] = set()
