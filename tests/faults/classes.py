@@ -265,6 +265,7 @@ def _without_database(site: Site) -> Iterator[None]:
 
 
 def disk_is_full(site: Site) -> None:
+    first = max(len(site.processes.all) - 1, 0)
     with _without_database(site):
         site.database.fill()
         try:
@@ -274,6 +275,9 @@ def disk_is_full(site: Site) -> None:
         finally:
             site.database.free()
         site.keep_running()
+    said = "".join(process.text for process in site.processes.all[first:])
+    if "is full" not in said and "disk I/O error" not in said:
+        raise NotNow("nothing was to be written")
 
 
 def database_is_locked(site: Site) -> None:
@@ -414,7 +418,7 @@ _HARBOR = {
     "harbor-partial-page": Fault.PARTIAL,
     "harbor-restarted-amid-page": Fault.RESTARTED,
 }
-_TELEGRAM = {
+TELEGRAM_REFUSES = {
     "telegram-429": Kind.TOO_MANY_REQUESTS,
     "telegram-500": Kind.INTERNAL,
     "telegram-502": Kind.BAD_GATEWAY,
@@ -440,7 +444,7 @@ CLASSES: Mapping[str, FaultClass] = {
         FaultClass("harbor-restored", database_of_harbor_is_restored),
         FaultClass("harbor-restored-partial", pages_lack_rows_after_a_restore),
         FaultClass("harbor-upgraded", harbor_is_upgraded, most=1),
-        *(FaultClass(name, partial(telegram_fails, kind)) for name, kind in _TELEGRAM.items()),
+        *(FaultClass(name, partial(telegram_fails, kind)) for name, kind in TELEGRAM_REFUSES.items()),
         *(FaultClass(name, partial(answers_are_lost, kind)) for name, kind in _LOST_ANSWERS.items()),
         FaultClass("telegram-away", telegram_is_away),
         FaultClass("chat-migrated", chat_is_migrated),

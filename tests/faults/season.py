@@ -6,12 +6,13 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from demo.harbor import POLLER, Generation
-from tests.faults.classes import CLASSES, FaultClass, killed
+from tests.faults.classes import CLASSES, TELEGRAM_REFUSES, FaultClass, killed
 from tests.faults.databases import NotHere, NotNow, Postgresql, Sqlite
 from tests.faults.judge import Objection, Sort, Verdict, judge
 from tests.faults.site import GROUP, PRIVATE, Act, Site, site
@@ -113,7 +114,21 @@ class Season:
             if self._is_enough:
                 return
             if each.name not in self._skipped and self._met[each.name] < each.most:
-                self._meet(each)
+                with self._something_else(each):
+                    self._meet(each)
+
+    @contextmanager
+    def _something_else(self, than: FaultClass) -> Iterator[None]:
+        """Now and then Telegram refuses a few messages while something else breaks."""
+        dice = self._site.dice
+        kind = dice.choice(list(TELEGRAM_REFUSES.values()))
+        if than.name.startswith(("telegram", "chat")) or dice.random() > 0.3:
+            yield
+            return
+        self._say(f"… and telegram-{kind} with the next")
+        self._site.telegram.fail(kind, times=dice.randint(1, 3), retry_after=2)
+        yield
+        self._site.telegram.heal()
 
     @property
     def _is_late(self) -> bool:
