@@ -28,11 +28,15 @@ BACK_AFTER_S = 30
 
 @dataclass(frozen=True, slots=True)
 class FaultClass:
-    """`meet` lets it happen once. It raises NotHere where it cannot. `most`: so often in a season."""
+    """`meet` lets it happen once. It raises NotHere where it cannot, and NotNow when nobody has noticed.
+
+    `most`: so often in a season. `is_usual`: whether it is met without being asked for by `--only`.
+    """
 
     name: str
     meet: Callable[[Site], object]
     most: int = 10**6
+    is_usual: bool = True
 
 
 # -- killed at any moment -----------------------------------------------------------------------------------
@@ -304,9 +308,26 @@ def database_restarts(site: Site) -> None:
 # -- time ---------------------------------------------------------------------------------------------------
 
 
-def clock_is_set(seconds: float, site: Site) -> None:
-    """The product's machine believes in another hour for a while."""
+def rows_are_late_over_a_clock_step(site: Site) -> None:
+    """The clock is set while a row with a lower id than the newest is not visible yet."""
+    with _accidents(site, lambda: site.world.hold_row(seconds=12) if len(site.world.held) < 3 else None):
+        site.keep_running()
+        _comes(lambda: len(site.world.held) > 2, 10)
+    site.live(3)
+    site.clocks.set_error(HOUR)
+    site.clock_steps.append(datetime.now(UTC))
+    _polls_again(site, "the clock was set while rows were late")
     _all_visible(site)
+    site.live(3)
+    site.clocks.set_error(0)
+    site.clock_steps.append(datetime.now(UTC))
+    _polls_again(site, "the clock was set back")
+
+
+def clock_is_set(seconds: float, site: Site) -> None:
+    """The product's machine believes in another hour for a while. No row is late just then: see above."""
+    with site.life.paused():
+        _all_visible(site)
     site.keep_running()
     site.live(2)
     for error in (seconds, 0):
@@ -454,6 +475,8 @@ CLASSES: Mapping[str, FaultClass] = {
         FaultClass("database-restarted", database_restarts),
         FaultClass("clock-forth", partial(clock_is_set, HOUR)),
         FaultClass("clock-back", partial(clock_is_set, -HOUR)),
+        # Not usual: such a row is lost, for what is read again hangs on the machine's clock (reading.first_id).
+        FaultClass("clock-forth-while-late", rows_are_late_over_a_clock_step, is_usual=False),
         FaultClass("machine-sleeps", machine_sleeps, most=3),
         FaultClass("leader-dies", leader_dies),
         FaultClass("leader-silent", leader_goes_silent, most=3),
