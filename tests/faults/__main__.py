@@ -65,7 +65,9 @@ def _both(options: argparse.Namespace) -> int:
         for each in running:
             each.wait()
         summaries = [Summary.from_json(json.loads(file.read_text())) for file in files.values() if file.exists()]
+        missing = [kind for kind, file in files.items() if not file.exists()]
     print(report.text(summaries))
+    print(*(f"{kind}: the harness itself has failed, see above" for kind in missing), sep="\n", end="")
     return 0 if len(summaries) == len(DATABASES) and all(each.is_good for each in summaries) else 1
 
 

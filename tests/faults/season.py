@@ -16,7 +16,7 @@ from tests.faults.classes import CLASSES, TELEGRAM_REFUSES, FaultClass, killed
 from tests.faults.databases import NotHere, NotNow, Postgresql, Sqlite
 from tests.faults.judge import Objection, Sort, Verdict, judge
 from tests.faults.site import GROUP, PRIVATE, Act, Site, site
-from tests.harness import TOKEN
+from tests.harness import TOKEN, is_rude
 
 ATTEMPTS = 4
 """So often a class is tried that nobody has met, because nothing was to be told for instance."""
@@ -184,6 +184,8 @@ class Season:
         verdict.objections += place.objections
         verdict.objections += [Objection(Sort.BEHAVIOUR, text) for text in place.processes.leaks(SECRETS)]
         verdict.objections += self._never_met()
+        rude = [request.path for request in place.harbor.requests if is_rude(request)]
+        verdict.objections += [Objection(Sort.BEHAVIOUR, f"a question burdens Harbor: {path}") for path in rude[:1]]
         met = Counter({name: self._met[name] for name in self._plan.names})
         skipped = {name: reason for name, reason in self._skipped.items() if not met[name]}
         return Outcome(
