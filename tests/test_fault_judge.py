@@ -124,7 +124,17 @@ def test_summary_that_is_not_in_the_chat() -> None:
 def test_what_never_happened() -> None:
     """A recorded event that Harbor knows nothing of is an invention."""
     invented = Line("audit_log_ext:99:2026-11-24T12:00:00.000+00:00", "sent", 3)
-    assert sorts(replace(WELL, lines=[*LINES, invented])) == [Sort.UNKNOWN]
+    assert Sort.UNKNOWN in sorts(replace(WELL, lines=[*LINES, invented]))
+
+
+def test_false_alarm() -> None:
+    """Who tells of a gap that there was not is noisy; of a restored database it may tell once for each."""
+    notice = Line("watch:restored:audit_log_ext:2026-11-24T12:00:00+00:00:found", "sent", 4)
+    seen = replace(WELL, lines=[*LINES, notice], messages=[*MESSAGES, Told(4, "the database was put back", second(5))])
+    assert sorts(seen) == [Sort.FALSE_ALARM]
+    assert sorts(replace(seen, restores=1)) == []
+    other = replace(notice, key=notice.key.replace("restored", "purged"))
+    assert sorts(replace(seen, lines=[*LINES, other], restores=1)) == [Sort.FALSE_ALARM]
 
 
 def test_recorded_twice() -> None:

@@ -12,6 +12,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 TOLD = frozenset({"sent", "folded"})
+NOTICE = "watch:"
+"""How the keys of events begin in which the product tells of itself what it could not see."""
+RESTORED = "watch:restored:"
 CLOSE = timedelta(seconds=0.2)
 """Between what happened, and the moment that the harness has written down for it."""
 
@@ -74,6 +77,7 @@ class Sort(StrEnum):
     NOT_NAMED = "not named"
     MISCOUNTED = "miscounted"
     DISORDERED = "out of order"
+    FALSE_ALARM = "false alarm"
     BEHAVIOUR = "behaviour"
 
 
@@ -90,6 +94,8 @@ class Evidence:
     lines: Sequence[Line]
     messages: Sequence[Told]
     causes: Sequence[Cause]
+    restores: int = 0
+    """How often Harbor's database was put back: the product may tell of each once, and of nothing else."""
 
 
 @dataclass(slots=True)
@@ -106,20 +112,24 @@ class Verdict:
 def judge(evidence: Evidence) -> Verdict:
     verdict = Verdict()
     lines = {line.key: line for line in evidence.lines}
-    verdict.objections += _lost(evidence.happenings, lines)
-    verdict.objections += _unknown(evidence.happenings, evidence.lines)
     told_by = _told_by(evidence.happenings, lines)
-    verdict.objections += _misnamed(evidence.messages, told_by)
-    verdict.objections += _told_without_record(evidence, told_by)
-    extra = [message for message in evidence.messages if message.message_id not in told_by]
-    verdict.objections += _unexcused(extra, evidence.causes, verdict.repeats)
+    sizes = Counter(line.message_id for line in evidence.lines if line.message_id is not None)
     singles = [
         (message, told_by[message.message_id][0])
         for message in evidence.messages
-        if len(told_by.get(message.message_id, ())) == 1
+        if message.message_id in told_by and sizes[message.message_id] == 1
     ]
     verdict.singles = len(singles)
+    verdict.objections += _lost(evidence.happenings, lines)
+    verdict.objections += _unknown(evidence.happenings, evidence.lines)
+    verdict.objections += _false_alarms(evidence)
+    verdict.objections += _not_in_chat(evidence, sizes)
+    verdict.objections += _misnamed(singles)
+    verdict.objections += _miscounted(evidence.messages, sizes)
+    verdict.objections += _told_without_record(evidence.happenings, singles)
     verdict.objections += _disordered(singles)
+    extra = [message for message in evidence.messages if message.message_id not in sizes]
+    verdict.objections += _unexcused(extra, evidence.causes, verdict.repeats)
     return verdict
 
 
@@ -136,10 +146,22 @@ def _unknown(happenings: Sequence[Happening], lines: Sequence[Line]) -> Iterator
     """Recorded, though it never happened; or recorded twice."""
     known = {happening.key for happening in happenings}
     for key, times in Counter(line.key for line in lines).items():
-        if key not in known:
+        if key not in known and not key.startswith(NOTICE):
             yield Objection(Sort.UNKNOWN, f"{key} was recorded, and never happened")
         elif times > 1:
             yield Objection(Sort.TWICE, f"{key} was recorded {times} times")
+
+
+def _false_alarms(evidence: Evidence) -> Iterator[Objection]:
+    """What the product says that it could not see, though it could."""
+    notices = [line for line in evidence.lines if line.key.startswith(NOTICE)]
+    restored = [line for line in notices if line.key.startswith(RESTORED)]
+    for line in notices:
+        if line not in restored:
+            yield Objection(Sort.FALSE_ALARM, f"{line.key} was told, and never happened")
+    if len(restored) > evidence.restores:
+        keys = ", ".join(line.key for line in restored)
+        yield Objection(Sort.FALSE_ALARM, f"{len(restored)} restored databases, but only {evidence.restores}: {keys}")
 
 
 def _told_by(happenings: Sequence[Happening], lines: Mapping[str, Line]) -> dict[int, list[Happening]]:
@@ -152,30 +174,38 @@ def _told_by(happenings: Sequence[Happening], lines: Mapping[str, Line]) -> dict
     return dict(found)
 
 
-def _misnamed(messages: Sequence[Told], told_by: Mapping[int, Sequence[Happening]]) -> Iterator[Objection]:
-    """A single message names its event, a summary counts them."""
-    texts = {message.message_id: message for message in messages}
-    for message_id, happenings in told_by.items():
-        message = texts.get(message_id)
-        if message is None:
-            at = happenings[0].at
-            yield Objection(Sort.LOST, f"message {message_id} of {_name(happenings[0])} is not in the chat", at)
-        elif len(happenings) == 1 and not happenings[0].is_named_in(message.text):
-            yield Objection(Sort.NOT_NAMED, f"message {message_id} does not name {_name(happenings[0])}", message.at)
-        elif len(happenings) > 1 and f" {len(happenings)} events" not in message.text:
-            yield Objection(Sort.MISCOUNTED, f"message {message_id} does not count {len(happenings)}", message.at)
+def _not_in_chat(evidence: Evidence, sizes: Mapping[int, int]) -> Iterator[Objection]:
+    """The product's word for it is not enough."""
+    there = {message.message_id for message in evidence.messages}
+    for message_id in sizes.keys() - there:
+        keys = [line.key for line in evidence.lines if line.message_id == message_id]
+        yield Objection(Sort.LOST, f"message {message_id} is not in the chat; it is to tell {', '.join(keys[:5])}")
 
 
-def _told_without_record(evidence: Evidence, told_by: Mapping[int, Sequence[Happening]]) -> Iterator[Objection]:
+def _misnamed(singles: Sequence[tuple[Told, Happening]]) -> Iterator[Objection]:
+    for message, happening in singles:
+        if not happening.is_named_in(message.text):
+            text = f"message {message.message_id} does not name {_name(happening)}"
+            yield Objection(Sort.NOT_NAMED, text, message.at)
+
+
+def _miscounted(messages: Sequence[Told], sizes: Mapping[int, int]) -> Iterator[Objection]:
+    for message in messages:
+        size = sizes.get(message.message_id, 0)
+        if size > 1 and f" {size} events" not in message.text:
+            yield Objection(Sort.MISCOUNTED, f"message {message.message_id} does not count {size}", message.at)
+
+
+def _told_without_record(
+    happenings: Sequence[Happening], singles: Sequence[tuple[Told, Happening]]
+) -> Iterator[Objection]:
     """A message that the product knows names an event which it says was told by another one."""
     by_text: dict[tuple[str, str], list[Happening]] = defaultdict(list)
-    for happening in evidence.happenings:
+    for happening in happenings:
         for name in happening.names:
             by_text[happening.emoji, name].append(happening)
-    for message in evidence.messages:
-        known = told_by.get(message.message_id, ())
-        if len(known) == 1:
-            yield from _names_another(message, known[0], by_text)
+    for message, known in singles:
+        yield from _names_another(message, known, by_text)
 
 
 def _names_another(

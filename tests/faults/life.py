@@ -42,6 +42,7 @@ class Journal:
         self.happenings: dict[str, Happening] = {}
         self.tags: dict[str, list[str]] = defaultdict(list)
         """By digest, every tag that it was given: a deletion may be told by any of them."""
+        self.restores = 0
         self._world = world
         self._era = 0
         self._late: set[tuple[int, int]] = set()
@@ -75,6 +76,7 @@ class Journal:
             self.note()
             self._world.restore(self._world.newest_id - back)
             self._era += 1
+            self.restores += 1
 
     def upgraded(self) -> None:
         with self._world.lock:

@@ -225,7 +225,7 @@ class Site:
             self.object(f"{done.output.name} ended with exit code {done.exit_code}")
         messages = [Told(each.message_id, each.text, each.sent_at) for each in self.telegram.messages]
         happenings = list(self.life.journal.happenings.values())
-        return Evidence(happenings, lines_of(done.text), messages, self.causes)
+        return Evidence(happenings, lines_of(done.text), messages, self.causes, self.life.journal.restores)
 
 
 def _unknown(store: Store, keys: list[str]) -> list[str]:
