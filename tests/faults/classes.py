@@ -88,6 +88,22 @@ def harbor_fails(fault: Fault, site: Site) -> None:
         raise NotNow("no daemon asked in time")
 
 
+def page_lacks_its_only_row(site: Site) -> None:
+    """Where nothing is new, a poll reads the newest row again, as the witness: a list that lacks it says nothing."""
+    met = site.harbor.faults_met[Fault.PARTIAL]
+    site.keep_running()
+    with site.life.paused():
+        _all_visible(site)
+        if not site.wait_until(site.has_read_all, "reading what there is"):
+            return
+        site.harbor.fail(Fault.PARTIAL, times=site.dice.randint(1, 4), path="/audit")
+        if not _comes(lambda: site.harbor.faults_met[Fault.PARTIAL] > met, 8):
+            raise NotNow("no daemon asked in time")
+    site.live(1)
+    site.harbor.heal()
+    site.kill_some(1)
+
+
 def harbor_is_away(site: Site) -> None:
     site.harbor.fail(Fault.REFUSED)
     site.kill_some(site.dice.randint(1, 3))
@@ -458,6 +474,7 @@ CLASSES: Mapping[str, FaultClass] = {
         FaultClass("killed", killed),
         FaultClass("killed-at-worst", killed_at_the_worst_moment),
         *(FaultClass(name, partial(harbor_fails, fault)) for name, fault in _HARBOR.items()),
+        FaultClass("harbor-empty-page", page_lacks_its_only_row),
         FaultClass("harbor-away", harbor_is_away),
         FaultClass("rows-late", rows_are_late),
         FaultClass("ids-skipped", ids_are_skipped),
