@@ -96,7 +96,7 @@ def page_lacks_its_only_row(site: Site) -> None:
         _all_visible(site)
         if not site.wait_until(site.has_read_all, "reading what there is"):
             return
-        site.harbor.fail(Fault.PARTIAL, times=site.dice.randint(1, 4), path="/audit")
+        site.harbor.fail(Fault.PARTIAL, times=site.dice.randint(1, 12), path="/audit")
         if not _comes(lambda: site.harbor.faults_met[Fault.PARTIAL] > met, 8):
             raise NotNow("no daemon asked in time")
     site.live(1)
