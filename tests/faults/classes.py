@@ -128,7 +128,7 @@ def rows_are_late(site: Site) -> None:
     dice = random.Random(site.dice.random())
 
     def hold() -> None:
-        if dice.random() < 0.35:
+        if dice.random() < 0.35 and not site.life.journal.is_id_used_again:
             site.world.hold_row(seconds=dice.uniform(1, 20))
 
     with _accidents(site, hold):
@@ -171,6 +171,21 @@ def database_of_harbor_is_restored(site: Site) -> None:
         site.live(site.dice.uniform(0.3, 1.5))
         site.harbor.heal()
     site.kill_some(site.dice.randint(0, 2))
+    site.wait_until(site.has_read_all, "reading what is new after a restore")
+
+
+def rows_are_late_after_a_restore(site: Site) -> None:
+    """Ids come again, and the row that has one of them now shows itself late."""
+    site.keep_running()
+    with site.life.paused():
+        _all_visible(site)
+        if not site.wait_until(site.has_read_all, "reading what there is before a restore"):
+            return
+        site.life.journal.restored(12)
+    with _accidents(site, lambda: site.world.hold_row(seconds=4) if site.dice.random() < 0.3 else None):
+        site.live(6)
+    _all_visible(site)
+    site.wait_until(site.has_read_all, "reading late rows after a restore", timeout_s=20)
 
 
 def pages_lack_rows_after_a_restore(site: Site) -> None:
@@ -187,6 +202,7 @@ def pages_lack_rows_after_a_restore(site: Site) -> None:
     site.live(site.dice.uniform(2, 4))
     site.harbor.heal()
     site.kill_some(1)
+    site.wait_until(site.has_read_all, "reading what is new after a restore")
 
 
 def _all_visible(site: Site) -> None:
@@ -483,6 +499,8 @@ CLASSES: Mapping[str, FaultClass] = {
         FaultClass("log-purged", log_is_purged),
         FaultClass("harbor-restored", database_of_harbor_is_restored),
         FaultClass("harbor-restored-partial", pages_lack_rows_after_a_restore),
+        # Not usual: such a row is lost, for the event that had its id before is taken for it.
+        FaultClass("harbor-restored-late", rows_are_late_after_a_restore, is_usual=False),
         FaultClass("harbor-upgraded", harbor_is_upgraded, most=1),
         *(FaultClass(name, partial(telegram_fails, kind)) for name, kind in TELEGRAM_REFUSES.items()),
         *(FaultClass(name, partial(answers_are_lost, kind)) for name, kind in _LOST_ANSWERS.items()),

@@ -44,6 +44,7 @@ class Journal:
         """By digest, every tag that it was given: a deletion may be told by any of them."""
         self.restores = 0
         self._world = world
+        self._highest = 0
         self._era = 0
         self._late: set[tuple[int, int]] = set()
         self._before = {_key(row, self._table) for row in world.rows(self._table)}
@@ -74,15 +75,22 @@ class Journal:
         """The database as it was so many rows ago."""
         with self._world.lock:
             self.note()
+            self._highest = max(self._highest, self._world.newest_id)
             self._world.restore(self._world.newest_id - back)
             self._era += 1
             self.restores += 1
+
+    @property
+    def is_id_used_again(self) -> bool:
+        """Whether the next row gets an id that another one had before a restore."""
+        return self._world.newest_id < self._highest
 
     def upgraded(self) -> None:
         with self._world.lock:
             self.note()
             self._world.upgrade(Generation.V2_16)
             self._era += 1
+            self._highest = 0
 
 
 def _key(row: Row, table: Table) -> str:
