@@ -176,7 +176,7 @@ def database_of_harbor_is_restored(site: Site) -> None:
 
 def rows_are_late_after_a_restore(site: Site) -> None:
     """Ids come again, and the row that has one of them now shows itself late."""
-    site.keep_running()
+    site.wait_until(lambda: site.world.newest_id > 20, "some rows")
     with site.life.paused():
         _all_visible(site)
         if not site.wait_until(site.has_read_all, "reading what there is before a restore"):

@@ -76,7 +76,7 @@ class Journal:
         with self._world.lock:
             self.note()
             self._highest = max(self._highest, self._world.newest_id)
-            self._world.restore(self._world.newest_id - back)
+            self._world.restore(max(self._world.newest_id - back, 1))  # a log without any row looks like no right
             self._era += 1
             self.restores += 1
 
