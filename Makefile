@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check fmt run bench
+.PHONY: help demo test lint check fmt run bench soak
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -41,3 +41,7 @@ run: $(VENV)/run.stamp    ## the daemon, with ./conf.toml
 
 bench: $(VENV)/dev.stamp  ## the benchmarks, as ratios measured in one run
 	$(BIN)/python -m bench
+
+KILLS ?= 1000
+soak: $(VENV)/dev.stamp   ## every kind of fault for half an hour, on both databases; SEED=, KILLS=
+	$(BIN)/python -m tests.faults --kills $(KILLS) $(if $(SEED),--seed $(SEED))

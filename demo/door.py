@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import struct
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,12 +24,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes over the wire; status 0 drops the connection instead."""
+    """What goes over the wire; status 0 drops the connection instead. `is_reset`: it ends with a TCP reset."""
 
     status: int
     body: bytes = b""
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+    is_reset: bool = False
 
 
 class Door:
@@ -36,24 +39,27 @@ class Door:
     def __init__(self, answer: Callable[[Call], Reply], port: int = 0) -> None:
         self._answer = answer
         self._server: _Server | None = None
+        self._lock = threading.Lock()
         self.port = port
 
     def open(self) -> None:
-        if self._server is not None:
-            return
-        self._server = _Server(("127.0.0.1", self.port), self._answer)
-        self.port = self._server.server_address[1]
-        # A short poll, for closing waits for it.
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        with self._lock:
+            if self._server is not None:
+                return
+            self._server = _Server(("127.0.0.1", self.port), self._answer)
+            self.port = self._server.server_address[1]
+            # A short poll, for closing waits for it.
+            threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self) -> None:
         """Refuse connections from now on, and end those that are kept alive."""
-        if self._server is None:
-            return
-        self._server.shutdown()
-        self._server.server_close()
-        self._server.hang_up()
-        self._server = None
+        with self._lock:
+            if self._server is None:
+                return
+            self._server.shutdown()
+            self._server.server_close()
+            self._server.hang_up()
+            self._server = None
 
 
 class _Server(ThreadingHTTPServer):
@@ -107,6 +113,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(reply.body)
+        if reply.is_reset:
+            self.wfile.flush()
+            self.close_connection = True
+            _reset(self.connection)
 
     def log_message(self, format: str, *args: object) -> None:
         """Silent, for paths may hold secrets."""
@@ -115,3 +125,10 @@ class _Handler(BaseHTTPRequestHandler):
 def _cut(connection: socket.socket) -> None:
     with suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
+
+
+def _reset(connection: socket.socket) -> None:
+    """End it as a crash does: not with a FIN, but with an RST. The kernel sends one if nothing may linger."""
+    with suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(connection.detach())

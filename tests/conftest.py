@@ -29,6 +29,11 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins first, so that every worker of pytest-xdist has one of these, and none waits for it."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
 def _set_levels() -> None:
     logging.getLogger().setLevel(logging.WARNING)
     for name in logs.OURS:

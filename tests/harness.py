@@ -223,11 +223,14 @@ def recorded(conf: Path) -> list[dict[str, Any]]:
 
 
 class Nursery:
-    """Starts `python -m poller …` again and again, each in a process of its own, but imports it only once."""
+    """Starts `python -m poller …` again and again, each in a process of its own, but imports it only once.
+
+    `program`: another module with a `cli`, which wraps that of the product.
+    """
 
     PROGRAM = """
-import json, os, signal, sys
-from poller.__main__ import cli
+import importlib, json, os, signal, sys
+cli = importlib.import_module(sys.argv[1]).cli
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the dead at once
 for line in sys.stdin:
     pid = os.fork()
@@ -252,9 +255,9 @@ for line in sys.stdin:
     print(pid, flush=True)
 """
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = "poller.__main__") -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", self.PROGRAM],
+            [sys.executable, "-c", self.PROGRAM, program],
             cwd=ROOT,
             env={"PATH": os.environ.get("PATH", "")},
             stdin=subprocess.PIPE,

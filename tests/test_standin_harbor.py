@@ -30,6 +30,7 @@ from demo.harbor import (
     Vulnerability,
     World,
 )
+from tests.harness import wait_for
 
 RECORDINGS = Path(__file__).parent / "recordings"
 HARBORS = ("harbor-2.16-dev", "harbor-2.12.4", "harbor-2.8.6")
@@ -971,6 +972,26 @@ def test_a_row_can_become_visible_after_later_ones(world: World) -> None:
         assert [row["id"] for row in get(harbor, table, sort="id").json()] == [1, 2, 3]
 
 
+def test_a_row_can_be_late_by_itself(clock: Clock) -> None:
+    """It has its id and time when it is written, and shows itself after so many seconds."""
+    world = World(clock=clock)
+    world.hold_row(seconds=5)
+    world.create_project("late")
+    world.create_project("early")
+    assert ([row.id for row in world.rows(Table.NEW)], list(world.held)) == ([2], [1])
+    clock.advance(5)
+    assert ([row.id for row in world.rows(Table.NEW)], list(world.held)) == ([1, 2], [])
+
+
+def test_ids_can_be_skipped(world: World) -> None:
+    """An insert that was rolled back leaves a hole that is never filled."""
+    before = world.newest_id
+    world.skip_ids(3)
+    world.push("team/app", "1")
+    assert world.newest_id == before + 4
+    assert [row.id for row in world.rows(world.generation.live_table)][-1] == before + 4
+
+
 def test_pulls_or_the_whole_log_can_be_switched_off_while_webhooks_go_on(world: World) -> None:
     before = world.newest_id
     world.log_pulls = False
@@ -1171,6 +1192,7 @@ def test_answers_can_go_wrong_and_be_healed(
         response = get(harbor, "/systeminfo")
         assert (response.status_code, response.headers["Content-Type"]) == (status, content_type)
     assert get(harbor, "/systeminfo").json()["harbor_version"]
+    assert harbor.faults_met == {fault: 2}
     harbor.fail(fault, times=ALWAYS)
     harbor.heal()
     assert get(harbor, "/systeminfo").json()["harbor_version"]
@@ -1192,11 +1214,45 @@ def test_connections_can_be_refused_and_come_back_on_the_same_port(harbor: Harbo
     assert get(harbor, "/ping").text == "Pong"
 
 
-@pytest.mark.parametrize("fault", [Fault.DROPPED, Fault.TRUNCATED])
+@pytest.mark.parametrize("fault", [Fault.DROPPED, Fault.TRUNCATED, Fault.RESET, Fault.RESTARTED])
 def test_answers_can_be_cut_off(harbor: HarborStandIn, fault: Fault) -> None:
     harbor.fail(fault)
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         get(harbor, "/systeminfo")
+
+
+def test_a_reset_is_no_end_of_the_stream(harbor: HarborStandIn) -> None:
+    """Half the body comes, and then the kernel says that the peer is gone."""
+    harbor.fail(Fault.RESET)
+    with pytest.raises(requests.RequestException, match="reset by peer"):
+        get(harbor, "/systeminfo")
+
+
+def test_a_harbor_that_restarts_refuses_for_a_while(harbor: HarborStandIn) -> None:
+    """It goes down in the middle of an answer, and is back on the same port by itself."""
+    harbor.fail(Fault.RESTARTED, seconds=0.5)
+    with pytest.raises(requests.RequestException):
+        get(harbor, "/systeminfo")
+    wait_for(lambda: not _is_up(harbor), every_s=0.01)
+    wait_for(lambda: _is_up(harbor))
+
+
+def _is_up(harbor: HarborStandIn) -> bool:
+    try:
+        return get(harbor, "/ping").text == "Pong"
+    except requests.ConnectionError:
+        return False
+
+
+def test_a_page_can_lack_rows(world: World) -> None:
+    """Only the header tells how many there are; what is no list stays whole."""
+    with HarborStandIn(world) as harbor:
+        for number in range(4):
+            world.write_row("create", "project", f"team-{number}")
+        harbor.fail(Fault.PARTIAL, times=2)
+        response = get(harbor, f"/{world.generation.live_table}")
+        assert len(response.json()) < int(response.headers["X-Total-Count"])
+        assert get(harbor, "/systeminfo").json()["harbor_version"]
 
 
 def test_answers_can_be_late(harbor: HarborStandIn) -> None:

@@ -11,8 +11,9 @@ import binascii
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
@@ -45,6 +46,9 @@ class Fault(Enum):
     INTERNAL = "500, masked"
     HTML = "200 with a page for people: a login portal, or a wrong address"
     TRUNCATED = "the body is shorter than promised"
+    PARTIAL = "a list with the first half of its rows, though it says how many there are"
+    RESET = "the connection is reset in the middle of the body"
+    RESTARTED = "half a body; then no connection, until it is up again"
     SLOW = "late, but right"
     UNAUTHORIZED = "401"
     FORBIDDEN = "403"
@@ -87,6 +91,8 @@ class HarborStandIn:
     ) -> None:
         self.source: World | Replay = source if source is not None else World()
         self.accounts = {account.name: account for account in accounts}
+        self.faults_met: Counter[Fault] = Counter()
+        """How many answers went wrong, and how. Refused connections cannot be counted."""
         self._requests: list[Request] = []
         self._broken: _Broken | None = None
         self._locked_until: dict[str, datetime] = {}
@@ -146,7 +152,9 @@ class HarborStandIn:
     # -- faults -----------------------------------------------------------------------------------------
 
     def fail(self, fault: Fault, *, times: int = 1, path: str = "", seconds: float = 1.0) -> None:
-        """Let the next requests go wrong, if their path contains `path`. `seconds`: how late a slow answer is.
+        """Let the next requests go wrong, if their path contains `path`.
+
+        `seconds`: how late a slow answer is, and how long a restart takes.
 
         Refused connections ignore `times` and `path`: nothing is asked, so nothing can be counted.
         """
@@ -166,6 +174,7 @@ class HarborStandIn:
             if broken is None or broken.left < 1 or broken.path not in path:
                 return None
             broken.left -= 1
+            self.faults_met[broken.fault] += 1
             return broken
 
     # -- answering --------------------------------------------------------------------------------------
@@ -178,7 +187,17 @@ class HarborStandIn:
         if broken is not None:
             reply = _FAULTS[broken.fault](reply)
         self._write_down(call, reply)
+        if broken is not None and broken.fault is Fault.RESTARTED:
+            threading.Thread(target=self._restart, args=(broken.seconds,), daemon=True).start()
         return reply
+
+    def _restart(self, seconds: float) -> None:
+        self._door.close()
+        time.sleep(seconds)
+        with self._lock:
+            is_refusing = self._broken is not None and self._broken.fault is Fault.REFUSED
+        if not is_refusing:
+            self._door.open()
 
     def _write_down(self, call: Call, reply: Reply) -> None:
         url, user = urlsplit(call.path), _credentials(call)[0]
@@ -262,6 +281,20 @@ def _truncated(right: Reply) -> Reply:
     return Reply(right.status, right.body[: len(right.body) // 2], right.content_type, headers)
 
 
+def _cut_off(right: Reply) -> Reply:
+    """Half the body, and then a reset."""
+    headers = {**right.headers, "Content-Length": str(len(right.body))}
+    return Reply(right.status, right.body[: len(right.body) // 2], right.content_type, headers, is_reset=True)
+
+
+def _partial(right: Reply) -> Reply:
+    """Whole JSON: nothing but the count in the header tells that rows are missing. What is no list stays whole."""
+    if right.status != 200 or not right.body.startswith(b"["):
+        return right
+    rows = json.loads(right.body)
+    return replace(right, body=json.dumps(rows[: len(rows) // 2]).encode())
+
+
 def _redirected(_: Reply) -> Reply:
     return Reply(308, b"", "text/html", {"Location": f"https://harbor.example.com{BASE}/"})
 
@@ -276,6 +309,9 @@ _FAULTS: dict[Fault, Callable[[Reply], Reply]] = {
     Fault.INTERNAL: _instead(MASKED),
     Fault.HTML: lambda _: Reply(200, b"<!DOCTYPE html><html><body>Please log in</body></html>", "text/html"),
     Fault.TRUNCATED: _truncated,
+    Fault.PARTIAL: _partial,
+    Fault.RESET: _cut_off,
+    Fault.RESTARTED: _cut_off,
     Fault.UNAUTHORIZED: _instead(failure(401, "UNAUTHORIZED", "unauthorized")),
     Fault.FORBIDDEN: _instead(failure(403, "FORBIDDEN", "forbidden")),
     Fault.REDIRECTED: _redirected,

@@ -37,19 +37,22 @@ ARTIFACT_BEFORE_ROW = timedelta(milliseconds=14)
 TAG_BEFORE_ROW = timedelta(milliseconds=4)
 FASTEST_MOVE = timedelta(milliseconds=20)
 _A_MONTH = timedelta(days=30)
+_HELD_FOR_GOOD = timedelta(days=36500)
 
 
 @dataclass(slots=True)
 class Log:
-    """One table. `held`: ids of rows that are not visible yet."""
+    """One table. `held`: the ids of rows that are not visible yet, and from when on they are."""
 
     rows: list[Row] = field(default_factory=list)
-    held: set[int] = field(default_factory=set)
+    held: dict[int, datetime] = field(default_factory=dict)
     next_id: int = 1
 
-    @property
-    def visible(self) -> Sequence[Row]:
-        return [row for row in self.rows if row.id not in self.held] if self.held else self.rows
+    def visible(self, now: datetime) -> Sequence[Row]:
+        return [row for row in self.rows if self.held.get(row.id, now) <= now] if self.held else self.rows
+
+    def release(self, now: datetime) -> None:
+        self.held = {id: moment for id, moment in self.held.items() if moment > now}
 
 
 class World:
@@ -79,7 +82,7 @@ class World:
         self._registry = Registry()
         self._ids = itertools.count(1)
         self._contents = itertools.count(1)
-        self._holding = False
+        self._holding: timedelta | None = None
         self._scan_all: ScanAll | None = None
         self._scheduled_scan_all: ScanAll | None = None
         self._random = random.Random(1)  # for scanners' robots; the same names at every run
@@ -105,7 +108,9 @@ class World:
 
     def rows(self, table: Table) -> Sequence[Row]:
         """What can be read, by id."""
-        return self._logs[table].visible
+        log, now = self._logs[table], self.now()
+        log.release(now)
+        return log.visible(now)
 
     def registry(self, user: str = "", question: object = None) -> Registry:  # noqa: ARG002  # a replay's depends on both
         return self._registry
@@ -657,6 +662,7 @@ class World:
         with self.lock:
             log = self._live
             del log.rows[bisect_left(log.rows, to_id + 1, key=lambda row: row.id) :]
+            log.held = {id: moment for id, moment in log.held.items() if id <= to_id}
             log.next_id = to_id + 1
 
     def purge(self, before: datetime) -> None:
@@ -664,16 +670,28 @@ class World:
         with self.lock:
             self._live.rows[:] = [row for row in self._live.rows if row.op_time >= before]
 
-    def hold_row(self) -> None:
-        """Let the next row have its id and time at once, but become visible only at `release()`."""
+    def skip_ids(self, count: int = 1) -> None:
+        """What inserts that were rolled back leave: so many ids are never given to a row."""
         with self.lock:
-            self._holding = True
+            self._live.next_id += count
+
+    def hold_row(self, seconds: float | None = None) -> None:
+        """Let the next row have its id and time at once, but become visible late; None: only at `release()`."""
+        with self.lock:
+            self._holding = _HELD_FOR_GOOD if seconds is None else timedelta(seconds=seconds)
 
     def release(self) -> None:
         with self.lock:
-            self._holding = False
+            self._holding = None
             for log in self._logs.values():
                 log.held.clear()
+
+    @property
+    def held(self) -> frozenset[int]:
+        """Ids of the live log's rows that cannot be read yet."""
+        with self.lock:
+            self._live.release(self.now())
+            return frozenset(self._live.held)
 
     # -- the two traces -----------------------------------------------------------------------------------
 
@@ -715,9 +733,9 @@ class World:
             )
             log.rows.append(row)
             log.next_id += 1
-            if self._holding:
-                log.held.add(row.id)
-                self._holding = False
+            if self._holding is not None:
+                log.held[row.id] = self.now() + self._holding
+                self._holding = None
 
     def _log_artifact(
         self, operation: str, repository: Repository, digest: str, tag: str | None, username: str, at: datetime

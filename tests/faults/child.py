@@ -1,0 +1,67 @@
+"""The product on a machine with a wrong clock, or a full disk: its command line, started by the Nursery."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import time_machine
+from sqlalchemy import Connection, Engine, event
+
+from poller.__main__ import cli as product
+from poller.telegram import Telegram
+
+OFFSET_FILE = "FAULTS_OFFSET_FILE"
+FULL_FILE = "FAULTS_FULL_FILE"
+FOLLOW_S = 0.02
+TELEGRAM_TIMEOUT = (3, 6)
+"""Outside tests it is 40 s: a harness that waits for that again and again has no time for anything else."""
+
+
+def cli(args: list[str], prog_name: str) -> None:
+    """As the product's own, but the wall clock is as far off as a file says. `time.monotonic` goes on as ever."""
+    defaults = Telegram.__init__.__kwdefaults__
+    assert defaults is not None
+    defaults["timeout"] = TELEGRAM_TIMEOUT
+    if full := os.environ.get(FULL_FILE):
+        _heed_full_disk(Path(full))
+    path = Path(os.environ[OFFSET_FILE])
+    offset = read_offset(path)
+    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=offset), tick=True) as traveller:
+        threading.Thread(target=_follow, args=(path, offset, traveller), daemon=True).start()
+        product(args, prog_name=prog_name)
+
+
+def read_offset(path: Path) -> float:
+    return float(path.read_text())
+
+
+def write_offset(path: Path, seconds: float) -> None:
+    """At once: no reader finds half a number."""
+    new = path.with_suffix(".new")
+    new.write_text(str(seconds))
+    new.replace(path)
+
+
+def _follow(path: Path, offset: float, traveller: Any) -> None:
+    while True:
+        wanted = read_offset(path)
+        if wanted != offset:
+            traveller.shift(wanted - offset)
+            offset = wanted
+        time.sleep(FOLLOW_S)
+
+
+def _heed_full_disk(full: Path) -> None:
+    """Where no small file system can be mounted: as long as a file is there, SQLite may not grow."""
+
+    @event.listens_for(Engine, "begin")
+    def limit(connection: Connection) -> None:
+        raw = connection.connection.dbapi_connection
+        if isinstance(raw, sqlite3.Connection):
+            raw.execute(f"PRAGMA max_page_count = {1 if full.exists() else 2**30}")

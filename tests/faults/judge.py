@@ -1,0 +1,254 @@
+"""What is promised, checked against what Harbor's stand-in did and what Telegram's accepted. Pure.
+
+Nothing missed, nothing twice, in the order of the log, and nothing that Telegram had to refuse.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+TOLD = frozenset({"sent", "folded"})
+NOTICE = "watch:"
+"""How the keys of events begin in which the product tells of itself what it could not see."""
+RESTORED = "watch:restored:"
+CLOSE = timedelta(seconds=0.2)
+"""Between what happened, and the moment that the harness has written down for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """A row of Harbor's log. `order`: its place in it, over restored databases and upgrades too.
+
+    `names`: any one of them stands in the message that tells it alone. `is_late`: it was not visible at once, so
+    that later ones may rightly be told before it.
+    """
+
+    key: str
+    order: tuple[int, int]
+    at: datetime
+    emoji: str
+    repository: str
+    names: tuple[str, ...]
+    is_late: bool = False
+
+    def is_named_in(self, text: str) -> bool:
+        return text.startswith(self.emoji) and self.repository in text and any(name in text for name in self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What `events --json` says of an event."""
+
+    key: str
+    state: str
+    message_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A message that Telegram accepted."""
+
+    message_id: int
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a message may have been sent again: `kill`, or how the answer was lost.
+
+    Each excuses one message, which went between `since` and `at`.
+    """
+
+    at: datetime
+    reason: str
+    since: datetime
+
+
+class Sort(StrEnum):
+    LOST = "lost"
+    UNKNOWN = "unknown"
+    UNTOLD = "untold"
+    TWICE = "twice"
+    NOT_NAMED = "not named"
+    MISCOUNTED = "miscounted"
+    DISORDERED = "out of order"
+    FALSE_ALARM = "false alarm"
+    BEHAVIOUR = "behaviour"
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    sort: Sort
+    text: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    happenings: Sequence[Happening]
+    lines: Sequence[Line]
+    messages: Sequence[Told]
+    causes: Sequence[Cause]
+    restores: int = 0
+    """How often Harbor's database was put back: the product may tell of each once, and of nothing else."""
+
+
+@dataclass(slots=True)
+class Verdict:
+    objections: list[Objection] = field(default_factory=list)
+    repeats: Counter[str] = field(default_factory=Counter)
+    """How many messages were told again, by what excuses them."""
+    singles: int = 0
+
+    def count(self, *sorts: Sort) -> int:
+        return sum(objection.sort in sorts for objection in self.objections)
+
+
+def judge(evidence: Evidence) -> Verdict:
+    verdict = Verdict()
+    lines = {line.key: line for line in evidence.lines}
+    told_by = _told_by(evidence.happenings, lines)
+    sizes = Counter(line.message_id for line in evidence.lines if line.message_id is not None)
+    singles = [
+        (message, told_by[message.message_id][0])
+        for message in evidence.messages
+        if message.message_id in told_by and sizes[message.message_id] == 1
+    ]
+    verdict.singles = len(singles)
+    verdict.objections += _lost(evidence.happenings, lines)
+    verdict.objections += _unknown(evidence.happenings, evidence.lines)
+    verdict.objections += _false_alarms(evidence)
+    verdict.objections += _not_in_chat(evidence, sizes)
+    verdict.objections += _misnamed(singles)
+    verdict.objections += _miscounted(evidence.messages, sizes)
+    verdict.objections += _told_without_record(evidence.happenings, singles)
+    verdict.objections += _disordered(singles)
+    extra = [message for message in evidence.messages if message.message_id not in sizes]
+    verdict.objections += _unexcused(extra, evidence.causes, verdict.repeats)
+    return verdict
+
+
+def _lost(happenings: Sequence[Happening], lines: Mapping[str, Line]) -> Iterator[Objection]:
+    for happening in happenings:
+        line = lines.get(happening.key)
+        if line is None:
+            yield Objection(Sort.LOST, f"{_name(happening)} was never recorded", happening.at)
+        elif line.state not in TOLD or line.message_id is None:
+            yield Objection(Sort.UNTOLD, f"{_name(happening)} is {line.state}, and not told", happening.at)
+
+
+def _unknown(happenings: Sequence[Happening], lines: Sequence[Line]) -> Iterator[Objection]:
+    """Recorded, though it never happened; or recorded twice."""
+    known = {happening.key for happening in happenings}
+    for key, times in Counter(line.key for line in lines).items():
+        if key not in known and not key.startswith(NOTICE):
+            yield Objection(Sort.UNKNOWN, f"{key} was recorded, and never happened")
+        elif times > 1:
+            yield Objection(Sort.TWICE, f"{key} was recorded {times} times")
+
+
+def _false_alarms(evidence: Evidence) -> Iterator[Objection]:
+    """What the product says that it could not see, though it could."""
+    notices = [line for line in evidence.lines if line.key.startswith(NOTICE)]
+    restored = [line for line in notices if line.key.startswith(RESTORED)]
+    for line in notices:
+        if line not in restored:
+            yield Objection(Sort.FALSE_ALARM, f"{line.key} was told, and never happened")
+    if len(restored) > evidence.restores:
+        keys = ", ".join(line.key for line in restored)
+        yield Objection(Sort.FALSE_ALARM, f"{len(restored)} restored databases, but only {evidence.restores}: {keys}")
+
+
+def _told_by(happenings: Sequence[Happening], lines: Mapping[str, Line]) -> dict[int, list[Happening]]:
+    """By message, what the product says that it tells."""
+    found: dict[int, list[Happening]] = defaultdict(list)
+    for happening in happenings:
+        line = lines.get(happening.key)
+        if line is not None and line.message_id is not None:
+            found[line.message_id].append(happening)
+    return dict(found)
+
+
+def _not_in_chat(evidence: Evidence, sizes: Mapping[int, int]) -> Iterator[Objection]:
+    """The product's word for it is not enough."""
+    there = {message.message_id for message in evidence.messages}
+    for message_id in sizes.keys() - there:
+        keys = [line.key for line in evidence.lines if line.message_id == message_id]
+        yield Objection(Sort.LOST, f"message {message_id} is not in the chat; it is to tell {', '.join(keys[:5])}")
+
+
+def _misnamed(singles: Sequence[tuple[Told, Happening]]) -> Iterator[Objection]:
+    for message, happening in singles:
+        if not happening.is_named_in(message.text):
+            text = f"message {message.message_id} does not name {_name(happening)}"
+            yield Objection(Sort.NOT_NAMED, text, message.at)
+
+
+def _miscounted(messages: Sequence[Told], sizes: Mapping[int, int]) -> Iterator[Objection]:
+    for message in messages:
+        size = sizes.get(message.message_id, 0)
+        if size > 1 and f" {size} events" not in message.text:
+            yield Objection(Sort.MISCOUNTED, f"message {message.message_id} does not count {size}", message.at)
+
+
+def _told_without_record(
+    happenings: Sequence[Happening], singles: Sequence[tuple[Told, Happening]]
+) -> Iterator[Objection]:
+    """A message that the product knows names an event which it says was told by another one."""
+    by_text: dict[tuple[str, str], list[Happening]] = defaultdict(list)
+    for happening in happenings:
+        for name in happening.names:
+            by_text[happening.emoji, name].append(happening)
+    for message, known in singles:
+        yield from _names_another(message, known, by_text)
+
+
+def _names_another(
+    message: Told, known: Happening, by_text: Mapping[tuple[str, str], Sequence[Happening]]
+) -> Iterator[Objection]:
+    words = {word.strip() for line in message.text.splitlines() for word in line.split()}
+    for word in words:
+        for other in by_text.get((message.text[: len(known.emoji)], word), ()):
+            if other.key != known.key and other.is_named_in(message.text):
+                text = f"message {message.message_id} names {_name(other)} besides {_name(known)}"
+                yield Objection(Sort.TWICE, text, message.at)
+
+
+def _unexcused(extra: Sequence[Told], causes: Sequence[Cause], repeats: Counter[str]) -> Iterator[Objection]:
+    """Messages that the product does not know of. Each needs a cause of its own."""
+    left = sorted(causes, key=lambda cause: cause.at)
+    for message in sorted(extra, key=lambda each: each.at):
+        cause = _cause_of(message, left)
+        if cause is None:
+            first = message.text.splitlines()[:3]
+            yield Objection(Sort.TWICE, f"message {message.message_id} is one too many: {first}", message.at)
+        else:
+            left.remove(cause)
+            repeats[cause.reason] += 1
+
+
+def _cause_of(message: Told, causes: Iterable[Cause]) -> Cause | None:
+    """The first that is left."""
+    near = [cause for cause in causes if cause.since - CLOSE <= message.at <= cause.at + CLOSE]
+    return min(near, key=lambda cause: cause.at, default=None)
+
+
+def _disordered(singles: Sequence[tuple[Told, Happening]]) -> Iterator[Objection]:
+    newest: Happening | None = None
+    for message, happening in singles:
+        if happening.is_late:
+            continue
+        if newest is not None and happening.order < newest.order:
+            text = f"message {message.message_id} tells {_name(happening)} after {_name(newest)}"
+            yield Objection(Sort.DISORDERED, text, message.at)
+        else:
+            newest = happening
+
+
+def _name(happening: Happening) -> str:
+    return f"{happening.key} ({happening.emoji} {happening.repository} {happening.names[0]})"
