@@ -6,6 +6,7 @@ import argparse
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
     options.seed = seed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that processes and the small disk are cleared away
     if not options.summary:
         print(f"seed {seed}", flush=True)
     if options.database == "both":
@@ -62,8 +64,12 @@ def _both(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         files = {kind: Path(folder) / kind for kind in DATABASES}
         running = [subprocess.Popen(_command(options, kind, file), cwd=ROOT) for kind, file in files.items()]
-        for each in running:
-            each.wait()
+        try:
+            for each in running:
+                each.wait()
+        finally:
+            for each in running:
+                each.terminate()
         summaries = [Summary.from_json(json.loads(file.read_text())) for file in files.values() if file.exists()]
         missing = [kind for kind, file in files.items() if not file.exists()]
     print(report.text(summaries))

@@ -51,7 +51,7 @@ def killed_at_the_worst_moment(site: Site) -> None:
     """When Telegram has just accepted a message, and the answer is on its way; and in the middle of a page."""
     daemon = site.keep_running()
     count = len(site.telegram.messages)
-    if not _comes(lambda: len(site.telegram.messages) > count or not daemon.is_alive, 6):
+    if not _comes(lambda: len(site.telegram.messages) > count or not daemon.is_alive, 15):
         raise NotNow("nothing was to be told")
     if daemon.is_alive:
         site.kill(daemon)
@@ -198,7 +198,9 @@ def pages_lack_rows_after_a_restore(site: Site) -> None:
         site.life.journal.restored(site.dice.randint(1, 12))
         for _ in range(site.dice.randint(2, 6)):
             site.life.happen()
-        site.harbor.fail(Fault.PARTIAL, times=site.dice.randint(1, 4))
+        site.life.journal.restores += 1  # a list that lacks the newest row looks like another one
+        table = site.world.generation.live_table
+        site.harbor.fail(Fault.PARTIAL, times=site.dice.randint(1, 4), path=f"/{table}")
     site.live(site.dice.uniform(2, 4))
     site.harbor.heal()
     site.kill_some(1)
@@ -368,8 +370,24 @@ def clock_is_set(seconds: float, site: Site) -> None:
         site.clock_steps.append(datetime.now(UTC))
         _polls_again(site, f"the clock was set by {seconds if error else -seconds:+g} s")
         site.live(site.dice.uniform(0.5, 4))
-        if error and site.dice.random() < 0.5:
-            site.kill_some(1)
+    site.kill_some(1)
+
+
+def clock_is_mended_between_daemons(site: Site) -> None:
+    """The chat pauses, the clock is wrong, and it is set right while no daemon runs that could see it."""
+    _all_visible(site)
+    site.telegram.fail(Kind.TOO_MANY_REQUESTS, times=ALWAYS, retry_after=5)
+    said = len(site.telegram.requests)
+    site.wait_until(lambda: len(site.telegram.requests) > said, "something to tell")
+    site.clocks.set_error(HOUR)
+    site.clock_steps.append(datetime.now(UTC))
+    site.live(3)
+    site.kill(site.keep_running())
+    site.clocks.set_error(0)
+    site.clock_steps.append(datetime.now(UTC))
+    site.telegram.heal()
+    said = len(site.telegram.messages)
+    site.wait_until(lambda: len(site.telegram.messages) > said, "telling after a pause of 5 s")
 
 
 def _polls_again(site: Site, after: str) -> None:
@@ -514,6 +532,8 @@ CLASSES: Mapping[str, FaultClass] = {
         FaultClass("clock-back", partial(clock_is_set, -HOUR)),
         # Not usual: such a row is lost, for what is read again hangs on the machine's clock (reading.first_id).
         FaultClass("clock-forth-while-late", rows_are_late_over_a_clock_step, is_usual=False),
+        # Not usual: the pause then ends an hour late.
+        FaultClass("clock-mended-unseen", clock_is_mended_between_daemons, is_usual=False),
         FaultClass("machine-sleeps", machine_sleeps, most=3),
         FaultClass("leader-dies", leader_dies),
         FaultClass("leader-silent", leader_goes_silent, most=3),

@@ -95,11 +95,10 @@ class Season:
 
     def rage(self) -> None:
         """Every class once, in any order; then again, until there were kills enough."""
-        for each in self._round():
-            for _ in range(ATTEMPTS):
-                if self._met[each.name] or each.name in self._skipped or self._is_late:
-                    break
-                self._meet(each)
+        for _ in range(ATTEMPTS):
+            for each in self._round():
+                if not (self._met[each.name] or each.name in self._skipped or self._is_late):
+                    self._meet(each)
         while self._plan.names and not self._is_enough:
             self._rage_on()
 
