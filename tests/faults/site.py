@@ -119,13 +119,20 @@ class Site:
         for _ in range(times):
             self.kill_one()
 
-    def kill_until(self, condition: Callable[[], bool], *, most: int = 10) -> bool:
-        """Go on killing daemons until something has happened; False: it never has."""
-        for _ in range(most):
+    def kill_until(self, condition: Callable[[], bool], *, kills: int = 3, patience_s: float = 5) -> bool:
+        """Go on killing daemons until something has happened, and then let one live for it; False: it never has.
+
+        A daemon tells nothing in its first second, so that some are killed before they have told anything.
+        """
+        for _ in range(kills):
             self.kill_one()
             if condition():
                 return True
-        return False
+        deadline = time.monotonic() + patience_s
+        while not condition() and time.monotonic() < deadline:
+            self.keep_running()
+            time.sleep(0.01)
+        return condition()
 
     def kill_one(self) -> None:
         if self.daemon is None and self.dice.random() < 0.1:
