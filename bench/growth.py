@@ -57,6 +57,7 @@ class Answered(Harbor):
         log: Log,  # noqa: ARG002 -- the client's signature
         now: datetime,  # noqa: ARG002 -- the client's signature
         *,
+        until: datetime | None = None,  # noqa: ARG002 -- the client's signature
         operations: frozenset[str] = frozenset(),  # noqa: ARG002 -- the client's signature
     ) -> AuditRow | None:
         return self._log[self.visible - 1] if self.visible else None

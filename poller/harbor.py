@@ -128,10 +128,15 @@ class Harbor:
         filters = {"op_time": between(start, end)} | _only(operations)
         return by_time(self._rows(log, filters, sort="op_time,id", page=page))
 
-    def newest_row(self, log: Log, now: datetime, *, operations: frozenset[str] = frozenset()) -> AuditRow | None:
-        """The row with the highest id. Looked for in growing windows of time, as Harbor counts all that it matches."""
-        for start in (*(now - window for window in _WINDOWS), rows.EPOCH):
-            filters = {"op_time": between(start, None)} | _only(operations)
+    def newest_row(
+        self, log: Log, now: datetime, *, until: datetime | None = None, operations: frozenset[str] = frozenset()
+    ) -> AuditRow | None:
+        """The row with the highest id; of those up to a moment, if one is given.
+
+        Looked for in growing windows of time, as Harbor counts all that it matches.
+        """
+        for start in (*((until or now) - window for window in _WINDOWS), rows.EPOCH):
+            filters = {"op_time": between(start, until)} | _only(operations)
             found = self._rows(log, filters, sort="-id", page_size=1)
             if found:
                 return found[0]

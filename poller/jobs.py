@@ -212,7 +212,11 @@ class AuditPoller:
 
     def _first_id(self, log: Log, cursor: Cursor, reach: Reach) -> int:
         recent = self._store.recent_rows(
-            log.table, above=cursor.floor_id, up_to=cursor.row_id, most=reading.MOST_GAP + reading.OVERLAP_ROWS
+            log.table,
+            above=cursor.floor_id,
+            up_to=cursor.row_id,
+            most=reading.MOST_GAP + reading.OVERLAP_ROWS,
+            since=cursor.floor_at if cursor.floor_at and cursor.floor_at <= cursor.polled_at else None,
         )
         return reading.first_id(cursor, [SeenRow(*row) for row in recent], sees_every_row=self._sees_every_row(reach))
 
@@ -396,10 +400,11 @@ class AuditPoller:
         newest = self._harbor.newest_row(log, now, operations=self._operations)
         start = (cursor.op_time or cursor.polled_at) - reading.OVERLAP
         is_rewound = newest is not None and newest.id < cursor.row_id
-        position = Cursor(cursor.log, 0, None, 0, cursor.polled_at, cursor.created_at)
         _log.warning("audit.ids_rewound" if is_rewound else "audit.rows_gone", log=cursor.log, known=cursor.row_id)
         if gap := sight.restored(cursor, newest, now):
             self._sight.found(gap, now)
+        floor = self._last_kept(log, cursor) if gap else min(cursor.row_id, newest.id if newest else 0)
+        position = Cursor(cursor.log, 0, None, floor, cursor.polled_at, cursor.created_at, floor_at=now)
         end = max(start, now, newest.op_time if newest else now)
         answers = (self._rows_by_time(log, *window) for window in walk.windows(start, end))
         pages = walk.in_batches(chain.from_iterable(answers), PAGE)
@@ -408,8 +413,18 @@ class AuditPoller:
         if newest is not None:
             found = self._store.cursors()[cursor.log]
             place = found if found.row_id >= newest.id else replace(found, row_id=newest.id, op_time=newest.op_time)
-            self._store.save_cursor(replace(place, floor_id=place.row_id))
+            self._store.save_cursor(place)
         return total
+
+    def _last_kept(self, log: Log, cursor: Cursor) -> int:
+        """An id that has not come again: above it, rows may become visible late, and have ids that we knew.
+
+        Harbor compares whole seconds; what was kept of the last one is known by its key.
+        """
+        assert cursor.op_time is not None
+        until = cursor.op_time - timedelta(seconds=1)
+        kept = self._harbor.newest_row(log, until, until=until, operations=self._operations)
+        return kept.id if kept is not None and kept.id < cursor.row_id else 0
 
     def _with_loss_noted(
         self, pages: Iterator[tuple[AuditRow, ...]], cursor: Cursor, reach: Reach, now: datetime, *, is_restored: bool

@@ -68,7 +68,7 @@ class Teller:
         """Send at most one message; the next one, if it may go now."""
         self.settle()
         now = self._clock()
-        route = self._store.route(str(self._chat.chat_id), self._chat.message_thread_id)
+        route = self._as_the_clock_is(self._store.route(str(self._chat.chat_id), self._chat.message_thread_id), now)
         if route.blocked_until is not None and route.blocked_until > now:
             return self._wait_for(route, now)
         if not self._store.due(now, most=1):
@@ -82,6 +82,14 @@ class Teller:
         parcel = self._next_parcel(self._store.due(now, most=MOST_DUE), history, limits, now)
         assert parcel is not None
         return self._send(parcel, route, now)
+
+    def _as_the_clock_is(self, route: RouteState, now: datetime) -> RouteState:
+        """A pause that was asked for when the clock was ahead begins anew: it is to be no longer than it was."""
+        if route.blocked_until is None or route.blocked_at is None or route.blocked_at <= now:
+            return route
+        anew = replace(route, blocked_at=now, blocked_until=now + (route.blocked_until - route.blocked_at))
+        self._store.save_route(anew)
+        return anew
 
     @property
     def owes_a_note(self) -> bool:
@@ -211,6 +219,7 @@ class Teller:
         held = replace(
             route,
             blocked_until=now + timedelta(seconds=seconds),
+            blocked_at=now,
             needs_operator=bool(description),
             reason=f"{reason}: {description}" if description else reason,
             failures=route.failures + 1,
@@ -237,6 +246,7 @@ def _answering(route: RouteState, moved_to: int | None, *, topic_lost: bool) -> 
         moved_to=moved_to or route.moved_to,
         topic_lost=topic_lost,
         blocked_until=None,
+        blocked_at=None,
         needs_operator=False,
         reason="",
         failures=0,

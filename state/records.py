@@ -70,7 +70,8 @@ class Cursor:
     """How far one audit log has been read.
 
     `row_id`/`op_time`: the newest row seen; with its time it is the witness that the log is still the same.
-    Rows up to `floor_id` are from before the first run and are never told.
+    Rows up to `floor_id` are from before the first run, or before the database was put back: they are not read again.
+    `floor_at`: when it was put back; what was seen before that says nothing of the ids above the floor.
     """
 
     log: str
@@ -79,6 +80,7 @@ class Cursor:
     floor_id: int
     polled_at: datetime
     created_at: datetime
+    floor_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ class RouteState:
     moved_to: int | None = None
     topic_lost: bool = False
     blocked_until: datetime | None = None
+    blocked_at: datetime | None = None
     needs_operator: bool = False
     reason: str = ""
     failures: int = 0

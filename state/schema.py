@@ -137,6 +137,7 @@ cursors = Table(
     Column("floor_id", BigInteger, nullable=False),
     Column("polled_at", UtcTime, nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    Column("floor_at", UtcTime),
 )
 
 polls = Table(
@@ -310,6 +311,7 @@ routes = Table(
     Column("moved_to", BigInteger),
     Column("topic_lost", Boolean, nullable=False, server_default=text("false")),
     Column("blocked_until", UtcTime),
+    Column("blocked_at", UtcTime),  # when that was said: a clock that shows less was set since
     Column("needs_operator", Boolean, nullable=False, server_default=text("false")),
     Column("reason", Text, nullable=False, server_default=""),
     Column("failures", Integer, nullable=False, server_default="0"),

@@ -134,8 +134,10 @@ class Store:
         with self._reading() as connection:
             return frozenset(row.key for row in retention.forgotten(connection, self._harbor_id, rows))
 
-    def recent_rows(self, source: Source, *, above: int, up_to: int, most: int) -> tuple[tuple[int, datetime], ...]:
-        """Ids of the newest known rows and when each was first seen, ascending by id."""
+    def recent_rows(
+        self, source: Source, *, above: int, up_to: int, most: int, since: datetime | None = None
+    ) -> tuple[tuple[int, datetime], ...]:
+        """Ids of the newest known rows, of those seen since a moment, and when each first was; ascending by id."""
         query = (
             select(t.events.c.source_id, t.events.c.seen_at)
             .where(
@@ -147,6 +149,8 @@ class Store:
             .order_by(t.events.c.source_id.desc())
             .limit(most)
         )
+        if since is not None:
+            query = query.where(t.events.c.seen_at >= since)
         with self._reading() as connection:
             return tuple((row.source_id, row.seen_at) for row in reversed(connection.execute(query).all()))
 
@@ -812,14 +816,21 @@ class Store:
     def move_appointments(self, by: timedelta, *, paced_since: datetime) -> None:
         """What waits for a moment of the wall clock waits for another one, as much later as the clock is now.
 
-        Messages that were taken after `paced_since`, by the old clock, go on to count for the chat's pace.
+        Messages that were taken after `paced_since`, by the old clock, go on to count for the chat's pace, and rows
+        that were seen since then are as fresh as they were: others may still come late among them.
         """
         pending, running = t.deliveries.c.state == DeliveryState.PENDING, t.scans.c.outcome == Outcome.RUNNING
         moments = [
             (t.deliveries.c.held_until, pending),
             (t.routes.c.blocked_until, true()),
+            (t.routes.c.blocked_at, true()),
             (t.scans.c.look_at, running),
             (t.attempts.c.at, true()),
+            (
+                t.events.c.seen_at,
+                and_(t.events.c.occurred_at > paced_since - CLOCKS_APART, t.events.c.seen_at >= paced_since),
+            ),
+            (t.cursors.c.floor_at, t.cursors.c.floor_at >= paced_since),
         ]
         sent = and_(t.deliveries.c.state == DeliveryState.SENT, t.deliveries.c.finished_at >= paced_since)
         taken = select(t.deliveries.c.chat_id, self._moved(t.deliveries.c.finished_at, by)).where(sent)

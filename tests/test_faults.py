@@ -494,6 +494,24 @@ def test_pause_is_obeyed_across_restart(tmp_path: Path) -> None:
         stage.assert_all_told()
 
 
+def test_pause_is_no_longer_than_asked_for_where_the_clock_was_mended(tmp_path: Path) -> None:
+    """The clock was an hour ahead when Telegram asked for a pause, and was set right while nothing ran."""
+    with scene(tmp_path) as stage:
+        happen = pushes(stage, 100)
+        stage.live(110, happen)
+        stage.site.clock.advance(3600)
+        stage.telegram.fail(Kind.TOO_MANY_REQUESTS, retry_after=30)
+        stage.site.world.push("team/app", "later.", "ann")
+        stage.live(15)
+        stage.site.clock.advance(-3600)
+        stage.restart()
+        before = len(stage.telegram.messages)
+        stage.live(20)
+        assert len(stage.telegram.messages) == before
+        stage.live(30)
+        assert len(stage.telegram.messages) == before + 1
+
+
 def test_migrated_group_is_remembered(tmp_path: Path) -> None:
     """The new id is used at once, and after a restart the old one is not asked again."""
     with scene(tmp_path, chat_type="group") as stage:

@@ -277,6 +277,26 @@ def test_a_place_is_found_again_by_closed_windows_and_first_pages(polled: Opened
     assert {each.params["page"] for each in asked} == {"1"}
 
 
+@pytest.mark.parametrize("is_late_at_once", [True, False])
+def test_a_late_row_whose_id_comes_again_after_a_restore(polled: Opened, is_late_at_once: bool) -> None:
+    """What was known of that id before the restore does not hide it, whether or not it is late when that is noticed."""
+    here = polled(NEW)
+    push_many(here, 10)
+    here.poll()
+    here.world.restore(here.world.newest_id - 3)
+    if not is_late_at_once:
+        here.world.push("team/app", "first")
+        here.poll()
+    here.world.hold_row()
+    here.world.push("team/app", "late")
+    here.world.push("team/app", "next")
+    here.poll()
+    here.world.release()
+    here.poll()
+    here.poll()
+    assert tags(here.news)[-2:] == ["next", "late"]
+
+
 def test_a_restored_database_for_a_reader_of_projects(polled: Opened) -> None:
     """The same, where projects are read one by one."""
     here = polled(NEW, SCOPED)

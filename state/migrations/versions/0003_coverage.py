@@ -17,6 +17,8 @@ def upgrade() -> None:
     op.add_column('events', sa.Column('coverage', sa.JSON(none_as_null=True), nullable=True))
     op.add_column('leases', sa.Column('epoch', sa.BigInteger(), server_default='0', nullable=False))
     op.add_column('leases', sa.Column('beats', sa.BigInteger(), server_default='0', nullable=False))
+    op.add_column('cursors', sa.Column('floor_at', state.schema.UtcTime(timezone=True), nullable=True))
+    op.add_column('routes', sa.Column('blocked_at', state.schema.UtcTime(timezone=True), nullable=True))
     op.create_table('gaps',
     sa.Column('id', Id, nullable=False),
     sa.Column('harbor_id', Id, nullable=False),
