@@ -30,13 +30,12 @@ BACK_AFTER_S = 30
 class FaultClass:
     """`meet` lets it happen once. It raises NotHere where it cannot, and NotNow when nobody has noticed.
 
-    `most`: so often in a season. `is_usual`: whether it is met without being asked for by `--only`.
+    `most`: so often in a season.
     """
 
     name: str
     meet: Callable[[Site], object]
     most: int = 10**6
-    is_usual: bool = True
 
 
 # -- killed at any moment -----------------------------------------------------------------------------------
@@ -509,16 +508,14 @@ CLASSES: Mapping[str, FaultClass] = {
         FaultClass("killed", killed),
         FaultClass("killed-at-worst", killed_at_the_worst_moment),
         *(FaultClass(name, partial(harbor_fails, fault)) for name, fault in _HARBOR.items()),
-        # Not usual: after three such answers in a row 2.16 is told to have been restored, which it was not.
-        FaultClass("harbor-empty-page", page_lacks_its_only_row, is_usual=False),
+        FaultClass("harbor-empty-page", page_lacks_its_only_row),
         FaultClass("harbor-away", harbor_is_away),
         FaultClass("rows-late", rows_are_late),
         FaultClass("ids-skipped", ids_are_skipped),
         FaultClass("log-purged", log_is_purged),
         FaultClass("harbor-restored", database_of_harbor_is_restored),
         FaultClass("harbor-restored-partial", pages_lack_rows_after_a_restore),
-        # Not usual: such a row is lost, for the event that had its id before is taken for it.
-        FaultClass("harbor-restored-late", rows_are_late_after_a_restore, is_usual=False),
+        FaultClass("harbor-restored-late", rows_are_late_after_a_restore),
         FaultClass("harbor-upgraded", harbor_is_upgraded, most=1),
         *(FaultClass(name, partial(telegram_fails, kind)) for name, kind in TELEGRAM_REFUSES.items()),
         *(FaultClass(name, partial(answers_are_lost, kind)) for name, kind in _LOST_ANSWERS.items()),
@@ -530,10 +527,8 @@ CLASSES: Mapping[str, FaultClass] = {
         FaultClass("database-restarted", database_restarts),
         FaultClass("clock-forth", partial(clock_is_set, HOUR)),
         FaultClass("clock-back", partial(clock_is_set, -HOUR)),
-        # Not usual: such a row is lost, for what is read again hangs on the machine's clock (reading.first_id).
-        FaultClass("clock-forth-while-late", rows_are_late_over_a_clock_step, is_usual=False),
-        # Not usual: the pause then ends an hour late.
-        FaultClass("clock-mended-unseen", clock_is_mended_between_daemons, is_usual=False),
+        FaultClass("clock-forth-while-late", rows_are_late_over_a_clock_step),
+        FaultClass("clock-mended-unseen", clock_is_mended_between_daemons),
         FaultClass("machine-sleeps", machine_sleeps, most=3),
         FaultClass("leader-dies", leader_dies),
         FaultClass("leader-silent", leader_goes_silent, most=3),
