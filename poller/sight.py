@@ -21,6 +21,7 @@ OPERATOR = "harbor-poller"  # what the state names as the doer of what this prog
 
 CLOSED_FOR = timedelta(seconds=60)
 """A log that was not read for so long, although others were or Harbor answered, is closed to us."""
+GONE_FOR_GOOD = timedelta(days=30)
 REFUSED_FOR = timedelta(minutes=5)
 """A name may be refused for a while after somebody else's failed login."""
 READ_TOGETHER = timedelta(minutes=10)
@@ -59,8 +60,12 @@ class Sight:
         self.end([gap for gap in self.open if _is_seen(gap, read)], now, now)
         if None not in read:
             self._note_closed(read, now)
-        unwanted = [gap for gap in self.open if gap.project and self._projects and gap.project not in self._projects]
-        self.end(unwanted, now, now, is_told=False)
+        self.end([gap for gap in self.open if self._is_given_up(gap, now)], now, now, is_told=False)
+
+    def _is_given_up(self, gap: Gap, now: datetime) -> bool:
+        """A project that nobody wants any more, or that is gone for so long that it was deleted on purpose."""
+        is_unwanted = bool(self._projects) and gap.project not in self._projects
+        return gap.reason is Reason.PROJECT_CLOSED and (is_unwanted or now - gap.began_at >= GONE_FOR_GOOD)
 
     def refused(self, error: PollerError, now: datetime) -> None:
         """Harbor answered, and would not let us read a thing."""

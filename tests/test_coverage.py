@@ -132,6 +132,19 @@ def test_one_of_several_projects_is_made_invisible(polled: Opened) -> None:
     assert tags(here.news) == ["seen", "hidden"]
 
 
+def test_a_project_that_is_gone_for_good(polled: Opened) -> None:
+    """It cannot be told from one that is hidden: said once, and after a month it is no gap any more."""
+    here = polled(NEW, SCOPED)
+    here.world.create_project("brief")
+    live(here, 180)
+    here.world.delete_project("brief")
+    live(here, 600)
+    assert said(here) == [(Phase.BEGAN, Reason.PROJECT_CLOSED)]
+    live(here, 31 * A_DAY, every=AN_HOUR)
+    assert said(here) == [(Phase.BEGAN, Reason.PROJECT_CLOSED)]
+    assert here.store.open_gaps() == ()
+
+
 def test_the_whole_log_is_closed_but_not_the_projects(polled: Opened) -> None:
     """What can be read is read on, and it is said that the rest is not."""
     here = polled(NEW, SYSTEM)

@@ -119,7 +119,7 @@ def _plan(options: argparse.Namespace, number: int, seasons: int, seconds: float
         seed=options.seed * 1000 + number * 10 + DATABASES.index(options.database),
         kills=options.kills // seasons,
         seconds=seconds / (seasons - number),
-        names=[name for name in options.only or list(CLASSES) if name not in options.without],
+        names=[name for name in options.only or CLASSES if name not in options.without],
         is_private=is_odd,
         upgrades_quietly=is_odd,
         failovers=options.failovers or 0,
