@@ -294,7 +294,7 @@ RUSSIAN = Texts(
         (
             Phase.BEGAN,
             Reason.NO_RIGHTS,
-        ): "журнал аудита закрыт для учётной записи с {since}. Верните ей право; о том, что "
+        ): "общий журнал аудита закрыт для учётной записи с {since}. Верните ей право; о том, что "
         "случится за это время, будет рассказано после.",
         (
             Phase.BEGAN,
@@ -469,7 +469,7 @@ ENGLISH = Texts(
         (
             Phase.BEGAN,
             Reason.NO_RIGHTS,
-        ): "the audit log has been closed to the account since {since}. Give the right back; "
+        ): "the whole audit log has been closed to the account since {since}. Give the right back; "
         "what happens meanwhile is told then.",
         (
             Phase.BEGAN,

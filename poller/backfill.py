@@ -115,14 +115,14 @@ class Backfill:
 
     def note_past(self, now: datetime) -> None:
         """When every window was read: from when on everything is recorded. Of a part of it nothing is noted."""
-        if self._is_dry or self._wanted.scope:
+        if self._is_dry or self._scope:
             return
         end = min(self._wanted.until, now)
         for log, start in self.found.complete_from.items():
             name = f"{PAST}{log_name(log)}"
             if start < end and not self._store.is_covered(name, start, end):
                 self._store.cover(Coverage(name, start, end))
-            self._store.close_gaps(Reason.HIDDEN, log_name(log), start, end, now)
+            self._store.close_gaps(Reason.HIDDEN, log_name(log), self._wanted.since, end, now)
 
     def _record(self, batch: Sequence[AuditRow], window: Window, cursor: Cursor | None, now: datetime) -> bool:
         """Record what of a batch is ours. Returns whether that was all which is not known."""
@@ -215,9 +215,14 @@ class Backfill:
     def _is_done(self, window: Window) -> bool:
         return self._store.is_covered(self._name(window), window.start, window.end)
 
+    @property
+    def _scope(self) -> str:
+        """What of the log is read; "" for all of it. Where nobody wants pulls, Harbor is not asked for them."""
+        return " ".join(filter(None, (self._wanted.scope, "" if self._poller.reads_pulls else "without pulls")))
+
     def _name(self, window: Window) -> str:
         kind = "backfill" if self._is_told else "backfill-untold"
-        scope = sha256(self._wanted.scope.encode()).hexdigest()[:12] if self._wanted.scope else "all"
+        scope = sha256(self._scope.encode()).hexdigest()[:12] if self._scope else "all"
         return f"{kind}:{log_name(window.log)}:{scope}"
 
 

@@ -6,6 +6,7 @@ state database is created or brought up to date, and with `--send` a message is 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -14,7 +15,8 @@ from urllib.parse import urlsplit
 import formatters
 from poller import check_harbor, check_telegram, lease
 from poller.config import Config
-from poller.findings import Finding, Report, fine, guarded, warning
+from poller.events import Gap
+from poller.findings import Finding, Report, fine, guarded, warning, wrong
 from poller.harbor import Harbor
 from poller.telegram import Telegram
 from state import RouteState, Store
@@ -22,6 +24,8 @@ from state import RouteState, Store
 __all__ = ["Finding", "Report", "check"]
 
 CONFIGURATION, DATABASE, TELEGRAM = "configuration", "database", "Telegram"
+
+LEAST_ROOM = 16 * 2**20
 
 OpenStore = Callable[[], AbstractContextManager[Store]]
 
@@ -68,10 +72,28 @@ def _database(open_store: OpenStore, config: Config, now: datetime) -> Iterator[
     with open_store() as store:
         counts = store.counts()
         events = counts.pending + counts.sent + counts.folded + counts.refused + counts.off
-        yield fine(DATABASE, f"{_place(config)} can be written; it holds {_number(events, 'event')}")
+        yield _room(config) or fine(DATABASE, f"{_place(config)} can be written; it holds {_number(events, 'event')}")
         yield _lease(store, now)
+        yield from map(_gap, store.open_gaps())
         route = store.route(str(config.telegram.chat_id), config.telegram.message_thread_id)
         yield from _route(route, counts.pending, now)
+
+
+def _room(config: Config) -> Finding | None:
+    """A file may be opened on a full disk, and small things written for a while."""
+    file = config.state.file
+    free = shutil.disk_usage(file.parent).free if file is not None else LEAST_ROOM
+    if free >= LEAST_ROOM:
+        return None
+    return wrong(
+        DATABASE, f"only {free >> 20} MiB are free where {file} is", f"free space on the file system of {file}"
+    )
+
+
+def _gap(gap: Gap) -> Finding:
+    """What the poller has noticed while running."""
+    since = gap.began_at.isoformat(timespec="seconds")
+    return warning(DATABASE, f"not seen since {since}: {gap.source} ({gap.reason})", "`status` says what closes it")
 
 
 def _place(config: Config) -> str:
@@ -86,7 +108,7 @@ def _place(config: Config) -> str:
 
 def _lease(store: Store, now: datetime) -> Finding:
     holder = store.lease()
-    if holder is None or holder.expires_at <= now:
+    if holder is None or holder.expires_at <= now or lease.is_dead(holder.owner):
         return fine(DATABASE, "no poller is at work on it at this moment")
     since = holder.acquired_at.isoformat(timespec="seconds")
     return fine(DATABASE, f"a poller is at work on it since {since}: {lease.place(holder.owner)}")

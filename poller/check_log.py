@@ -210,7 +210,8 @@ def _made_at(robot: str) -> datetime:
 
 def _is_written(harbor: Harbor, reach: Reach, repositories: list[RepositoryFacts], now: datetime) -> Iterator[Finding]:
     push = _latest(_pushes(harbor, reach, repositories, now))
-    if push is not None and not harbor.rows_since(push.log, push.at - SLACK) and now - push.at > SETTLED:
+    is_missing = push is not None and not harbor.rows_since(push.log, push.at - SLACK)
+    if push is not None and is_missing and now - push.at > SETTLED:
         newest = harbor.newest_row(push.log, now)
         last = f"its newest row is of {_said(newest.op_time)}" if newest else "it has no row"
         text = f"the log stands still while the registry moves: {push.what} {_said(push.at)}, but {last}"
@@ -220,7 +221,7 @@ def _is_written(harbor: Harbor, reach: Reach, repositories: list[RepositoryFacts
             yield warning(LOG, f"{text}; it may have been purged", _DATABASE_OFF)
         return
     rows = [row for log in reach.logs[:MOST_REPOSITORIES] if (row := harbor.newest_row(log, now)) is not None]
-    yield _newest(rows, now, is_compared=push is not None)
+    yield _newest(rows, now, is_compared=push is not None and not is_missing)
 
 
 def _newest(rows: Iterable[AuditRow], now: datetime, *, is_compared: bool) -> Finding:
@@ -237,7 +238,9 @@ def _newest(rows: Iterable[AuditRow], now: datetime, *, is_compared: bool) -> Fi
             " nothing more will come",
             _DATABASE_OFF,
         )
-    return fine(LOG, f"the newest row is of {at}; there is no push to compare it with, or no right to see it")
+    return fine(
+        LOG, f"the newest row is of {at}; there is no push old enough to compare it with, or no right to see it"
+    )
 
 
 def _are_pulls_written(

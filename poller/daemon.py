@@ -20,7 +20,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from poller import backoff, jobs, lease, sdnotify
 from poller.clock_steps import SteadyClock
 from poller.config import Config, Schedule
-from poller.errors import LeaseTaken, OperatorError, PollerError, StateFull
+from poller.errors import LeaseTaken, OperatorError, PollerError, StateBusy, StateFull
 from poller.exit_codes import DONE
 from poller.logs import Log
 from poller.standby import Standby
@@ -228,7 +228,6 @@ class Shift:
         while not self._is_over.wait(_CLOCK_SECONDS):
             step = self._clock.step()
             if step and abs(step - known) > 1:
-                _log.warning("clock.stepped", seconds=round(step))
                 reschedule(self._scheduler.get_jobs(), self._wall_clock())
             known = step
 
@@ -279,6 +278,7 @@ class Shift:
         """Between two polls and two messages, so that no appointment is made by the one clock and kept by the other."""
         with self._harbors_turn, self._chats_turn:
             step = self._clock.step()
+            _log.warning("clock.stepped", seconds=round(step))
             self._store.move_appointments(timedelta(seconds=step), paced_since=self._clock() - PACE_REMEMBERS)
             self._clock.make(step)
 
@@ -296,6 +296,9 @@ class Shift:
         except StateFull as error:
             seconds = turn.failed(first=15, most=45)  # freed space is to be noticed within a minute
             _log.error(f"{name}.failed", error=error, retry_in=round(seconds))
+        except StateBusy as error:
+            seconds = turn.failed(first=2, most=30)  # nobody but us waits for it
+            _log.warning(f"{name}.failed", error=error, retry_in=round(seconds))
         except OperatorError as error:
             seconds = turn.failed(first=60, most=900)
             _log.error(f"{name}.failed", error=error, retry_in=round(seconds))

@@ -213,7 +213,7 @@ class Gap:
     """A time of which something was not seen. `ended_at` None: it goes on.
 
     `source`: a log's name, or what of it is not seen ("pulls", "scans"). `rows`: how many are missing at most, where
-    that can be known. `closed_at`: when all that happened in it was read after all.
+    that can be known. `closed_at`: when all that happened in it was read after all. `noticed_at`, `told_at`: by us.
     """
 
     source: str
@@ -222,6 +222,8 @@ class Gap:
     ended_at: datetime | None = None
     rows: int | None = None
     closed_at: datetime | None = None
+    noticed_at: datetime | None = None
+    told_at: datetime | None = None
 
     @property
     def project(self) -> str:

@@ -6,7 +6,7 @@ Every entry point (`run`, `once`, `backfill`) calls these jobs. The two halves m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -31,12 +31,25 @@ from poller.survey import Survey, log_name, table_of
 from poller.sweep import Sweep
 from poller.watch import Watch
 from poller.waves import Waves
-from state import SCANNERS_OWN, Coverage, Cursor, DeliveryState, NoticedScan, Outcome, RowName, Store, Telling
+from state import (
+    CLOCKS_APART,
+    SCANNERS_OWN,
+    Coverage,
+    Cursor,
+    DeliveryState,
+    NoticedScan,
+    Outcome,
+    RowName,
+    Store,
+    Telling,
+)
 
 NOTHING_FOUND = "none"
 
 DRAIN_OLD_LOG = timedelta(hours=1)
 """In a rolling upgrade old cores go on writing the old log for a while."""
+
+MOST_LOGS_ASKED = 5
 
 EVERYTHING = "*"  # the ledger's name for "no log could be read"
 
@@ -56,7 +69,14 @@ class Polled:
 
 
 class LogChanged(PollerError):
-    """The newest row that we knew is gone: the database was restored or purged, or a right was taken away."""
+    """The newest row that we knew is gone: the database was restored or purged, or a right was taken away.
+
+    `is_again`: another row has its id.
+    """
+
+    def __init__(self, text: str, *, is_again: bool) -> None:
+        super().__init__(text)
+        self.is_again = is_again
 
 
 class HistoryShown(PollerError):
@@ -89,7 +109,13 @@ class AuditPoller:
         self._watch = Watch(harbor, store, self._sight, self.survey, config)
         self._for_scanners = ForScanners(projects)
         self._patience = Patience(for_scanners=self._for_scanners)
+        self._filtered: set[str] = set()  # logs whose witness is one that the filter shows
         self._requests_known = 0
+
+    @property
+    def reads_pulls(self) -> bool:
+        """Whether pulls are asked for at all."""
+        return not self._operations
 
     def stop(self) -> None:
         """Finish the page that is being read, and no more: the next run goes on from there."""
@@ -113,11 +139,13 @@ class AuditPoller:
             looked = self._results.read(now)
             self._waves.end_if_over(now)
             self._save_allowance()
+            self._sight.tell(now, is_after_poll=True)
             return polled + Polled(0, looked.new, has_more=looked.has_more and not self._is_stopping)
         except PollerError as error:
             self.survey.doubt()
             if isinstance(error, NotAllowed | NotFound | WrongCredentials):
                 self._sight.refused(error, now)
+                self._sight.tell(now, is_after_poll=True)
             self._store.cover(Coverage(EVERYTHING, now, now, error=f"{type(error).__name__}: {error}"))
             raise
 
@@ -127,12 +155,14 @@ class AuditPoller:
         Returns how many were new. Raises as `poll` does, and is to be called when that has succeeded.
         """
         new = self._sweep.go_on(now, most=most)
+        self._sight.tell(now)
         self._save_allowance()
         return new
 
     def watch(self, now: datetime) -> None:
         """Look whether Harbor still logs what happens. Raises as `poll` does, and is to be called after it."""
         self._watch.look(now)
+        self._sight.tell(now)
 
     def _save_allowance(self) -> None:
         """So that a program which is started every minute has no more than one that runs."""
@@ -153,7 +183,8 @@ class AuditPoller:
             with suppress(NotAllowed, NotFound):  # what is gone by now has nothing more to tell
                 total += self._poll_log(log, cursors[log_name(log)], reach, now, is_checked=is_checked)
         read, refused = list[str | None](), list[PollerError]()
-        for log in reach.logs:
+        logs = _known(reach.logs, cursors) if reach.kind is ReachKind.BLIND and cursors else reach.logs
+        for log in logs:
             cursor = cursors.get(log_name(log)) or self._first_cursor(log, cursors, now)
             try:
                 total += self._poll_log(log, cursor, reach, now, is_checked=is_checked)
@@ -163,7 +194,7 @@ class AuditPoller:
                 refused.append(error)
         if refused:
             self._look_closer(refused, reach)
-        if reach.kind is not ReachKind.BLIND:
+        if reach.kind is not ReachKind.BLIND and not self._is_stopping:
             self._sight.polled(read, now)
         return total
 
@@ -174,16 +205,25 @@ class AuditPoller:
         self.survey.doubt()
 
     def _poll_log(self, log: Log, cursor: Cursor, reach: Reach, now: datetime, *, is_checked: bool) -> Polled:
+        cursor = self._seen_through_filter(cursor, log)
         try:
             return self._record_pages(self._new_pages(log, cursor, reach, now), log, cursor, now)
         except HistoryShown:
             self._sight.found(Gap(cursor.log, Reason.HIDDEN, cursor.created_at, now), now)
             self._begin_now(log, now)
             return Polled()
-        except LogChanged:
+        except LogChanged as changed:
             if not is_checked:
                 raise  # first make sure that we may still see this log
-            return self._resync(log, cursor, reach, now)
+            return self._resync(log, cursor, reach, now, is_again=changed.is_again)
+
+    def _seen_through_filter(self, cursor: Cursor, log: Log) -> Cursor:
+        """Where pulls are left out, a pull cannot be the witness: the newest row that is none takes its place."""
+        if not self._operations or cursor.log in self._filtered or cursor.op_time is None:
+            return cursor
+        self._filtered.add(cursor.log)
+        row = self._store.newest_row_but(log.table, EventType.PULL_ARTIFACT, up_to=cursor.row_id, project=log.project)
+        return replace(cursor, row_id=row[0], op_time=row[1]) if row else replace(cursor, op_time=None)
 
     def _new_pages(self, log: Log, cursor: Cursor, reach: Reach, now: datetime) -> Iterator[tuple[AuditRow, ...]]:
         """Pages from the position on, oldest first. The first ones must hold the newest row that we knew."""
@@ -195,11 +235,13 @@ class AuditPoller:
             rows = self._harbor.rows_from(log, start, since=bound, operations=self._operations)
             if is_changed is None:
                 is_changed = reading.is_changed(cursor, rows)
-            if is_changed and not rows and log.table is Source.OLD_LOG and sight.may_be_purged(cursor, now):
-                yield ()  # nothing is left of it, or nothing is shown to us: the place is kept until something is
+            if is_changed and not rows and self._is_empty(log, cursor, now):
+                if log.table is Source.NEW_LOG or log.project is not None:
+                    yield ()  # it is; up to 2.12 the whole log may as well be closed to us
                 return
             if is_changed:
-                raise LogChanged(f"{log_name(log)}: row {cursor.row_id} is gone")
+                is_again = any(row.id == cursor.row_id for row in rows)
+                raise LogChanged(f"{log_name(log)}: row {cursor.row_id} is gone", is_again=is_again)
             if rows and not cursor.row_id and not start and self._is_history(log, cursor, rows[0], now):
                 raise HistoryShown(log_name(log))
             if first is None and (first := next((row for row in rows if row.id > cursor.row_id), None)):
@@ -209,6 +251,12 @@ class AuditPoller:
             if len(rows) < PAGE or self._is_stopping or following <= start:
                 return
             start = following
+
+    def _is_empty(self, log: Log, cursor: Cursor, now: datetime) -> bool:
+        """Whether nothing is left in the log, or shown of it: then the place is kept until something is."""
+        if cursor.op_time is None or not sight.may_be_purged(cursor, now):
+            return False
+        return not self._harbor.rows_since(log, cursor.op_time)
 
     def _first_id(self, log: Log, cursor: Cursor, reach: Reach) -> int:
         recent = self._store.recent_rows(
@@ -228,8 +276,13 @@ class AuditPoller:
     ) -> None:
         """Before the position moves on: afterwards nobody could tell any more what is missing."""
         gap = sight.purged(cursor, first, now, sees_every_row=self._sees_every_row(reach), is_there=is_there)
-        if gap is not None:
+        if gap is not None and (gap.rows is not None or not self._has_older_rows(cursor, reach)):
             self._sight.found(gap, now)
+
+    def _has_older_rows(self, cursor: Cursor, reach: Reach) -> bool:
+        """Whether rows from before our last poll are left: a purge takes the oldest, so none after it is gone."""
+        until = cursor.polled_at - CLOCKS_APART
+        return any(self._harbor.newest_row(log, until, until=until) for log in reach.logs[:MOST_LOGS_ASKED])
 
     def _record_pages(
         self,
@@ -395,13 +448,13 @@ class AuditPoller:
         newest = self._harbor.newest_row(log, now)
         return newest is not None and newest.op_time - first.op_time > now - cursor.created_at + timedelta(hours=1)
 
-    def _resync(self, log: Log, cursor: Cursor, reach: Reach, now: datetime) -> Polled:
+    def _resync(self, log: Log, cursor: Cursor, reach: Reach, now: datetime, *, is_again: bool) -> Polled:
         """Find the place again by time, after a restored or purged database."""
         newest = self._harbor.newest_row(log, now, operations=self._operations)
         start = (cursor.op_time or cursor.polled_at) - reading.OVERLAP
         is_rewound = newest is not None and newest.id < cursor.row_id
         _log.warning("audit.ids_rewound" if is_rewound else "audit.rows_gone", log=cursor.log, known=cursor.row_id)
-        if gap := sight.restored(cursor, newest, now):
+        if gap := sight.restored(cursor, newest, now, is_again=is_again):
             self._sight.found(gap, now)
         floor = self._last_kept(log, cursor) if gap else min(cursor.row_id, newest.id if newest else 0)
         position = Cursor(cursor.log, 0, None, floor, cursor.polled_at, cursor.created_at, floor_at=now)
@@ -462,6 +515,11 @@ def _project_of(event: Event) -> str | None:
     if event.type in PROJECT_TYPES:
         return event.subject
     return scans.project_of_robot(event.subject) if event.type in scans.ROBOT_TYPES else None
+
+
+def _known(logs: Sequence[Log], cursors: Mapping[str, Cursor]) -> tuple[Log, ...]:
+    """Those that were read before: what is closed to us now must not get a place of its own."""
+    return tuple(log for log in logs if log_name(log) in cursors)
 
 
 def _old_logs_to_drain(reach: Reach, cursors: dict[str, Cursor], now: datetime) -> list[Log]:

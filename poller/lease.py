@@ -72,7 +72,7 @@ class Candidate:
         return holder
 
     def _may_replace(self, holder: Lease) -> bool:
-        return holder.owner == str(self._owner) or _is_dead(holder.owner)
+        return holder.owner == str(self._owner) or is_dead(holder.owner)
 
     def _is_silent(self, holder: Lease, seen: _Silence | None) -> bool:
         at = self._monotonic()
@@ -133,7 +133,7 @@ def place(owner: str) -> str:
     return f"process {pid} on {host}" if pid.isdigit() else owner
 
 
-def _is_dead(owner: str) -> bool:
+def is_dead(owner: str) -> bool:
     """Whether the owner ran on this machine and runs no more. When in doubt: no."""
     machine, _, process = owner.rpartition(" ")
     pid, _, started = process.partition("/")

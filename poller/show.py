@@ -21,7 +21,7 @@ from poller.config import Config
 from poller.events import ANONYMOUS, Event, Gap, Reason
 from poller.findings import Report
 from poller.standing import LEDGER_SPAN, Standing
-from state import Coverage, DeliveryRecord, DeliveryState, Outcome, Seen
+from state import Counts, Coverage, DeliveryRecord, DeliveryState, Outcome, Seen
 
 _MARKS = {"✓": "green", "!": "yellow", "✗": "red"}
 _STATES = {
@@ -135,7 +135,7 @@ def _status_lines(standing: Standing, zone: tzinfo, now: datetime) -> Iterator[t
     yield "gaps", _gaps(standing.open_gaps, zone)
     yield "pauses", _pauses(standing.pauses, zone)
     yield "last error", _failure(standing, zone)
-    yield "told", [_sum(counts.sent + counts.folded, counts.folded, "of them in summaries")]
+    yield "told", [_told(counts)]
     yield "waiting", [_waiting(standing, now)]
     yield "scans", _scans(standing)
     yield "sweep", [_sweep(standing, zone)]
@@ -169,10 +169,13 @@ def _gap(gap: Gap, zone: tzinfo) -> str:
     rows = f" (at most {_number(gap.rows, 'row')})" if gap.rows is not None else ""
     why, remedy = _GAPS[gap.reason]
     command = formatters.backfill_command(gap.began_at, gap.ended_at or gap.began_at, zone)
+    if gap.ended_at is None and remedy is _LASTING:
+        remedy = f"{_LASTING}; {_SWITCH}"
     return f"{gap.source}: {_local(gap.began_at, zone)} {until}{rows}: {why}; {remedy.format(command=command)}"
 
 
 _LASTING = "lost, for Harbor has no rows of it"
+_SWITCH = "an administrator can switch it on again (Administration, Configuration), which mends what follows"
 _GAPS: Mapping[Reason, tuple[str, str]] = {
     Reason.ACCOUNT_REFUSED: ("Harbor refuses the account", "closes itself when [harbor] password is right again"),
     Reason.NO_RIGHTS: ("no right to read the log", "closes itself when the right is given back"),
@@ -208,7 +211,7 @@ def _waiting(standing: Standing, now: datetime) -> str:
     oldest = standing.counts.oldest_pending
     if oldest is None:
         return "none"
-    held = f"; {standing.held} until what belongs together is complete" if standing.held else ""
+    held = f"; {standing.held} until their image, scan-all or backfill is complete" if standing.held else ""
     return f"{_number(standing.counts.pending, 'event')}, the oldest for {_span(now - oldest)}{held}"
 
 
@@ -284,10 +287,9 @@ def _number(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _sum(count: int, part: int, of_them: str) -> str:
-    if not count:
-        return "none yet"
-    return f"{_number(count, 'event')}, {part} {of_them}" if part else _number(count, "event")
+def _told(counts: Counts) -> str:
+    events = counts.sent + counts.folded
+    return f"{_number(events, 'event')} in {_number(counts.sent, 'message')}" if events else "none yet"
 
 
 def _span(time: timedelta) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from poller.config import Config
 from poller.events import Gap
 from poller.jobs import EVERYTHING
+from poller.lease import is_dead
 from state import PAST, SHORT_PAUSE, Counts, Coverage, Cursor, Lease, Outcome, RouteState, Store, SweepPlace
 
 LEDGER_SPAN = timedelta(days=7)
@@ -109,7 +110,7 @@ def standing(store: Store, config: Config, now: datetime) -> Standing:
     ledger, lease = store.ledger(since=now - LEDGER_SPAN), store.lease()
     route = store.route(str(config.telegram.chat_id), config.telegram.message_thread_id)
     cursors = tuple(cursor for _, cursor in sorted(store.cursors().items()))
-    holder = lease if lease and lease.expires_at > now else None
+    holder = lease if lease and lease.expires_at > now and not is_dead(lease.owner) else None
     failures = [line for line in ledger if line.error]
     return Standing(
         harbor=config.harbor.url,

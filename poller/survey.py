@@ -84,10 +84,15 @@ class Survey:
         registry = reach.registry or self._config.url.partition("://")[2]
         if reach.kind is ReachKind.BLIND:
             self._refuse_blindness(reach, now)
-        self._store.save_harbor(registry, self._detected(reach), now)
+        self._store.save_harbor(registry, self._detected(reach, now), now)
         return reach
 
-    def _detected(self, reach: Reach) -> dict[str, object]:
+    def _account_since(self, before: Mapping[str, Any] | None, now: datetime) -> datetime:
+        """Since when it is this account that looks; another one may be meant to see less."""
+        is_same = before is not None and before.get("account", self._config.username) == self._config.username
+        return datetime.fromisoformat(before.get("account_since", LONG_AGO.isoformat())) if before and is_same else now
+
+    def _detected(self, reach: Reach, now: datetime) -> dict[str, object]:
         """What is kept of a detection, with the newest row that was known at the one before."""
         _, before, _ = self._store.harbor()
         rows = [cursor.row_id for cursor in self._store.cursors().values() if table_of(cursor.log) is reach.table]
@@ -97,6 +102,8 @@ class Survey:
             "projects": list(reach.projects),
             "unreadable": list(reach.unreadable),
             "version": reach.version,
+            "account": self._config.username,
+            "account_since": self._account_since(before, now).isoformat(),
             "position": max(rows, default=None),
             "known_position": before.get("position") if before else None,
         }

@@ -267,8 +267,8 @@ class Sweep:
         project = repository.partition("/")[0]
         lasting = [gap for gap in self._sight.open if gap.reason is Reason.SCANNER_OFF]
         if any(each.scan_overview for each in artifacts):
-            self._sight.end([gap for gap in lasting if gap.source == f"{RESULTS}/{project}"], now, now)
-        elif not lasting and len(artifacts) >= FEW_HIDDEN:
+            self._sight.end([gap for gap in lasting if gap.source == f"{RESULTS}/{project}"], now)
+        elif len(artifacts) >= FEW_HIDDEN:
             known = {digest for digest, _ in self._store.reports([each.digest for each in artifacts])}
             if len(known) >= FEW_HIDDEN:
                 self._sight.begin([Gap(f"{RESULTS}/{project}", Reason.SCANNER_OFF, now)], now)

@@ -1,6 +1,7 @@
 """The state database: what was seen, what was told, how far we read."""
 
 from state.records import (
+    CLOCKS_APART,
     PAST,
     SCANNERS_OWN,
     SHORT_PAUSE,
@@ -27,6 +28,7 @@ from state.records import (
 from state.store import POLLER, Store
 
 __all__ = [
+    "CLOCKS_APART",
     "PAST",
     "POLLER",
     "SCANNERS_OWN",

@@ -25,6 +25,9 @@ SCANNERS_OWN = "part of a scan"
 """The reason for which what a scanner's robot does is not told by itself."""
 
 
+CLOCKS_APART = timedelta(hours=2)
+"""Harbor's clock and ours differ by less."""
+
 PAST = "past:"
 """How the ledger's name for what a backfill has read in full begins; the log's follows."""
 

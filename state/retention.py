@@ -82,7 +82,7 @@ class Retention:
         tags, repositories, scans = t.known_tags.c, t.known_repositories.c, t.scans.c
         is_window = t.polls.c.log.not_like(f"{PAST}%")  # what backfills have read is a line for each, and stays
         yield t.polls, self._is_mine(t.polls), t.polls.c.covered_to < self.before, is_window
-        yield t.gaps, self._is_mine(t.gaps), t.gaps.c.ended_at < self.before
+        yield t.gaps, self._is_mine(t.gaps), t.gaps.c.closed_at < self.before
         is_done = or_(scans.outcome != Outcome.RUNNING, scans.repository.is_(None))
         yield t.scans, self._is_mine(t.scans), is_done, scans.look_at < self.before
         yield t.known_reports, *self._unmet_reports()

@@ -168,6 +168,7 @@ gaps = Table(
     Column("noticed_at", UtcTime, nullable=False),
     Column("rows", BigInteger),  # how many are missing at most, where that is known
     Column("closed_at", UtcTime),  # when what happened in it was read after all
+    Column("told_at", UtcTime),
     Index("ix_gaps_began_at", "harbor_id", "began_at"),
 )
 

@@ -45,6 +45,7 @@ from poller.knowledge import (
 from state import database, retention
 from state import schema as t
 from state.records import (
+    CLOCKS_APART,
     PAST,
     SCANNERS_OWN,
     SHORT_PAUSE,
@@ -72,8 +73,6 @@ POLLER = "poller"
 """The lease of who reads and tells."""
 _ATTEMPTS_KEPT = timedelta(minutes=10)
 """Longer than they count for the chat's pace."""
-CLOCKS_APART = timedelta(hours=2)
-"""Harbor's clock and ours differ by less."""
 _HELD_AT_ONCE = 20_000
 _LONGEST_LINE = timedelta(hours=1)
 """A line of the ledger in which something happened says when to the hour."""
@@ -232,33 +231,52 @@ class Store:
         """Those that go on."""
         return self._gaps(t.gaps.c.ended_at.is_(None))
 
-    def close_gaps(self, reason: Reason, log: str, start: datetime, end: datetime, now: datetime) -> int:
-        """Note that what happened in gaps of a log within that time was read after all. Returns how many these are."""
+    def untold_gaps(self) -> tuple[Gap, ...]:
+        """Those that nobody was told of yet."""
+        return self._gaps(t.gaps.c.told_at.is_(None))
+
+    def close_gaps(self, reason: Reason, log: str, start: datetime, end: datetime, now: datetime) -> None:
+        """Note that what happened in gaps of a log within that time was read after all."""
         within = and_(t.gaps.c.began_at >= start, t.gaps.c.ended_at <= end, t.gaps.c.closed_at.is_(None))
         mine = and_(t.gaps.c.harbor_id == self._harbor_id, t.gaps.c.source == log, t.gaps.c.reason == reason)
         with self._writing() as connection:
-            return connection.execute(update(t.gaps).where(mine, within).values(closed_at=now)).rowcount
+            connection.execute(update(t.gaps).where(mine, within).values(closed_at=now))
 
-    def last_recorded(self, kind: EventType, *, since: datetime) -> datetime | None:
-        """When an event of that type, of that time, was recorded last."""
+    def last_recorded(self, kind: EventType | None, *, since: datetime) -> datetime | None:
+        """When an audit row of that time was recorded last, of any type or of one."""
         query = select(func.max(t.events.c.seen_at)).where(
-            t.events.c.harbor_id == self._harbor_id, t.events.c.occurred_at >= since, t.events.c.type == kind
+            t.events.c.harbor_id == self._harbor_id,
+            t.events.c.occurred_at >= since,
+            t.events.c.source.in_([Source.OLD_LOG, Source.NEW_LOG]),
+            *([t.events.c.type == kind] if kind else []),
         )
         with self._reading() as connection:
             found: datetime | None = connection.scalar(query)
             return found
 
-    def first_row_after(self, at: datetime, kind: EventType | None = None) -> datetime | None:
-        """The time of the first audit row that was recorded after a moment, of any type or of one."""
-        query = select(func.min(t.events.c.occurred_at)).where(
-            t.events.c.harbor_id == self._harbor_id,
-            t.events.c.seen_at > at,
-            t.events.c.occurred_at > at - CLOCKS_APART,  # for the index
-            t.events.c.source.in_([Source.OLD_LOG, Source.NEW_LOG]),
+    def has_row_above(self, source: Source, row_id: int, kind: EventType | None = None) -> bool:
+        """Whether a row of a table with a higher id was recorded, of any type or of one."""
+        query = select(t.events.c.id).where(
+            t.events.c.harbor_id == self._harbor_id, t.events.c.source == source, t.events.c.source_id > row_id
         )
         with self._reading() as connection:
-            found: datetime | None = connection.scalar(query.where(t.events.c.type == kind) if kind else query)
-            return found
+            return connection.scalar((query.where(t.events.c.type == kind) if kind else query).limit(1)) is not None
+
+    def newest_row_but(
+        self, source: Source, kind: EventType, *, up_to: int, project: str | None
+    ) -> tuple[int, datetime] | None:
+        """Id and time of the newest recorded row of a table that is not of that type; of one project, if named."""
+        query = select(t.events.c.source_id, t.events.c.occurred_at).where(
+            t.events.c.harbor_id == self._harbor_id,
+            t.events.c.source == source,
+            t.events.c.source_id <= up_to,
+            t.events.c.type != kind,
+        )
+        if project is not None:
+            query = query.where(t.events.c.repository.startswith(f"{project}/", autoescape=True))
+        with self._reading() as connection:
+            row = connection.execute(query.order_by(t.events.c.source_id.desc()).limit(1)).one_or_none()
+            return (row.source_id, row.occurred_at) if row is not None else None
 
     def registry_seen(self) -> Mapping[str, Any] | None:
         """What the registry said of itself when the log was last compared with it."""
@@ -266,8 +284,8 @@ class Store:
         with self._reading() as connection:
             return connection.scalar(query)
 
-    def save_registry_seen(self, seen: Mapping[str, Any] | None) -> None:
-        values = {"registry_seen": dict(seen) if seen is not None else None}
+    def save_registry_seen(self, seen: Mapping[str, Any]) -> None:
+        values = {"registry_seen": dict(seen)}
         with self._writing() as connection:
             connection.execute(update(t.harbors).where(t.harbors.c.id == self._harbor_id).values(values))
 
@@ -831,6 +849,7 @@ class Store:
                 and_(t.events.c.occurred_at > paced_since - CLOCKS_APART, t.events.c.seen_at >= paced_since),
             ),
             (t.cursors.c.floor_at, t.cursors.c.floor_at >= paced_since),
+            (t.cursors.c.polled_at, t.cursors.c.polled_at >= paced_since - timedelta(days=1)),
         ]
         sent = and_(t.deliveries.c.state == DeliveryState.SENT, t.deliveries.c.finished_at >= paced_since)
         taken = select(t.deliveries.c.chat_id, self._moved(t.deliveries.c.finished_at, by)).where(sent)
@@ -1093,7 +1112,7 @@ class Store:
         connection.execute(t.polls.insert().values(harbor_id=self._harbor_id, **values))
 
     def _gaps(self, which: Any) -> tuple[Gap, ...]:
-        names = ("source", "reason", "began_at", "ended_at", "rows", "closed_at")
+        names = ("source", "reason", "began_at", "ended_at", "rows", "closed_at", "noticed_at", "told_at")
         query = select(*(t.gaps.c[name] for name in names)).where(t.gaps.c.harbor_id == self._harbor_id, which)
         with self._reading() as connection:
             rows = connection.execute(query.order_by(t.gaps.c.began_at, t.gaps.c.id))
@@ -1107,11 +1126,12 @@ class Store:
             t.gaps.c.reason == gap.reason,
             t.gaps.c.began_at == gap.began_at,
         ]
+        values = asdict(gap) | {"noticed_at": gap.noticed_at or now}
         found = connection.scalar(select(t.gaps.c.id).where(*mine))
         if found is None:
-            connection.execute(t.gaps.insert().values(**self._own(gap), noticed_at=now))
+            connection.execute(t.gaps.insert().values(harbor_id=self._harbor_id, **values))
         else:
-            connection.execute(update(t.gaps).where(t.gaps.c.id == found).values(asdict(gap)))
+            connection.execute(update(t.gaps).where(t.gaps.c.id == found).values(values))
 
     def _known(self, connection: Connection, table: Any, column: str, names: Collection[str]) -> Iterator[Row[Any]]:
         for part in _parts(sorted(names)):

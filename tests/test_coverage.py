@@ -14,10 +14,10 @@ from demo.harbor import ADMIN, ALWAYS, Account, Fault, Generation, Outcome, Role
 from poller import show
 from poller.backfill import Backfill, Wanted
 from poller.errors import PollerError
-from poller.events import CoverageNews, EventType, Phase, Reason
+from poller.events import SCAN_TYPES, CoverageNews, EventType, Phase, Reason
 from poller.standing import standing
 from state import Coverage
-from tests.harness import Clock, Site, site
+from tests.harness import NOON, Clock, Site, site
 from tests.test_journeys import FIRST_USERS, LAST_OLD, NEW, OF_TEAM, SCOPED, SYSTEM, generations, give, tags
 
 Opened = Callable[..., Site]
@@ -273,17 +273,17 @@ def test_an_ordinary_day_is_no_blind_spot(polled: Opened, generation: Generation
 
 
 def test_a_quiet_registry_is_hardly_asked(polled: Opened) -> None:
-    """Two small questions every five minutes; where pulls are logged all the time, none."""
+    """Three small questions every five minutes; where pulls are logged all the time, none."""
     here = polled(more="[schedule]\nsweep = 'off'")
     live(here, AN_HOUR)
     here.standin.clear()
     live(here, AN_HOUR)
     quiet = [request for request in here.standin.requests if request.path.endswith("/repositories")]
-    assert len(quiet) <= 26
+    assert len(quiet) <= 39
     here.standin.clear()
     live(here, AN_HOUR, lambda: here.world.pull("team/app", "old", "bob"), every=60)
     busy = [request for request in here.standin.requests if request.path.endswith("/repositories")]
-    assert len(busy) <= 2
+    assert len(busy) <= 3
 
 
 def test_who_may_read_the_switches_reads_them(polled: Opened) -> None:
@@ -298,6 +298,76 @@ def test_who_may_read_the_switches_reads_them(polled: Opened) -> None:
     here.world.audit_database = True
     live(here, 600)
     assert said(here) == [(Phase.BEGAN, Reason.PULLS_OFF), *began_and_ended(Reason.LOG_OFF)]
+
+
+@pytest.mark.parametrize("every", [600, AN_HOUR])
+def test_who_polls_rarely_hears_no_false_alarm(polled: Opened, every: int) -> None:
+    """What the registry counts between two polls is in the log, only not read yet."""
+    here = polled()
+    names = iter(range(1000))
+    for _ in range(8):
+        for _ in range(every // 60):
+            here.clock.advance(60)
+            if next(names) % 3 == 0:
+                here.world.push("team/app", f"n{next(names)}")
+                here.world.pull("team/app", "old", "bob")
+            here.poller.watch(here.clock.now)
+        here.poller.poll(here.clock.now)
+    assert said(here) == []
+
+
+def test_a_backfill_is_no_sign_that_pulls_are_logged_again(polled: Opened) -> None:
+    """It records rows from before."""
+    here = polled()
+    live(here, 600, lambda: here.world.pull("team/app", "old", "bob"), every=60)
+    here.world.log_pulls = False
+    live(here, 1200, lambda: here.world.pull("team/app", "old", "bob"), every=60)
+    assert said(here) == [(Phase.BEGAN, Reason.PULLS_OFF)]
+    job = Backfill(
+        here.harbor, here.store, here.poller, Wanted(NOON - timedelta(hours=1), NOON), is_dry=False, is_told=False
+    )
+    for window in job.windows(here.clock.now):
+        job.read(window, here.clock.now)
+    live(here, 600, lambda: here.world.pull("team/app", "old", "bob"), every=60)
+    assert said(here) == [(Phase.BEGAN, Reason.PULLS_OFF)]
+
+
+def test_pulls_that_nobody_wants_are_no_witness(polled: Opened) -> None:
+    """Who switches them off in conf.toml is not told that Harbor's database was put back."""
+    here = polled()
+    live(here, 120, lambda: here.world.pull("team/app", "old", "bob"), every=60)
+    here.configure(
+        more="[events]\nPULL_ARTIFACT = false\n" + "".join(f"{kind} = false\n" for kind in sorted(SCAN_TYPES))
+    )
+    here.restart()
+    live(here, 300, lambda: here.world.pull("team/app", "old", "bob"), every=60)
+    here.world.push("team/app", "new")
+    live(here, 60)
+    assert said(here) == []
+    assert tags(here.news)[-1] == "new"
+
+
+def test_a_right_is_withdrawn_before_the_new_log_in_a_quiet_hour(polled: Opened) -> None:
+    """The log is as empty as a purged one; but the registry moves, and what happens is there when the right is back."""
+    here = polled(LAST_OLD)
+    live(here, 2 * AN_HOUR, every=300)
+    give(here, Role.SYSTEM_ROBOT_NOTHING)
+    names = iter(range(1000))
+    live(here, AN_HOUR, lambda: here.world.push("team/app", f"n{next(names)}"), every=60)
+    assert said(here) == [(Phase.BEGAN, Reason.NO_RIGHTS)]
+    give(here, Role.SYSTEM_ROBOT_FULL)
+    live(here, 300, every=60)
+    assert said(here) == began_and_ended(Reason.NO_RIGHTS)
+    assert tags(here.news) == [f"n{number}" for number in range(60)]
+
+
+def test_one_bad_answer_is_no_closed_project(polled: Opened) -> None:
+    """Who polls every five minutes looks once more."""
+    here = polled(NEW, SCOPED)
+    live(here, 600, every=300)
+    here.standin.fail(Fault.FORBIDDEN, times=1, path="/projects/public/")
+    live(here, 1800, every=300)
+    assert said(here) == []
 
 
 # -- scanners -------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ def upgrade() -> None:
     sa.Column('noticed_at', state.schema.UtcTime(timezone=True), nullable=False),
     sa.Column('rows', sa.BigInteger(), nullable=True),
     sa.Column('closed_at', state.schema.UtcTime(timezone=True), nullable=True),
+    sa.Column('told_at', state.schema.UtcTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['harbor_id'], ['harbors.id'], name=op.f('fk_gaps_harbor_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_gaps'))
     )
