@@ -140,7 +140,7 @@ def test_a_project_that_is_gone_for_good(polled: Opened) -> None:
     here.world.delete_project("brief")
     live(here, 600)
     assert said(here) == [(Phase.BEGAN, Reason.PROJECT_CLOSED)]
-    live(here, 31 * A_DAY, every=AN_HOUR)
+    live(here, 31 * A_DAY, every=6 * AN_HOUR)
     assert said(here) == [(Phase.BEGAN, Reason.PROJECT_CLOSED)]
     assert here.store.open_gaps() == ()
 
