@@ -225,6 +225,12 @@ class Gap:
     noticed_at: datetime | None = None
     told_at: datetime | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """For programs: names and shapes stay as they are."""
+        times = {"from": self.began_at, "to": self.ended_at, "closed": self.closed_at}
+        said = {name: time.isoformat() if time else None for name, time in times.items()}
+        return {"source": self.source, "reason": str(self.reason), **said, "rows": self.rows}
+
     @property
     def project(self) -> str:
         """That of a project's own log, else ""."""
@@ -237,6 +243,9 @@ class CoverageNews:
 
     phase: Phase
     gaps: tuple[Gap, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"phase": str(self.phase), "gaps": [gap.to_json() for gap in self.gaps]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,6 +318,8 @@ class Event:
             answer["scan"] = {"scan_type": self.scan.scan_type}
         if self.subject:
             answer["custom_attributes"] = {"resource": self.subject}
+        if self.coverage is not None:
+            answer["coverage"] = self.coverage.to_json()
         return answer
 
     def _resource(self) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class Standing:
                 {"log": c.log, "from": _iso(c.since), "until": _iso(c.until), "position": c.position}
                 for c in self.covered
             ],
-            "gaps": [_gap_json(gap) for gap in self.gaps],
+            "gaps": [gap.to_json() for gap in self.gaps],
             "pauses": [{"log": p.log, "from": _iso(p.covered_from), "to": _iso(p.covered_to)} for p in self.pauses],
             "pending": counts.pending,
             "oldest_pending": _iso(counts.oldest_pending),
@@ -175,17 +175,6 @@ def _next_run(config: Config, cursors: Sequence[Cursor], now: datetime) -> datet
     last = max((cursor.polled_at for cursor in cursors), default=None)
     due: datetime = trigger.get_next_fire_time(last if config.schedule.cron is None else None, now)
     return max(due, now)
-
-
-def _gap_json(gap: Gap) -> dict[str, Any]:
-    return {
-        "source": gap.source,
-        "reason": str(gap.reason),
-        "from": _iso(gap.began_at),
-        "to": _iso(gap.ended_at),
-        "rows": gap.rows,
-        "closed": _iso(gap.closed_at),
-    }
 
 
 def _sweep_json(place: SweepPlace | None) -> dict[str, Any] | None:

@@ -104,6 +104,9 @@ def test_a_right_is_withdrawn(
     assert said(here) == began_and_ended(reason)
     assert tags(here.news) == ["before", "meanwhile"]
     assert all(gap.closed_at for news in told(here)[1:] for gap in news.gaps)
+    said_to_programs = here.news[-1].to_webhook()["event_data"]["coverage"]
+    assert said_to_programs["phase"] == "ended"
+    assert said_to_programs["gaps"][-1]["from"] < said_to_programs["gaps"][-1]["to"]
 
 
 def test_several_projects_are_closed_at_once(polled: Opened) -> None:
