@@ -22,6 +22,8 @@ ROUTE = "telegram"
 MOST_DUE = 5000
 PACE_REMEMBERS = timedelta(minutes=2)
 TRY_TOPIC_AGAIN = timedelta(hours=1)
+LONGEST_PAUSE_S = 60
+"""Between two attempts while Telegram is ill: when it is well again, nobody is to wait for minutes."""
 MAYBE_DELIVERED = frozenset({"telegram.answer_lost", "telegram.answer_garbled"})
 
 _log = Log(__name__)
@@ -168,7 +170,7 @@ class Teller:
             case MessageRefused(reason, description):
                 return self._refused(parcel, attempt, reason, description, now)
             case Later(reason, after):
-                return self._hold(parcel, attempt, route, reason, "", after or self._pause(route, most=300))
+                return self._hold(parcel, attempt, route, reason, "", after or self._pause(route, most=LONGEST_PAUSE_S))
             case ChatRefused(reason, description):
                 pause = self._pause(route, most=1800, first=30)
                 return self._hold(parcel, attempt, route, reason, description, pause)

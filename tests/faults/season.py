@@ -92,6 +92,7 @@ class Season:
         self._met: Counter[str] = Counter()
         self._skipped: dict[str, str] = {}
         self._deadline = time.monotonic() + plan.seconds
+        self._kills_before = [0, 0]  # the act before the last one, and the last one
 
     def rage(self) -> None:
         """Every class once, in any order; then again, until there were kills enough."""
@@ -143,7 +144,8 @@ class Season:
         return [CLASSES[name] for name in names]
 
     def _meet(self, each: FaultClass) -> None:
-        began, pace, kills = datetime.now(UTC), _Pace.of(self._site), self._site.kills_only
+        began, pace = datetime.now(UTC), _Pace.of(self._site)
+        self._kills_before = [self._kills_before[1], self._site.kills_only]
         try:
             each.meet(self._site)
         except NotHere as reason:
@@ -155,7 +157,7 @@ class Season:
         else:
             self._met[each.name] += 1
         self._acts.append(Act(each.name, began, datetime.now(UTC)))
-        self._watch_pace(pace, each.name, kills)
+        self._watch_pace(pace, each.name)
         self._say(
             f"{each.name:28} {(self._acts[-1].ended_at - began).total_seconds():6.1f} s  kills {self._site.kill_count}"
         )
@@ -170,10 +172,11 @@ class Season:
             place.kills["SIGTERM of run"] -= 1
         place.daemon = None
         pace = _Pace.of(place)
+        self._kills_before = [self._kills_before[1], place.kills_only]
         place.wait_until(place.has_told_all, "telling everything in the end", timeout_s=150)
         if place.keep_running().end() != 0:
             place.object("the last daemon did not end well")
-        self._watch_pace(pace, "nothing", place.kills_only)
+        self._watch_pace(pace, "nothing")
         self._acts.append(Act("(calm)", began, datetime.now(UTC)))
 
     def judged(self) -> Outcome:
@@ -199,15 +202,16 @@ class Season:
             len(evidence.causes),
         )
 
-    def _watch_pace(self, before: _Pace, name: str, kills: int) -> None:
+    def _watch_pace(self, before: _Pace, name: str) -> None:
         """What Telegram had to refuse because of us, while a fault was on.
 
-        A pause that Telegram names in the answer to a process that is killed in that moment is known to nobody.
+        A pause that Telegram names in the answer to a process that is killed in that moment is known to nobody,
+        and may last into the next act.
         After the clock was set, the times of earlier messages say nothing: decision 7.
         """
         now = _Pace.of(self._site)
         too_fast, in_pause = now.too_fast - before.too_fast, now.in_pause - before.in_pause
-        if in_pause > self._site.kills_only - kills:
+        if in_pause > self._site.kills_only - self._kills_before[0]:
             self._site.object(f"{in_pause} messages came in a pause that Telegram had named, during {name}")
         if too_fast and not self._was_set_lately():
             self._site.object(f"{too_fast} messages came too fast for Telegram, during {name}")
