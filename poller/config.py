@@ -15,6 +15,7 @@ from poller.config_secrets import Places, find_secret, readers
 from poller.config_values import PLACEHOLDERS, TELEGRAM_ESCAPES, Unfit, duration
 from poller.errors import ConfigError
 from poller.events import SCAN_TYPES, USUAL_TYPES, EventType
+from poller.routes import DEFAULT, Route
 from poller.secret import Secret
 
 PLACES = (Path("conf.toml"), Path("/etc/harbor-poller/conf.toml"))
@@ -38,7 +39,16 @@ KEYS = {
     "events": tuple(EventType),
     "schedule": ("poll", "cron", "jitter", "sweep", "sweep_requests"),
     "scans": ("minimum_severity", "important", "only_fixable", "only_changed", "sbom", "quiet"),
-    "delivery": ("max_delay", "catch_up_after"),
+    "delivery": (
+        "mode",
+        "settle",
+        "pull_window",
+        "scan_window",
+        "edit",
+        "links",
+        "max_delay",
+        "catch_up_after",
+    ),
     "state": ("url", "keep"),
 }
 
@@ -65,7 +75,7 @@ class TelegramConfig:
     message_thread_id: int | None = None
     api_url: str = "https://api.telegram.org"
     proxy: str | None = field(default=None, repr=False)  # may hold a password
-    silent: bool = False
+    silent: frozenset[EventType] = frozenset()  # what comes without a sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +103,20 @@ class ScansConfig:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Seconds."""
+    """How what is due becomes messages. Times in seconds; None: off.
 
+    `is_calm`: what belongs together is one message; otherwise each event has its own. `settle`: so long a push or a
+    deletion waits for what belongs to it. `pull_window`: pulls of an image by somebody are one message as long as no
+    longer passes between two. `scan_window`: so long after its push an image's result that is not important is added
+    to the push's message. `edits`: whether a message that was sent may be changed.
+    """
+
+    is_calm: bool = True
+    settle: float = 4.0
+    pull_window: float | None = 3600.0
+    scan_window: float | None = 3600.0
+    edits: bool = True
+    links: bool = True
     max_delay: float = 120.0
     catch_up_after: float = 900.0
 
@@ -124,6 +146,7 @@ class Config:
     schedule: Schedule
     delivery: Delivery
     state: StateConfig
+    routes: tuple[Route, ...]  # at least one, in the order in which they are asked
     scans: ScansConfig = field(default_factory=ScansConfig)
     warnings: tuple[str, ...] = ()
 
@@ -191,6 +214,7 @@ def _read(document: Table, path: Path, environ: Mapping[str, str], mistakes: Mis
         schedule=_schedule(section(document, "schedule", mistakes)),
         delivery=_delivery(section(document, "delivery", mistakes)),
         state=_state(section(document, "state", mistakes), environ, folder),
+        routes=(_default_route(telegram, language),),
         scans=_scans(section(document, "scans", mistakes)),
         warnings=tuple(_warnings(document, path, harbor, events)),
     )
@@ -233,8 +257,12 @@ def _telegram(document: Table, environ: Mapping[str, str], folder: Path, mistake
         message_thread_id=here.read("message_thread_id", values.message_thread_id, None),
         api_url=here.read("api_url", values.api_url, "https://api.telegram.org"),
         proxy=here.read("proxy", values.proxy, None),
-        silent=here.read("silent", values.switch, False),
+        silent=frozenset(EventType) if here.read("silent", values.switch, False) else frozenset(),
     )
+
+
+def _default_route(telegram: TelegramConfig, language: str) -> Route:
+    return Route(DEFAULT, telegram.chat_id, telegram.message_thread_id, language, telegram.silent)
 
 
 def _events(here: Section) -> frozenset[EventType]:
@@ -269,7 +297,14 @@ def _scans(here: Section) -> ScansConfig:
 
 
 def _delivery(here: Section) -> Delivery:
+    an_hour: float | None = 3600.0
     return Delivery(
+        is_calm=here.read("mode", values.one_of("calm", "every"), "calm") == "calm",
+        settle=here.read("settle", duration("0s", "1m"), 4.0),
+        pull_window=here.read("pull_window", values.duration_or_off("1s", "1d"), an_hour),
+        scan_window=here.read("scan_window", values.duration_or_off("1s", "1d"), an_hour),
+        edits=here.read("edit", values.switch, True),
+        links=here.read("links", values.switch, True),
         max_delay=here.read("max_delay", duration("0s", "1d"), 120.0),
         catch_up_after=here.read("catch_up_after", duration("0s", "30d"), 900.0),
     )

@@ -16,11 +16,11 @@ from poller.allowance import Allowance
 from poller.errors import BadRequest, NotAllowed, NotFound, Temporary
 from poller.events import EventType, Repository
 from poller.harbor import Harbor
-from poller.knowledge import LONG_AGO, Knowledge
+from poller.knowledge import LONG_AGO, Knowledge, ProjectFact
 from poller.logs import Log
 from poller.normalize import Entry, Facts
 from poller.projects import Projects
-from poller.rows import Artifact
+from poller.rows import Artifact, Project
 from poller.scans import is_scanner
 from poller.survey import KnownServer
 
@@ -168,20 +168,21 @@ class Enricher:
         fresh = self.knowledge.is_public(name, not_before=LONG_AGO if scanners else self._now - PROJECT_FRESH)
         if fresh is not None or name in self._patience.gone:
             return fresh if fresh is not None else self.knowledge.is_public(name)
-        for project, is_public in self._ask_for_project(name, scanners):
-            self.knowledge.project_checked(project, is_public, self._now)
+        for fact in self._ask_for_project(name, scanners):
+            self.knowledge.project_checked(fact.name, fact.is_public, self._now, fact.project_id)
         if self.knowledge.is_public(name, not_before=self._now) is None:
             self._patience.gone.add(name)  # not asked again in this poll
         return self.knowledge.is_public(name)
 
-    def _ask_for_project(self, name: str, scanners: ForScanners | None) -> list[tuple[str, bool]]:
-        """(project, is public) of this one, perhaps together with others."""
+    def _ask_for_project(self, name: str, scanners: ForScanners | None) -> list[Project | ProjectFact]:
+        """This one, perhaps together with others; only those of which it is known whether they are public."""
+        found: list[Project | ProjectFact] = []
         if scanners is None:
             project = self._ask("project", lambda: self._harbor.project(name))
-            return [(name, project.is_public)] if project and project.is_public is not None else []
-        found = self._ask("project", lambda: scanners.projects.fact(name, self._now))
-        facts = (found[0], *found[1].projects) if found else ()
-        return [(fact.name, fact.is_public) for fact in facts if fact.is_public is not None]
+            found += [project] if project else []
+        elif answer := self._ask("project", lambda: scanners.projects.fact(name, self._now)):
+            found += [answer[0], *answer[1].projects]
+        return [each for each in found if each.is_public is not None]
 
     def _scanners(self, entry: Entry) -> ForScanners | None:
         """Set while a scanner is at work."""

@@ -45,6 +45,7 @@ class ProjectFact:
     name: str
     is_public: bool | None
     checked_at: datetime
+    project_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,17 @@ class PlatformFact:
     digest: str
     index_digest: str
     platform: str
+    at: datetime = LONG_AGO
+
+
+@dataclass(frozen=True, slots=True)
+class AccessoryFact:
+    """An artifact was attached to another, its `subject` (a digest); `kind` is Harbor's word for it, or ours."""
+
+    repository: str
+    digest: str
+    subject: str
+    kind: str
     at: datetime = LONG_AGO
 
 
@@ -161,8 +173,8 @@ class Knowledge:
         fact = self.projects.get(project)
         return fact.is_public if fact and fact.checked_at >= not_before else None
 
-    def project_checked(self, name: str, is_public: bool | None, at: datetime) -> None:
-        fact = ProjectFact(name, is_public, at)
+    def project_checked(self, name: str, is_public: bool | None, at: datetime, project_id: int | None = None) -> None:
+        fact = ProjectFact(name, is_public, at, project_id)
         self.projects[name] = self.changed_projects[name] = fact
 
     def take_changes(self) -> Changes:
@@ -241,6 +253,7 @@ class Changes:
     projects: tuple[ProjectFact, ...] = ()
     reports: tuple[ReportFact, ...] = ()
     platforms: tuple[PlatformFact, ...] = ()
+    accessories: tuple[AccessoryFact, ...] = ()
 
     def __add__(self, other: Changes) -> Changes:
         return Changes(
@@ -249,4 +262,5 @@ class Changes:
             self.projects + other.projects,
             self.reports + other.reports,
             self.platforms + other.platforms,
+            self.accessories + other.accessories,
         )

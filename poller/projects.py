@@ -56,9 +56,9 @@ class Projects:
             found = self._harbor.projects(self._page + 1)
             self._page += 1
             self._is_read = len(found) < PAGE
-            learnt |= {each.name: ProjectFact(each.name, each.is_public, now) for each in found}
+            learnt |= {each.name: ProjectFact(each.name, each.is_public, now, each.project_id) for each in found}
         if name not in learnt and (project := self._harbor.project(name)) is not None:
-            learnt[name] = ProjectFact(name, project.is_public, now)
+            learnt[name] = ProjectFact(name, project.is_public, now, project.project_id)
 
 
 def _believed_for_a_while(name: str, known: ProjectFact | None, now: datetime) -> ProjectFact:

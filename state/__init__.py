@@ -23,6 +23,7 @@ from state.records import (
     Seen,
     SweepPlace,
     Telling,
+    Thread,
     Wave,
 )
 from state.store import POLLER, Store
@@ -52,5 +53,6 @@ __all__ = [
     "Store",
     "SweepPlace",
     "Telling",
+    "Thread",
     "Wave",
 ]

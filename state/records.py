@@ -52,6 +52,7 @@ class Telling:
     since: datetime | None = None  # None: the moment at which it is recorded
     group: str | None = None  # what is told together with it
     held_until: datetime | None = None  # when the rest of its group is waited for no longer
+    route: str | None = None  # None: that of the store
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ class Due:
     since: datetime
     attempts: int
     group: str | None = None
+    seen_at: datetime | None = None  # when it was recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ class RouteState:
     needs_operator: bool = False
     reason: str = ""
     failures: int = 0
+    digest_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +253,20 @@ class Wave:
     members: int = 0
     singles: int = 0
     asked_at: datetime | None = None  # when Harbor was last asked whether it goes on
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """What is told as one message as long as it goes on, such as the pulls of an image by somebody.
+
+    `about`: what they have in common. `group`: of their deliveries. The times are those of the first and last event.
+    """
+
+    about: str
+    group: str
+    began_at: datetime
+    last_at: datetime
+    members: int
 
 
 @dataclass(frozen=True, slots=True)

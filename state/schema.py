@@ -115,8 +115,10 @@ deliveries = Table(
     Column("message_id", BigInteger),
     Column("group", String(900)),  # what is told as one message
     Column("held_until", UtcTime),  # not due before that
+    Column("follows", Id),  # the event that tells of this one, too
     UniqueConstraint("event_id", "route"),
     Index("ix_deliveries_group", "route", "group"),
+    Index("ix_deliveries_follows", "follows"),
     Index(
         "ix_deliveries_pending",
         "route",
@@ -208,6 +210,7 @@ known_projects = Table(
     Column("name", String(300), primary_key=True),
     Column("is_public", Boolean),
     Column("checked_at", UtcTime, nullable=False),
+    Column("project_id", BigInteger),  # as the portal's addresses have it
 )
 
 scans = Table(
@@ -274,6 +277,29 @@ known_platforms = Table(
     Index("ix_known_platforms_index", "harbor_id", "repository", "index_digest"),
 )
 
+known_accessories = Table(
+    "known_accessories",
+    metadata,
+    _harbor(primary_key=True),
+    Column("repository", String(512), primary_key=True),
+    Column("digest", String(160), primary_key=True),
+    Column("subject", String(160), nullable=False),  # the digest of what it was attached to
+    Column("kind", String(100), nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Index("ix_known_accessories_subject", "harbor_id", "repository", "subject"),
+)
+
+threads = Table(
+    "threads",
+    metadata,
+    _harbor(primary_key=True),
+    Column("about", Text, primary_key=True),  # what is told as one message as long as it goes on
+    Column("group", String(900), nullable=False),
+    Column("began_at", UtcTime, nullable=False),
+    Column("last_at", UtcTime, nullable=False),
+    Column("members", Integer, nullable=False),
+)
+
 waves = Table(
     "waves",
     metadata,
@@ -316,6 +342,7 @@ routes = Table(
     Column("needs_operator", Boolean, nullable=False, server_default=text("false")),
     Column("reason", Text, nullable=False, server_default=""),
     Column("failures", Integer, nullable=False, server_default="0"),
+    Column("digest_at", UtcTime),  # when the last digest went
 )
 
 leases = Table(

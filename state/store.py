@@ -34,6 +34,7 @@ from poller.events import CoverageNews, Event, EventType, Gap, Reason, Repositor
 from poller.knowledge import (
     ROBOT_LIVES,
     SAME_DELETION,
+    AccessoryFact,
     Changes,
     Knowledge,
     PlatformFact,
@@ -66,6 +67,7 @@ from state.records import (
     Seen,
     SweepPlace,
     Telling,
+    Thread,
     Wave,
 )
 
@@ -104,6 +106,12 @@ class Store:
         """The same state, for the holder of a lease: whoever has lost it cannot write a thing."""
         bound = copy(self)
         bound._grant = grant
+        return bound
+
+    def for_route(self, name: str) -> Store:
+        """The same state, with the deliveries of another route."""
+        bound = copy(self)
+        bound._route = name
         return bound
 
     def close(self) -> None:
@@ -165,10 +173,11 @@ class Store:
         wave: Wave | None = None,
         place: SweepPlace | None = None,
         gaps: Sequence[Gap] = (),
+        threads: Sequence[Thread] = (),
     ) -> int:
         """Write events, what is to become of them, how far we read and what was learnt: in one transaction.
 
-        An event that is known already is left alone. Returns how many were new.
+        An event that is known already is left alone; one may be told on several routes. Returns how many were new.
         """
         with self._writing() as connection:
             new = self._record_all(connection, tellings, now)
@@ -185,6 +194,7 @@ class Store:
                 self._upsert(connection, t.sweeps, ["harbor_id"], self._own(place))
             for gap in gaps:
                 self._save_gap(connection, gap, now)
+            self._upsert(connection, t.threads, ["harbor_id", "about"], *map(self._own, threads))
             return new
 
     def cover(self, coverage: Coverage) -> None:
@@ -532,6 +542,23 @@ class Store:
     def platforms_of(self, repository: str, index_digest: str) -> tuple[PlatformFact, ...]:
         return tuple(self._platforms(repository, t.known_platforms.c.index_digest, [index_digest]))
 
+    # -- what belongs together --------------------------------------------------------------------
+
+    def accessories(self, repository: str, digests: Collection[str]) -> dict[str, AccessoryFact]:
+        """What these artifacts were attached to, by digest, as far as known."""
+        return {fact.digest: fact for fact in self._accessories(repository, t.known_accessories.c.digest, digests)}
+
+    def accessories_of(self, repository: str, subjects: Collection[str]) -> tuple[AccessoryFact, ...]:
+        """What was attached to these artifacts, in the order in which it was learnt."""
+        found = self._accessories(repository, t.known_accessories.c.subject, subjects)
+        return tuple(sorted(found, key=lambda fact: (fact.at, fact.digest)))
+
+    def threads(self, abouts: Collection[str]) -> dict[str, Thread]:
+        """The threads about these, whether they still go on or not."""
+        with self._reading() as connection:
+            rows = self._known(connection, t.threads, "about", abouts)
+            return {row.about: Thread(**_without(row, "harbor_id")) for row in rows}
+
     # -- scans that belong together ---------------------------------------------------------------
 
     def wave(self) -> Wave | None:
@@ -652,7 +679,7 @@ class Store:
         )
         with self._reading() as connection:
             return tuple(
-                Due(row.delivery_id, _event(row), Mode(row.mode), row.since, row.attempts, row.group)
+                Due(row.delivery_id, _event(row), Mode(row.mode), row.since, row.attempts, row.group, row.seen_at)
                 for row in connection.execute(query)
             )
 
@@ -977,6 +1004,15 @@ class Store:
             where=known.at <= new.at,
         )
 
+    @cache  # noqa: B019 -- as above
+    def _upsert_projects(self) -> Any:
+        """What a project's number is does not change; not every answer tells it."""
+        statement, known = self._insert(t.known_projects), t.known_projects.c
+        new = statement.excluded
+        number = func.coalesce(new.project_id, known.project_id)
+        changed = {"is_public": new.is_public, "checked_at": new.checked_at, "project_id": number}
+        return statement.on_conflict_do_update(index_elements=["harbor_id", "name"], set_=changed)
+
     def _own(self, record: Any) -> dict[str, Any]:
         """A record's columns, with the Harbor that it is about."""
         return {"harbor_id": self._harbor_id, **asdict(record)}
@@ -1005,16 +1041,19 @@ class Store:
         rows = connection.execute(insert.returning(t.events.c.key, t.events.c.id), values)
         ids = {row.key: row.id for row in rows}
         # Deliveries are told in the order of their ids; of an event that is there twice the first counts.
-        fresh = [(ids.pop(each.event.key), each) for each in tellings if each.event.key in ids]
+        fresh: dict[tuple[int, str | None], Telling] = {}
+        for each in tellings:
+            if each.event.key in ids:
+                fresh.setdefault((ids[each.event.key], each.route), each)
         if fresh:
-            deliveries = [self._delivery(event_id, telling, now) for event_id, telling in fresh]
+            deliveries = [self._delivery(event_id, telling, now) for (event_id, _), telling in fresh.items()]
             connection.execute(t.deliveries.insert(), deliveries)
-        return len(fresh)
+        return len(ids)
 
     def _delivery(self, event_id: int, telling: Telling, now: datetime) -> dict[str, Any]:
         return {
             "event_id": event_id,
-            "route": self._route,
+            "route": telling.route or self._route,
             "since": telling.since or now,
             "mode": telling.mode,
             "group": telling.group,
@@ -1033,12 +1072,14 @@ class Store:
             if repository.deleted_at is not None:
                 self._forget_creation(connection, repository.name, repository.deleted_at)
         projects = sorted(learnt.projects, key=lambda each: each.name)
-        self._upsert(connection, t.known_projects, ["harbor_id", "name"], *map(self._own, projects))
+        if projects:
+            connection.execute(self._upsert_projects(), [self._own(project) for project in projects])
         reports = map(self._own, learnt.reports)
         self._upsert(connection, t.known_reports, ["harbor_id", "digest", "scanner"], *reports, unless_newer="ended_at")
         platforms = map(self._own, learnt.platforms)
         key = ["harbor_id", "repository", "digest"]
         self._upsert(connection, t.known_platforms, key, *platforms, unless_newer="at")
+        self._upsert(connection, t.known_accessories, key, *map(self._own, learnt.accessories))
 
     def _notice(self, connection: Connection, scans: Sequence[NoticedScan]) -> None:
         """Join what rows tell of scans with what is known; a scan that is done with stays as it is."""
@@ -1158,6 +1199,15 @@ class Store:
             for part in _parts(sorted(values)):
                 for row in connection.execute(select(t.known_platforms).where(mine, column.in_(part))):
                     yield PlatformFact(**_without(row, "harbor_id"))
+
+    def _accessories(self, repository: str, column: Any, values: Collection[str]) -> Iterator[AccessoryFact]:
+        c = t.known_accessories.c
+        with self._reading() as connection:
+            for part in _parts(sorted(values)):
+                query = select(t.known_accessories).where(
+                    c.harbor_id == self._harbor_id, c.repository == repository, column.in_(part)
+                )
+                yield from (AccessoryFact(**_without(row, "harbor_id")) for row in connection.execute(query))
 
     def _pending_in(self, group: str) -> tuple[Any, ...]:
         """The deliveries that wait for their group: not those that are told for themselves."""

@@ -32,6 +32,7 @@ from poller.check import Finding, Report, check
 from poller.config import Config, Delivery, HarborConfig, Schedule, StateConfig, TelegramConfig
 from poller.events import WEBHOOK_TYPES, Event, EventType
 from poller.harbor import Harbor
+from poller.routes import DEFAULT, Route
 from poller.secret import Secret
 from poller.telegram import Telegram
 from state import POLLER, DeliveryState, RouteState, Store, Telling
@@ -288,6 +289,7 @@ def make_config(tmp_path: Path, harbor_url: str, telegram_url: str) -> Config:
         schedule=Schedule(),
         delivery=Delivery(),
         state=StateConfig(Secret(f"sqlite:///{tmp_path / 'state.db'}")),
+        routes=(Route(DEFAULT, CHAT, language="en"),),
     )
 
 

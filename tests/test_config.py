@@ -109,7 +109,7 @@ def test_everything_else_has_a_default(tmp_path: Path) -> None:
     assert (got.harbor.ca_file, got.harbor.verify, got.harbor.proxy, got.harbor.timeout) == (None, True, None, 30.0)
     assert got.telegram.message_thread_id is None
     assert got.telegram.api_url == "https://api.telegram.org"
-    assert (got.telegram.proxy, got.telegram.silent) == (None, False)
+    assert (got.telegram.proxy, got.telegram.silent) == (None, frozenset())
     assert got.missing_escapes == ""
     assert got.events == USUAL_TYPES
     assert got.schedule == config.Schedule(poll=5.0, cron=None, jitter=1.0, sweep=3600.0, sweep_requests=60)
@@ -520,7 +520,7 @@ def test_missing_sections_are_told_once(tmp_path: Path) -> None:
         ("[scans]\nsweep = '1h'\n", "[scans] sweep: unknown key; sweep belongs in [schedule]"),
         ("[[state]]\n", "[[state]] must be one section, with single brackets: [state]"),
         ("[harbor.x]\n", "[harbor] x: unknown key"),
-        ("[delivery]\nsettle = 1\n", "[delivery] settle: unknown key; known here are max_delay, catch_up_after"),
+        ("[delivery]\nsettel = 1\n", "[delivery] settel: unknown key; did you mean settle?"),
         ("[delivery]\nchat_di = 1\n", "[delivery] chat_di: unknown key; did you mean chat_id in [telegram]?"),
     ],
 )

@@ -214,7 +214,7 @@ def upgrade_until(word: str, url: str, words: Connection) -> None:
     Store.open(url, HARBOR, ROUTE)
 
 
-@pytest.mark.parametrize("word", ["ALTER TABLE", "CREATE TABLE gaps", "UPDATE alembic_version"])
+@pytest.mark.parametrize("word", ["ALTER TABLE", "CREATE TABLE known_accessories", "UPDATE alembic_version"])
 def test_an_upgrade_that_is_killed_has_not_happened(old_url: str, revision: str, word: str) -> None:
     """SIGKILL after its first step, late in it, or when it is as good as done: the next start upgrades as if new."""
     before = contents(old_url)
