@@ -58,6 +58,10 @@ TIME = "A day (2026-05-01), a time (2026-05-01T12:00), or back from now: 7d, 36h
 FITS_WITHIN = timedelta(minutes=10)
 """A backfill is told singly if the chat's pace allows that within so long."""
 
+WAITS_FOR_DATABASE = 60.0
+"""So long a daemon that starts before its database, or while that is restarted, waits for it; seconds."""
+OPEN_AGAIN = 2.0
+
 _log = logs.Log("poller")
 
 
@@ -101,12 +105,23 @@ class Context:
             yield store
 
     @contextmanager
-    def store(self, config: Config) -> Iterator[Store]:
-        store = Store.open(config.state.url.reveal(), config.harbor.url, ROUTE)
+    def store(self, config: Config, *, patience: float = 0) -> Iterator[Store]:
+        """`patience`: seconds, for which a database that does not answer is asked again."""
+        store = self._opened(config, time.monotonic() + patience)
         try:
             yield store
         finally:
             store.close()
+
+    def _opened(self, config: Config, until: float) -> Store:
+        while True:
+            try:
+                return Store.open(config.state.url.reveal(), config.harbor.url, ROUTE)
+            except StateBusy as error:
+                if time.monotonic() >= until:
+                    raise
+                _log.warning("state.not_opened", error=error, retry_in=OPEN_AGAIN)
+                time.sleep(OPEN_AGAIN)
 
     @contextmanager
     def holding(self, store: Store, name: str, work: Foreground) -> Iterator[Store]:
@@ -238,7 +253,7 @@ def run(context: Context) -> int:
 
     config = context.config()
     harbor = context.harbor(config)
-    with context.store(config) as store:
+    with context.store(config, patience=WAITS_FOR_DATABASE) as store:
         return Daemon(
             config,
             store,

@@ -151,7 +151,7 @@ def test_who_was_halted_becomes_a_standby(crew: Crew) -> None:
 
 
 def test_daemons_outlive_their_database_server(tmp_path: Path, postgres: PostgresServer, postgres_url: str) -> None:
-    """Who works and who stands by: as soon as the server is there again it goes on, and nothing is lost."""
+    """Who works, who stands by and who starts meanwhile: with the server there again all go on, nothing is lost."""
     with crew_on(tmp_path, postgres_url) as crew:
         first = crew.start()
         wait_for(lambda: crew.said(first, "daemon.started") == 1)
@@ -159,7 +159,9 @@ def test_daemons_outlive_their_database_server(tmp_path: Path, postgres: Postgre
         wait_for(lambda: crew.said(second, "daemon.standby") == 1)
         postgres.stop()
         crew.happen("v1.")
+        third = crew.start()
         wait_for(lambda: crew.said(second, "daemon.waits_for_database") == 1)
+        wait_for(lambda: crew.said(third, "state.not_opened") > 0)
         postgres.start()
         crew.wait_until_told("v1", timeout_s=60)
         assert all(map(is_alive, crew.pids))
