@@ -10,7 +10,6 @@ from statistics import median
 
 from demo.harbor import POLLER, HarborStandIn, World
 from demo.harbor.rows import Row
-from demo.replays.facts import Fact
 from demo.replays.rhythm import Clock, Scene
 from demo.replays.scenarios import Scenario
 from demo.telegram import TOKEN, Edit, Message, TelegramStandIn
@@ -60,17 +59,9 @@ class Result:
         return [fact.what for fact in self.scenario.facts if not fact.is_seen(self.messages)]
 
     @property
-    def seen(self) -> list[Fact]:
-        return [fact for fact in self.scenario.facts if fact.is_seen(self.messages)]
-
-    @property
-    def is_calm(self) -> bool:
-        return (
-            len(self.messages) <= self.scenario.most
-            and not self.unseen
-            and not self.rate_limit_hits
-            and not self.violations
-        )
+    def refused(self) -> int:
+        """How often Telegram had to say 429."""
+        return self.rate_limit_hits + self.violations
 
 
 def run(scenario: Scenario, folder: Path, language: str = "en", *, more: str = "") -> Result:

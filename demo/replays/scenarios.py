@@ -19,7 +19,9 @@ RAW_OF_DAY = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`raw`: rows and results of scans. `most`: messages. `prepare`: what is there before the product starts.
+    """`raw`: rows and results of scans. `most`: messages. `visible`: in a word, what `facts` ask for.
+
+    `prepare`: what is there before the product starts.
 
     `warm_up`: seconds in which it gets to know that. `then`: seconds that it has after the last deed.
     """
@@ -27,6 +29,7 @@ class Scenario:
     name: str
     raw: int
     most: int
+    visible: str
     facts: tuple[Fact, ...]
     scripts: tuple[tuple[float, Script], ...]
     prepare: Callable[[World], object]
@@ -114,6 +117,7 @@ BUILDX = Scenario(
     "buildx push, 4 platforms, signature, SBOM, attestation",
     raw=8,
     most=1,
+    visible="the image, its tag, «signed»",
     facts=_of_buildx(),
     scripts=((0, scripts.push_of_buildx),),
     prepare=_projects("team"),
@@ -122,6 +126,7 @@ SIGNED_BY_REFERRERS = Scenario(
     "the same with referrers in place of cosign's tags",
     raw=8,
     most=1,
+    visible="the image, its tag, «signed»",
     facts=_of_buildx(),
     scripts=((0, partial(scripts.push_of_buildx, as_referrers=True)),),
     prepare=_projects("team"),
@@ -130,6 +135,7 @@ CI_PULLS = Scenario(
     "CI: 60 jobs pull the same base image in 10 minutes",
     raw=60,
     most=2,
+    visible="first pull, the count",
     facts=_of_ci(),
     scripts=((0, scripts.pulls_of_ci),),
     prepare=scripts.settle_bases,
@@ -138,6 +144,7 @@ NIGHTLY = Scenario(
     "nightly scan-all of 1,000 artifacts, 2 new critical",
     raw=3000,
     most=4,
+    visible="the two",
     facts=_criticals(scripts.NIGHTLY_CRITICAL),
     scripts=((0, scripts.nightly_scan),),
     prepare=partial(scripts.settle_fleet, repositories=50, each=20),
@@ -147,6 +154,7 @@ RETENTION = Scenario(
     "retention deletes 1,000 tags in 40 repositories",
     raw=1040,
     most=2,
+    visible="the totals, the list",
     facts=_of_retention(),
     scripts=((0, scripts.retention),),
     prepare=scripts.settle_old,
@@ -155,6 +163,7 @@ RELEASE = Scenario(
     "a release: 30 images pushed and scanned in 5 minutes",
     raw=150,
     most=35,
+    visible="each image, each failed or critical scan",
     facts=_of_release(),
     scripts=((0, scripts.release),),
     prepare=scripts.settle_release,
@@ -164,6 +173,7 @@ OUTAGE = Scenario(
     "registry outage of 8 hours, 2,000 events meanwhile",
     raw=scripts.OUTAGE_EVENTS,
     most=6,
+    visible="failed scans, criticals",
     facts=_of_outage(),
     scripts=((0, scripts.product_down), (0, scripts.busy_hours)),
     prepare=_before_outage,
@@ -173,6 +183,7 @@ TELEGRAM_AWAY = Scenario(
     "Telegram away for 8 hours, 2,000 events meanwhile",
     raw=scripts.OUTAGE_EVENTS,
     most=6,
+    visible="failed scans, criticals",
     facts=_of_outage(),
     scripts=((0, scripts.telegram_away), (0, scripts.busy_hours)),
     prepare=_before_outage,
@@ -182,6 +193,7 @@ HARBOR_AWAY = Scenario(
     "Harbor out of reach for 8 hours, 2,000 events meanwhile",
     raw=scripts.OUTAGE_EVENTS,
     most=6,
+    visible="failed scans, criticals",
     facts=_of_outage(),
     scripts=((0, scripts.harbor_away), (0, scripts.busy_hours)),
     prepare=_before_outage,
@@ -191,6 +203,7 @@ SINGLE_PUSHES = Scenario(
     "20 single pushes",
     raw=20,
     most=20,
+    visible="each image",
     facts=_singly(SINGLE),
     scripts=((0, scripts.pushes_one_by_one(SINGLE, 7 * 60)),),
     prepare=_projects("apps"),
@@ -204,6 +217,7 @@ DAY = Scenario(
     "all of it in one day, 10,000 raw events",
     raw=RAW_OF_DAY,
     most=60,
+    visible="all of the above",
     facts=(*(fact for part in _PARTS for fact in part.facts), *_singly(SINGLE_OF_DAY)),
     scripts=(
         (0, scripts.everyday_pulls(_PULLS_OF_DAY, hours=14.5)),
