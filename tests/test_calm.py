@@ -103,6 +103,11 @@ def test_single_pushes_are_told_soon(played: Played) -> None:
     assert result.median_delay <= LONGEST_MEDIAN_S
 
 
+def test_replication(played: Played) -> None:
+    """Many pushes by one operator into one project are one thing that happens, and hardly any messages."""
+    assert_calm(played(replays.REPLICATION))
+
+
 @pytest.mark.parametrize("scenario", [replays.BUILDX, replays.CI_PULLS, replays.RELEASE, replays.RETENTION])
 def test_in_russian_it_is_as_calm(tmp_path: Path, scenario: Scenario) -> None:
     assert_calm(replays.run(scenario, tmp_path, "ru"))

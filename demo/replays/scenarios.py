@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -198,6 +199,15 @@ HARBOR_AWAY = Scenario(
     scripts=((0, scripts.harbor_away), (0, scripts.busy_hours)),
     prepare=_before_outage,
     warm_up=HOUR,
+)
+REPLICATION = Scenario(
+    "replication of 300 images, one a second",
+    raw=scripts.REPLICATED,
+    most=10,
+    visible="that it happens",
+    facts=(together("that it happens", re.compile(r"mirror\b")),),
+    scripts=((0, scripts.replication),),
+    prepare=_projects("mirror"),
 )
 SINGLE_PUSHES = Scenario(
     "20 single pushes",

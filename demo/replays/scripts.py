@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from demo.harbor import Fault, Outcome, ScanAll, Vulnerability, World
+from demo.harbor.world import JOBSERVICE
 from demo.replays.rhythm import Scene, Script
 
 Deed = Callable[[], object]
@@ -23,6 +24,8 @@ RELEASED = tuple(f"release/svc-{number:02}" for number in range(30))
 RELEASE_TAG = "stable"
 OLD_REPOSITORIES, OLD_TAGS_EACH = 40, 25
 OLD = tuple(f"old/app-{number:04}" for number in range(OLD_REPOSITORIES))
+
+REPLICATED = 300
 
 HOUR = 3600.0
 OUTAGE_HOURS = 8
@@ -125,6 +128,13 @@ def retention(scene: Scene) -> Iterator[float]:
     for name in OLD:
         scene.world.retention(name)
         yield 1.5
+
+
+def replication(scene: Scene) -> Iterator[float]:
+    """A pull policy of this Harbor copies a project: an image a second, all by the job service."""
+    for number in range(REPLICATED):
+        scene.world.push(f"mirror/lib-{number % 30:02}", f"r{number // 30}", JOBSERVICE)
+        yield 1
 
 
 def release(scene: Scene) -> Iterator[float]:
