@@ -70,11 +70,7 @@ def run(
 def _replay(scenarios: Sequence[replays.Scenario], language: str, screen: Screen) -> None:
     """How few messages come of what registries really do. No chat but that of the stand-in is told."""
     screen.say("What registries really do, replayed in virtual time: how many messages come of it?")
-    results = []
-    for scenario in scenarios:
-        with TemporaryDirectory() as folder:
-            results.append(replays.run(scenario, Path(folder), language))
-    screen.table(results)
+    screen.table(replays.run_all(scenarios, language))
 
 
 class Clock:

@@ -12,8 +12,8 @@ import pytest
 
 from demo import replays
 from demo.harbor import Replay
-from demo.replays import Fact, Result, Scenario, rhythm, scenarios, scripts
-from demo.replays.facts import alone, listed, number, together
+from demo.replays import Fact, Listed, Result, Scenario, rhythm, scenarios, scripts
+from demo.replays.facts import alone, number, together
 from demo.telegram import Entity, Message, TelegramStandIn
 from poller.events import SCAN_TYPES, WEBHOOK_TYPES
 from poller.telegram import Telegram
@@ -228,7 +228,7 @@ def test_facts_are_not_seen_where_they_are_not() -> None:
 
 def test_a_list_is_seen_only_in_an_expandable_quotation() -> None:
     """Entities count UTF-16 units, so an emoji before it must not matter."""
-    fact = listed("", ["old/app-1", "old/app-2"])
+    fact = Listed("", ("old/app-1", "old/app-2"))
     text = "📦 gone\nold/app-1\nold/app-2"
     quotation = Entity("expandableBlockQuote", 8, 19)
     assert fact.is_seen([message(text, quotation)])

@@ -1,8 +1,8 @@
 """What registries really do, replayed through the product on its stand-ins in virtual time."""
 
-from demo.replays.facts import Fact
+from demo.replays.facts import Fact, Listed
 from demo.replays.rhythm import Scene, Script
-from demo.replays.run import Result, run
+from demo.replays.run import Result, run, run_all
 from demo.replays.scenarios import (
     ALL,
     BUILDX,
@@ -35,9 +35,11 @@ __all__ = [
     "SINGLE_PUSHES",
     "TELEGRAM_AWAY",
     "Fact",
+    "Listed",
     "Result",
     "Scenario",
     "Scene",
     "Script",
     "run",
+    "run_all",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from demo.telegram import Message
@@ -18,37 +18,38 @@ Pattern = str | re.Pattern[str]
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """`is_seen` looks at the messages as they are in the end."""
+    """One message says all of `patterns`, and names none of `others`."""
 
     what: str
-    is_seen: Callable[[Sequence[Message]], bool]
+    patterns: tuple[Pattern, ...]
+    others: tuple[str, ...] = ()
+
+    def is_seen(self, messages: Sequence[Message]) -> bool:
+        """In the messages as they are in the end."""
+        return any(
+            _says(message.text, self.patterns) and not any(other in message.text for other in self.others)
+            for message in messages
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Each name stands in an expandable quotation: who wants to know opens it."""
+
+    what: str
+    names: tuple[str, ...]
+
+    def is_seen(self, messages: Sequence[Message]) -> bool:
+        quoted = "\n".join(text for message in messages for text in _quotations(message))
+        return all(_says(quoted, [name]) for name in self.names)
 
 
 def together(what: str, *patterns: Pattern) -> Fact:
-    """One message says all of it."""
-    return Fact(what, lambda messages: any(_says(message.text, patterns) for message in messages))
+    return Fact(what, patterns)
 
 
 def alone(what: str, *patterns: Pattern, others: Iterable[str]) -> Fact:
-    """One message says all of it, and names none of the others."""
-    rest = tuple(others)
-
-    def is_seen(messages: Sequence[Message]) -> bool:
-        return any(
-            _says(message.text, patterns) and not any(other in message.text for other in rest) for message in messages
-        )
-
-    return Fact(what, is_seen)
-
-
-def listed(what: str, names: Sequence[str]) -> Fact:
-    """Each name stands in an expandable quotation: who wants to know opens it."""
-
-    def is_seen(messages: Sequence[Message]) -> bool:
-        quoted = "\n".join(text for message in messages for text in _quotations(message))
-        return all(_says(quoted, [name]) for name in names)
-
-    return Fact(what, is_seen)
+    return Fact(what, patterns, tuple(sorted(others)))
 
 
 def number(*numbers: int) -> re.Pattern[str]:

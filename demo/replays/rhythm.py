@@ -31,7 +31,7 @@ LIVELY_S = 20.0
 """For so long after something happened the rhythm is that of the daemon; after that it is slow until more happens."""
 
 IDLE_POLL_S = 60.0
-IDLE_DELIVER_S = 15.0
+IDLE_DELIVER_S = 30.0
 NEVER = math.inf
 _TICK = timedelta(milliseconds=5)
 

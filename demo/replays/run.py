@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 from demo.harbor import POLLER, HarborStandIn, World
 from demo.harbor.rows import Row
@@ -15,9 +19,11 @@ from demo.replays.scenarios import Scenario
 from demo.telegram import TOKEN, Edit, Message, TelegramStandIn
 from formatters.texts import OCCASION_EMOJI
 from poller import config as configuration
+from poller import logs
 from poller.config import Config
 from poller.events import SCAN_TYPES
 
+PROCESSES = 2
 MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
 CHAT = -1001
 
@@ -77,6 +83,22 @@ def run(scenario: Scenario, folder: Path, language: str = "en", *, more: str = "
             return _measured(scenario, scene)
         finally:
             scene.product.stop()
+
+
+def run_all(scenarios: Sequence[Scenario], language: str = "en") -> list[Result]:
+    """Play them side by side, in processes of their own: most of the time is the product's work."""
+    if len(scenarios) == 1:
+        return [_run_apart(scenarios[0], language)]
+    quiet = partial(logs.set_up, "error", "text", ())
+    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn"), initializer=quiet) as pool:
+        longest_first = sorted(scenarios, key=lambda scenario: -scenario.raw)
+        running = {each.name: pool.submit(_run_apart, each, language) for each in longest_first}
+        return [running[each.name].result() for each in scenarios]
+
+
+def _run_apart(scenario: Scenario, language: str) -> Result:
+    with TemporaryDirectory() as folder:
+        return run(scenario, Path(folder), language)
 
 
 def _measured(scenario: Scenario, scene: Scene) -> Result:

@@ -9,7 +9,7 @@ from functools import partial
 
 from demo.harbor import Vulnerability, World
 from demo.replays import scripts
-from demo.replays.facts import FAILED, SIGNED, Fact, alone, listed, number, together
+from demo.replays.facts import FAILED, SIGNED, Fact, Listed, alone, number, together
 from demo.replays.rhythm import Script
 from demo.replays.scripts import HOUR
 
@@ -31,7 +31,7 @@ class Scenario:
     raw: int
     most: int
     visible: str
-    facts: tuple[Fact, ...]
+    facts: tuple[Fact | Listed, ...]
     scripts: tuple[tuple[float, Script], ...]
     prepare: Callable[[World], object]
     warm_up: float = 600
@@ -42,38 +42,38 @@ class Scenario:
 # -- what must be visible -------------------------------------------------------------------------------
 
 
-def _of_buildx() -> tuple[Fact, ...]:
+def _of_buildx() -> tuple[Fact | Listed, ...]:
     return (
         together("the image and its tag", scripts.APP, scripts.APP_TAG),
         together("that it is signed", scripts.APP, SIGNED),
     )
 
 
-def _of_ci() -> tuple[Fact, ...]:
+def _of_ci() -> tuple[Fact | Listed, ...]:
     return (
         together("the first pull", scripts.BUILDER, scripts.BUILDER_TAG, scripts.CI),
         together("the count", scripts.BUILDER, number(scripts.JOBS, scripts.JOBS - 1)),
     )
 
 
-def _criticals(found: Mapping[str, Vulnerability]) -> tuple[Fact, ...]:
+def _criticals(found: Mapping[str, Vulnerability]) -> tuple[Fact | Listed, ...]:
     return tuple(
         alone(f"{finding.id} in {name}", name, finding.id, others=found.keys() - {name})
         for name, finding in found.items()
     )
 
 
-def _failures(names: tuple[str, ...]) -> tuple[Fact, ...]:
+def _failures(names: tuple[str, ...]) -> tuple[Fact | Listed, ...]:
     return tuple(alone(f"the failed scan of {name}", name, FAILED, others=set(names) - {name}) for name in names)
 
 
-def _of_retention() -> tuple[Fact, ...]:
+def _of_retention() -> tuple[Fact | Listed, ...]:
     tags = scripts.OLD_REPOSITORIES * scripts.OLD_TAGS_EACH
     totals = number(tags, tags + scripts.OLD_REPOSITORIES), number(scripts.OLD_REPOSITORIES)
-    return together("the totals", *totals), listed("the list", scripts.OLD)
+    return together("the totals", *totals), Listed("the list", scripts.OLD)
 
 
-def _of_release() -> tuple[Fact, ...]:
+def _of_release() -> tuple[Fact | Listed, ...]:
     return (
         *_singly(scripts.RELEASED),
         *_failures(scripts.RELEASE_FAILED),
@@ -81,11 +81,11 @@ def _of_release() -> tuple[Fact, ...]:
     )
 
 
-def _of_outage() -> tuple[Fact, ...]:
+def _of_outage() -> tuple[Fact | Listed, ...]:
     return (*_failures(scripts.OUTAGE_FAILED), *_criticals(scripts.OUTAGE_CRITICAL))
 
 
-def _singly(names: tuple[str, ...]) -> tuple[Fact, ...]:
+def _singly(names: tuple[str, ...]) -> tuple[Fact | Listed, ...]:
     return tuple(alone(name, *name.split(":"), others=set(names) - {name}) for name in names)
 
 
@@ -93,7 +93,12 @@ def _singly(names: tuple[str, ...]) -> tuple[Fact, ...]:
 
 
 def _projects(*names: str) -> Callable[[World], object]:
-    return lambda world: [world.create_project(name) for name in names]
+    return partial(_create_projects, names=names)
+
+
+def _create_projects(world: World, names: tuple[str, ...]) -> None:
+    for name in names:
+        world.create_project(name)
 
 
 def _before_outage(world: World) -> None:
@@ -215,7 +220,7 @@ SINGLE_PUSHES = Scenario(
     most=20,
     visible="each image",
     facts=_singly(SINGLE),
-    scripts=((0, scripts.pushes_one_by_one(SINGLE, 7 * 60)),),
+    scripts=((0, partial(scripts.pushes_one_by_one, names=SINGLE, every=7 * 60)),),
     prepare=_projects("apps"),
     single_pushes=SINGLE,
 )
@@ -230,10 +235,10 @@ DAY = Scenario(
     visible="all of the above",
     facts=(*(fact for part in _PARTS for fact in part.facts), *_singly(SINGLE_OF_DAY)),
     scripts=(
-        (0, scripts.everyday_pulls(_PULLS_OF_DAY, hours=14.5)),
+        (0, partial(scripts.everyday_pulls, count=_PULLS_OF_DAY, hours=14.5)),
         (1 * HOUR, scripts.retention),
         (2 * HOUR, scripts.nightly_scan),
-        (8 * HOUR, scripts.pushes_one_by_one(SINGLE_OF_DAY, 20 * 60)),
+        (8 * HOUR, partial(scripts.pushes_one_by_one, names=SINGLE_OF_DAY, every=20 * 60)),
         (9.5 * HOUR, scripts.push_of_buildx),
         (10 * HOUR, scripts.pulls_of_ci),
         (13 * HOUR, scripts.release),

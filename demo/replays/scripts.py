@@ -8,7 +8,7 @@ from functools import partial
 
 from demo.harbor import Fault, Outcome, ScanAll, Vulnerability, World
 from demo.harbor.world import JOBSERVICE
-from demo.replays.rhythm import Scene, Script
+from demo.replays.rhythm import Scene
 
 Deed = Callable[[], object]
 
@@ -153,32 +153,24 @@ def release(scene: Scene) -> Iterator[float]:
         yield 1
 
 
-def pushes_one_by_one(names: tuple[str, ...], every: float) -> Script:
+def pushes_one_by_one(scene: Scene, *, names: tuple[str, ...], every: float) -> Iterator[float]:
     """Of `repository:tag` each, at no special moment."""
-
-    def script(scene: Scene) -> Iterator[float]:
-        dice = random.Random(5)
-        for name in names:
-            yield every * dice.uniform(0.5, 1.5)
-            repository, tag = name.split(":")
-            scene.world.push(repository, tag, "ann")
-
-    return script
+    dice = random.Random(5)
+    for name in names:
+        yield every * dice.uniform(0.5, 1.5)
+        repository, tag = name.split(":")
+        scene.world.push(repository, tag, "ann")
 
 
-def everyday_pulls(count: int, hours: float) -> Script:
+def everyday_pulls(scene: Scene, *, count: int, hours: float) -> Iterator[float]:
     """Two runners, each with three images of its own; the jobs of a pipeline pull them together."""
-
-    def script(scene: Scene) -> Iterator[float]:
-        dice = random.Random(9)
-        bursts = -(-count // _PULLS_OF_PIPELINE)
-        for burst in range(bursts):
-            yield hours * HOUR / bursts * dice.uniform(0.9, 1.1)
-            images = EVERYDAY[:3] if burst % 2 else EVERYDAY[3:]
-            for number in range(min(count - burst * _PULLS_OF_PIPELINE, _PULLS_OF_PIPELINE)):
-                scene.world.pull(images[number % 3], EVERYDAY_TAG, RUNNERS[burst % 2])
-
-    return script
+    dice = random.Random(9)
+    bursts = -(-count // _PULLS_OF_PIPELINE)
+    for burst in range(bursts):
+        yield hours * HOUR / bursts * dice.uniform(0.9, 1.1)
+        images = EVERYDAY[:3] if burst % 2 else EVERYDAY[3:]
+        for number in range(min(count - burst * _PULLS_OF_PIPELINE, _PULLS_OF_PIPELINE)):
+            scene.world.pull(images[number % 3], EVERYDAY_TAG, RUNNERS[burst % 2])
 
 
 # -- outages --------------------------------------------------------------------------------------------
