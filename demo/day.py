@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from demo import replays
 from demo.harbor import Account, HarborStandIn, Outcome, Role, RunningScan, ScanAll, Vulnerability, World
 from demo.screen import Screen
 from demo.telegram import TelegramStandIn
@@ -43,8 +44,14 @@ FOUND: Mapping[tuple[str, str | None], Sequence[Vulnerability]] = {
 """What the scan of everything finds, by repository and tag; in all others it is what was known before."""
 
 
-def run(language: str, environ: Mapping[str, str], clock: Clock | None = None) -> int:
-    """Play the day. With TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID set, its messages go to that chat."""
+def run(
+    language: str,
+    environ: Mapping[str, str],
+    clock: Clock | None = None,
+    *,
+    replayed: Sequence[replays.Scenario] = replays.ALL,
+) -> int:
+    """Play the day, then the replays. With TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID set, the day goes to that chat."""
     token, chat = environ.get("TELEGRAM_BOT_TOKEN"), environ.get("TELEGRAM_CHAT_ID")
     screen, clock = Screen(), clock or Clock()
     with TelegramStandIn(token=TOKEN, clock=clock) as telegram, TemporaryDirectory() as folder:
@@ -55,7 +62,15 @@ def run(language: str, environ: Mapping[str, str], clock: Clock | None = None) -
             config = _load(Path(folder), text, token if token and chat else TOKEN)
             with _stage(config, clock, screen, harbor, None if is_real else telegram) as stage:
                 _play(stage)
-                return 0
+    _replay(replayed, language, screen)
+    screen.say("This was a demo on stand-ins. Your own Harbor: see README.md, «Five minutes to a real Harbor».")
+    return 0
+
+
+def _replay(scenarios: Sequence[replays.Scenario], language: str, screen: Screen) -> None:
+    """How few messages come of what registries really do. No chat but that of the stand-in is told."""
+    screen.say("What registries really do, replayed in virtual time: how many messages come of it?")
+    screen.table(replays.run_all(scenarios, language))
 
 
 class Clock:
@@ -261,7 +276,6 @@ def _sum_up(stage: Stage, before: int) -> None:
         "(what a scanner pulls and pushes is not, nor is the SBOM run). "
         f"{stage.polls} polls took {len(stage.harbor.requests)} requests."
     )
-    stage.screen.say("This was a demo on stand-ins. Your own Harbor: see README.md, «Five minutes to a real Harbor».")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 
 import pytest
 
-from demo import day
+from demo import day, replays
 
 
 @pytest.fixture(scope="module", params=["en", "ru"])
@@ -16,7 +16,7 @@ def shown(request: pytest.FixtureRequest) -> str:
     """What a day shows on a wide terminal: a line for each line of a message."""
     with redirect_stdout(io.StringIO()) as output, pytest.MonkeyPatch.context() as environ:
         environ.setenv("COLUMNS", "400")
-        assert day.run(request.param, {}, day.Clock(sleep=lambda _: None)) == 0
+        assert day.run(request.param, {}, day.Clock(sleep=lambda _: None), replayed=[replays.BUILDX]) == 0
     return output.getvalue()
 
 
@@ -37,3 +37,13 @@ def test_scans_are_told_as_people_want_them(shown: str) -> None:
     assert shown.count("🔎") == 1
     assert "linux/arm64" in shown
     assert "scans.sbom = false" in shown
+
+
+def test_replays_are_a_table(shown: str) -> None:
+    """What happened, what came of it, and what was promised."""
+    [line] = [line for line in shown.splitlines() if replays.BUILDX.name in line]
+    cells = [cell.strip() for cell in line.split("│")[1:-1]]
+    assert cells[1] == "8"
+    assert int(cells[2]) >= 1
+    assert cells[3] == "1"
+    assert cells[6][0] in "✓✗"
