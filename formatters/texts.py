@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from enum import StrEnum
 
+from formatters.portal import Portal
 from poller.events import EventType, Phase, Reason
 
 
@@ -23,6 +24,7 @@ class Label(StrEnum):
 
     REPOSITORY = "repository"
     TAG = "tag"
+    TAGS = "tags"
     URL = "url"
     PUSHER = "pusher"
     USER = "user"
@@ -96,11 +98,15 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a chat wants its messages. `extra_escapes` are escaped in addition to what Telegram demands."""
+    """How a chat wants its messages. `extra_escapes` are escaped in addition to what Telegram demands.
+
+    With a `portal`, names link to Harbor's pages: what people see stays the same to the letter.
+    """
 
     language: str
     timezone: tzinfo
     extra_escapes: str = ""
+    portal: Portal | None = None
 
     @property
     def texts(self) -> Texts:
@@ -227,6 +233,7 @@ RUSSIAN = Texts(
     labels={
         Label.REPOSITORY: "Репозиторий",
         Label.TAG: "Тег",
+        Label.TAGS: "Теги",
         Label.URL: "URL",
         Label.PUSHER: "Автор пуша",
         Label.USER: "Пользователь",
@@ -403,6 +410,7 @@ ENGLISH = Texts(
     labels={
         Label.REPOSITORY: "Repository",
         Label.TAG: "Tag",
+        Label.TAGS: "Tags",
         Label.URL: "URL",
         Label.PUSHER: "Pushed by",
         Label.USER: "User",
