@@ -17,6 +17,8 @@ class Occasion(StrEnum):
     BACKLOG = "backlog"  # more at once than the chat's pace allows
     CATCH_UP = "catch-up"  # after a downtime
     BACKFILL = "backfill"  # a past period that was asked for
+    QUIET_HOURS = "quiet-hours"  # what waited for their end
+    PERIOD = "period"  # a chat that wants nothing but digests
 
 
 class Label(StrEnum):
@@ -148,6 +150,8 @@ OCCASION_EMOJI: Mapping[Occasion, str] = {
     Occasion.BACKLOG: "📚",
     Occasion.CATCH_UP: "⏰",
     Occasion.BACKFILL: "🗂️",
+    Occasion.QUIET_HOURS: "🌙",
+    Occasion.PERIOD: "🗞️",
 }
 
 
@@ -270,6 +274,8 @@ RUSSIAN = Texts(
         Occasion.BACKLOG: "Много событий в Harbor сразу",
         Occasion.CATCH_UP: "Что было в Harbor за время простоя",
         Occasion.BACKFILL: "Что было в Harbor за прошедший период",
+        Occasion.QUIET_HOURS: "За тихие часы",
+        Occasion.PERIOD: "Сводка",
     },
     events=_russian("событие", "события", "событий"),
     scans=_russian("сканирование", "сканирования", "сканирований"),
@@ -447,6 +453,8 @@ ENGLISH = Texts(
         Occasion.BACKLOG: "Many events in Harbor at once",
         Occasion.CATCH_UP: "What happened in Harbor during the downtime",
         Occasion.BACKFILL: "What happened in Harbor in a past period",
+        Occasion.QUIET_HOURS: "During the quiet hours",
+        Occasion.PERIOD: "Summary",
     },
     events=_english("event", "events"),
     scans=_english("scan", "scans"),

@@ -902,6 +902,35 @@ def test_ten_thousand_events_make_one_message_quickly() -> None:
     assert last == f"и ещё {RUSSIAN.events(len(events) - shown)}"
 
 
+@pytest.mark.parametrize("occasion", Occasion)
+def test_bad_scans_are_seen_however_much_else_there_is(occasion: Occasion) -> None:
+    """Each failed scan and each critical image by name, before all the rest, which is still there."""
+    bad = [failed(f"team/broken{number}") for number in range(30)]
+    bad += [completed({"Critical": 2, "High": 1, "Low": 7}, f"team/critical{number}") for number in range(30)]
+    high = [completed({"High": 3, "Medium": 2}, f"team/high{number}") for number in range(300)]
+    text = digest([*pushes(3000, 900), *high, *reversed(bad)], EN, occasion)
+    shown = quoted(text)
+    assert shown[:30] == [f"⚠️ team/broken{number}: 1.27 (ann)" for number in reversed(range(30))]
+    assert set(shown[30:60]) == {f"🔍 team/critical{number}: 1.27 (2 Critical, 1 High) (ann)" for number in range(30)}
+    assert shown[60].startswith("🔍 team/high0: 1.27 (3 High)")
+    assert sum(line.startswith("📦 team/app") for line in shown) >= 3
+    assert units(parse(text).text) <= LIMIT
+
+
+def test_a_scans_findings_are_named_only_if_they_are_bad() -> None:
+    """Without numbers, the severity; the other scans are listed as ever, and so are SBOMs."""
+    unknown = scanned({"scan_status": "Success", "severity": "Critical", "summary": None})
+    sbom = completed({"Critical": 1}, "team/sbom", scan_type=SBOM)
+    events = [sbom, completed({"Low": 3}), completed({}, "team/clean"), completed({"High": 1, "Low": 2}), unknown]
+    assert quoted(digest([*events, unknown], EN, Occasion.PERIOD)) == [
+        "🔍 team/app: 1.27 (Critical) ×2 (ann)",
+        "🔍 team/app: 1.27 (1 High) (ann)",
+        "🔍 team/sbom: 1.27 (ann)",
+        "🔍 team/app: 1.27 (ann)",
+        "🔍 team/clean: 1.27 (ann)",
+    ]
+
+
 def test_values_in_a_digest_cannot_leave_their_line() -> None:
     """Neither the line nor the quotation."""
     bad = "||\n**>x"
