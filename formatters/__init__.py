@@ -8,6 +8,8 @@ from formatters.markdown import plain
 from formatters.mass import MassScan
 from formatters.messages import message, test_message
 from formatters.portal import Portal
+from formatters.pulls import Pulls
+from formatters.runs import Run
 from formatters.scans import WORST_FIRST, rank
 from formatters.texts import Occasion, Style
 
@@ -16,6 +18,8 @@ __all__ = [
     "MassScan",
     "Occasion",
     "Portal",
+    "Pulls",
+    "Run",
     "Style",
     "backfill_command",
     "coverage_examples",

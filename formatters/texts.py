@@ -21,6 +21,17 @@ class Occasion(StrEnum):
     PERIOD = "period"  # a chat that wants nothing but digests
 
 
+class RunKind(StrEnum):
+    """What many events of one run are, where no single event's title says it."""
+
+    CLEAN_UP = "clean-up"  # by Harbor itself, as its retention rules say
+    DELETIONS = "deletions"
+    REPOSITORIES = "repositories"
+    PROJECTS = "projects"
+    PUSHES = "pushes"
+    MIXED = "mixed"
+
+
 class Label(StrEnum):
     """What a line of a message says."""
 
@@ -58,6 +69,8 @@ class Label(StrEnum):
     FINDINGS_SOME_NEW = "findings, some new"
     MISSED = "missed"
     BY_SEVERITY = "by severity"
+    PULLS = "pulls"
+    REPOSITORIES = "repositories"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,9 @@ class Texts:
     kinds: Mapping[EventType, str]
     labels: Mapping[Label, str]
     occasions: Mapping[Occasion, str]
+    runs: Mapping[RunKind, str]  # with {deleted} or {project}
+    counted: Mapping[EventType, Callable[[int], str]]  # what the events of a run are about: 5 -> "5 images"
+    deleted: Mapping[EventType, Callable[[int], str]]  # 5 -> "5 images deleted"
     events: Callable[[int], str]  # 5 -> "5 events"
     scans: Callable[[int], str]
     missed: Callable[[int], str]  # earlier results that nobody could read
@@ -155,6 +171,16 @@ OCCASION_EMOJI: Mapping[Occasion, str] = {
 }
 
 
+RUN_EMOJI: Mapping[RunKind, str] = {
+    RunKind.CLEAN_UP: EMOJI[EventType.DELETE_ARTIFACT],
+    RunKind.DELETIONS: EMOJI[EventType.DELETE_ARTIFACT],
+    RunKind.REPOSITORIES: EMOJI[EventType.REPOSITORY_DELETED],
+    RunKind.PROJECTS: EMOJI[EventType.PROJECT_DELETED],
+    RunKind.PUSHES: EMOJI[EventType.PUSH_ARTIFACT],
+    RunKind.MIXED: OCCASION_EMOJI[Occasion.BACKLOG],
+}
+
+
 def _russian(one: str, few: str, many: str) -> Callable[[int], str]:
     """1 событие, 2 события, 5 событий, 11 событий, 21 событие."""
 
@@ -165,6 +191,12 @@ def _russian(one: str, few: str, many: str) -> Callable[[int], str]:
         return f"{count} {one if ones == 1 else few}"
 
     return counted
+
+
+def _deleted(one: str, few: str, many: str) -> Callable[[int], str]:
+    """удалён 1 образ, удалено 5 образов; of masculine words."""
+    counted = _russian(one, few, many)
+    return lambda count: f"{'удалён' if counted(count) == f'{count} {one}' else 'удалено'} {counted(count)}"
 
 
 def _english(one: str, many: str) -> Callable[[int], str]:
@@ -269,6 +301,8 @@ RUSSIAN = Texts(
         Label.FINDINGS_SOME_NEW: "Critical и High, среди них новые",
         Label.MISSED: "Пропущено",
         Label.BY_SEVERITY: "Образы по худшей критичности",
+        Label.PULLS: "Количество",
+        Label.REPOSITORIES: "Репозитории",
     },
     occasions={
         Occasion.BACKLOG: "Много событий в Harbor сразу",
@@ -276,6 +310,25 @@ RUSSIAN = Texts(
         Occasion.BACKFILL: "Что было в Harbor за прошедший период",
         Occasion.QUIET_HOURS: "За тихие часы",
         Occasion.PERIOD: "Сводка",
+    },
+    runs={
+        RunKind.CLEAN_UP: "Очистка в Harbor: {deleted}",
+        RunKind.DELETIONS: "Удаления в Harbor",
+        RunKind.REPOSITORIES: "Удалены репозитории в Harbor",
+        RunKind.PROJECTS: "Удалены проекты в Harbor",
+        RunKind.PUSHES: "Пуши в {project}",
+        RunKind.MIXED: "События в Harbor",
+    },
+    counted={
+        EventType.PUSH_ARTIFACT: _russian("пуш", "пуша", "пушей"),
+        EventType.DELETE_ARTIFACT: _russian("образ", "образа", "образов"),
+        EventType.TAG_DELETED: _russian("тег", "тега", "тегов"),
+        EventType.REPOSITORY_DELETED: _russian("репозиторий", "репозитория", "репозиториев"),
+        EventType.PROJECT_DELETED: _russian("проект", "проекта", "проектов"),
+    },
+    deleted={
+        EventType.DELETE_ARTIFACT: _deleted("образ", "образа", "образов"),
+        EventType.TAG_DELETED: _deleted("тег", "тега", "тегов"),
     },
     events=_russian("событие", "события", "событий"),
     scans=_russian("сканирование", "сканирования", "сканирований"),
@@ -448,6 +501,8 @@ ENGLISH = Texts(
         Label.FINDINGS_SOME_NEW: "Critical and High, some of them new",
         Label.MISSED: "Missed",
         Label.BY_SEVERITY: "Images by worst severity",
+        Label.PULLS: "Pulls",
+        Label.REPOSITORIES: "Repositories",
     },
     occasions={
         Occasion.BACKLOG: "Many events in Harbor at once",
@@ -455,6 +510,25 @@ ENGLISH = Texts(
         Occasion.BACKFILL: "What happened in Harbor in a past period",
         Occasion.QUIET_HOURS: "During the quiet hours",
         Occasion.PERIOD: "Summary",
+    },
+    runs={
+        RunKind.CLEAN_UP: "Clean-up in Harbor: {deleted}",
+        RunKind.DELETIONS: "Deletions in Harbor",
+        RunKind.REPOSITORIES: "Repositories deleted in Harbor",
+        RunKind.PROJECTS: "Projects deleted in Harbor",
+        RunKind.PUSHES: "Pushes into {project}",
+        RunKind.MIXED: "Events in Harbor",
+    },
+    counted={
+        EventType.PUSH_ARTIFACT: _english("push", "pushes"),
+        EventType.DELETE_ARTIFACT: _english("image", "images"),
+        EventType.TAG_DELETED: _english("tag", "tags"),
+        EventType.REPOSITORY_DELETED: _english("repository", "repositories"),
+        EventType.PROJECT_DELETED: _english("project", "projects"),
+    },
+    deleted={
+        EventType.DELETE_ARTIFACT: _english("image deleted", "images deleted"),
+        EventType.TAG_DELETED: _english("tag deleted", "tags deleted"),
     },
     events=_english("event", "events"),
     scans=_english("scan", "scans"),

@@ -21,6 +21,8 @@ from formatters import (
     MassScan,
     Occasion,
     Portal,
+    Pulls,
+    Run,
     Style,
     coverage_examples,
     digest,
@@ -595,6 +597,200 @@ def test_any_number_of_images_is_summed_up_in_bounded_memory() -> None:
     assert [line.split(":")[0] for line in shown[1:11]] == [f"team/app{number:06}" for _, number in worst]
     assert len(shown) == 23
     assert shown[-1] == "+10"
+
+
+# -- repeated pulls --------------------------------------------------------------------------------------------
+
+
+def pulls(*events: Event) -> str:
+    told = Pulls()
+    for event in events:
+        told.add(event)
+    return told.message(EN)
+
+
+PULL = Event.example(type=EventType.PULL_ARTIFACT)
+
+
+def test_a_single_pull_is_told_as_ever() -> None:
+    """Counting to one helps nobody; and nothing is still a message."""
+    assert pulls(PULL) == message(PULL, EN)
+    assert seen(pulls()) == ["📥 Pull from Harbor", "Pulls: ×0", "Period: —"]
+
+
+def test_repeated_pulls_are_counted_in_the_message_of_the_first() -> None:
+    """Whatever the order in which they are added."""
+    later = [replace(PULL, occurred_at=NOON + timedelta(minutes=number)) for number in range(60)]
+    assert seen(pulls(*reversed(later))) == [
+        "📥 Pull from Harbor",
+        "Repository: team/app",
+        "Tag: 1.27",
+        "URL: harbor.example.com/team/app:1.27",
+        "User: ann",
+        "Pulls: ×60",
+        "Period: 2026-11-24 13:00–13:59 CET",
+    ]
+
+
+def test_pulls_by_several_names_are_counted_by_name() -> None:
+    """Tags of one image, its digest, and whoever pulled it."""
+    by_bob, by_digest = replace(PULL, tag="latest", operator="bob"), replace(PULL, tag=None, operator="")
+    shown = seen(pulls(PULL, PULL, by_bob, by_digest))
+    assert shown[2] == "Tags: 1.27 ×2, latest, sha256:50bd50bd50bd…"
+    assert shown[4] == "User: ann ×2, bob, —"
+
+
+def test_any_number_of_pulls_is_counted_in_bounded_memory() -> None:
+    """By anybody and under any name."""
+    told = Pulls()
+    for number in range(20_000):
+        told.add(replace(PULL, tag=f"v{number}", operator=f"user{number}"))
+    shown = seen(told.message(EN))
+    assert shown[2] == f"Tags: {', '.join(f'v{number}' for number in range(10))}, +19990"
+    assert shown[4].endswith(", user9, +19990")
+    assert shown[5] == "Pulls: ×20000"
+    assert len(pickle.dumps(told)) < 10_000
+
+
+# -- runs of deletions or pushes ---------------------------------------------------------------------------------
+
+
+def run(*events: Event, style: Style = EN) -> str:
+    told = Run()
+    for event in events:
+        told.add(event)
+    return told.message(style)
+
+
+def deleted(name: str, tag: str = "", kind: str = "DELETE_ARTIFACT", operator: str = "ann") -> Event:
+    """`name`: a repository, or a project."""
+    repository = Repository(name) if "/" in name else None
+    subject = "" if repository else name
+    return Event.example(
+        type=EventType(kind), repository=repository, subject=subject, tag=tag or None, digest=None, operator=operator
+    )
+
+
+@pytest.mark.parametrize("event", examples(), ids=lambda event: event.type)
+def test_a_run_of_one_is_told_as_ever(event: Event) -> None:
+    """Whatever it is; and a run of nothing is still a message."""
+    assert run(event) == message(event, EN)
+    assert seen(run()) == ["📚 Events in Harbor", "Total: 0 events", "Period: —"]
+
+
+def test_a_clean_up_is_one_message_with_a_line_for_each_repository() -> None:
+    """Whose it is stands above; the list need not repeat it."""
+    told = [deleted(f"team/{name}", f"v{number}") for name in ("web", "app") for number in range(3)]
+    told += [Event.example(type=EventType.DELETE_ARTIFACT, tag=None), deleted("team/web", "old", "TAG_DELETED")]
+    text = run(*(replace(event, operator="harbor-jobservice") for event in told))
+    assert seen(text) == [
+        "🗑️ Clean-up in Harbor: 7 images deleted",
+        "Repositories: 2",
+        "Total: 7 images, 1 tag",
+        "Period: 2026-11-24 13:00 CET",
+        "User: harbor-jobservice",
+        "🗑️ team/web: v0, v1, v2",
+        "🗑️ team/app: v0, v1, v2, sha256:50bd50bd50bd…",
+        "✂️ team/web: old",
+    ]
+    assert len(quoted(text)) == 3
+
+
+@pytest.mark.parametrize(
+    ("count", "title"),
+    [
+        (2, "🗑️ Очистка в Harbor: удалено 2 образа"),
+        (11, "🗑️ Очистка в Harbor: удалено 11 образов"),
+        (21, "🗑️ Очистка в Harbor: удалён 21 образ"),
+    ],
+)
+def test_a_clean_up_is_counted_in_russian(count: int, title: str) -> None:
+    """The verb goes with the number, too."""
+    images = [deleted("team/app", f"v{number}", operator="harbor-jobservice") for number in range(count)]
+    assert seen(run(*images, style=RU))[0] == title
+
+
+def test_a_clean_up_of_tags_alone_counts_tags() -> None:
+    """No image was deleted."""
+    tags = [deleted("team/app", tag, "TAG_DELETED", "harbor-jobservice") for tag in "ab"]
+    assert seen(run(*tags))[:3] == ["🗑️ Clean-up in Harbor: 2 tags deleted", "Repository: team/app", "Total: 2 tags"]
+
+
+def test_a_deleted_repository_is_named_with_what_was_in_it() -> None:
+    """It stands first in the list, whenever it was met."""
+    images = [deleted("team/app", f"v{number}") for number in range(12)]
+    assert seen(run(*images, deleted("team/app", kind="REPOSITORY_DELETED"))) == [
+        "🧹 Repository deleted in Harbor",
+        "Repository: team/app",
+        "Total: 12 images, 1 repository",
+        "Period: 2026-11-24 13:00 CET",
+        "User: ann",
+        "🧹 team/app",
+        "🗑️ team/app: " + ", ".join(f"v{number}" for number in range(12)),
+    ]
+
+
+def test_a_deleted_project_is_named_with_its_repositories() -> None:
+    """Several of them are counted."""
+    repositories = [deleted(f"sandbox/{name}", kind="REPOSITORY_DELETED") for name in "ab"]
+    shown = seen(run(*repositories, deleted("sandbox", kind="PROJECT_DELETED")))
+    assert shown[:4] == [
+        "🧨 Project deleted in Harbor",
+        "Project: sandbox",
+        "Repositories: sandbox/a, sandbox/b",
+        "Total: 2 repositories, 1 project",
+    ]
+    projects = [deleted(name, kind="PROJECT_DELETED") for name in "ab"]
+    assert seen(run(*projects))[:2] == ["🧨 Projects deleted in Harbor", "Project: a, b"]
+    assert seen(run(*repositories))[:2] == ["🧹 Repositories deleted in Harbor", "Repositories: sandbox/a, sandbox/b"]
+
+
+def test_deletions_by_people_name_them() -> None:
+    """In the list, too, where they are several."""
+    text = run(deleted("team/app", "a"), deleted("team/app", "b"), deleted("team/web", "a", operator="bob"))
+    assert seen(text)[0] == "🗑️ Deletions in Harbor"
+    assert seen(text)[4] == "User: ann ×2, bob"
+    assert quoted(text) == ["🗑️ team/app: a, b (ann)", "🗑️ team/web: a (bob)"]
+
+
+def test_many_pushes_are_told_by_their_project() -> None:
+    """As of a replication; of several projects only that there were pushes."""
+    text = run(*pushes(60, 4))
+    assert seen(text)[:3] == ["📦 Pushes into team", "Repositories: 4", "Total: 60 pushes"]
+    assert seen(text)[4] == "Pushed by: user0 ×7, user1 ×7, user2 ×7, user3 ×7, user4 ×7, +4"
+    assert seen(run(Event.example(), Event.example(repository=Repository("b/c"))))[0] == "📦 Pushes into Harbor"
+
+
+def test_a_run_of_everything_says_what_was_done() -> None:
+    """The caller's mistake is no reason to say nothing."""
+    shown = seen(run(*a_busy_hour()))
+    assert shown[0] == "📚 Events in Harbor"
+    assert shown[2].startswith("Total: Pushes: 3, Pulls: 2, Images deleted: 1, Scans completed: 1")
+
+
+def test_any_number_of_deletions_is_told_in_bounded_memory() -> None:
+    """Of some the names are kept, of all the number."""
+    told = Run()
+    begin = time.perf_counter()
+    for number in range(100_000):
+        told.add(deleted(f"team/app{number % 2000:04}", f"v{number}"))
+    text = told.message(EN)
+    assert time.perf_counter() - begin < 20
+    assert len(pickle.dumps(told)) < 1_000_000
+    assert seen(text)[1:3] == ["Repositories: at least 500", "Total: 100000 images"]
+    *listed, last = quoted(text)
+    assert last == f"and {100_000 - 50 * len(listed)} events more"
+    assert listed[0] == "🗑️ team/app0000: v0, +49"
+    assert LIMIT - 100 < units(parse(text).text) <= LIMIT
+
+
+def test_a_deleted_repository_is_not_cut_off() -> None:
+    """Nor is it lost among thousands of others."""
+    told = Run()
+    for number in range(3000):
+        told.add(deleted(f"team/app{number:04}", f"v{number}"))
+    told.add(deleted("team/gone", kind="REPOSITORY_DELETED"))
+    assert quoted(told.message(EN))[0] == "🧹 team/gone"
 
 
 # -- values that mean harm -----------------------------------------------------------------------------------
