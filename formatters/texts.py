@@ -70,6 +70,10 @@ class Label(StrEnum):
     MISSED = "missed"
     BY_SEVERITY = "by severity"
     PULLS = "pulls"
+    PLATFORMS = "platforms"
+    SIGNED = "signed"
+    ATTACHED = "attached"
+    SCAN = "scan"
     REPOSITORIES = "repositories"
 
 
@@ -102,6 +106,9 @@ class Texts:
     worst_images: str
     failed_images: str
     worst: str  # with {severity}
+    outcomes: Mapping[EventType, str]  # of scans that brought no result
+    signed: str
+    attachments: Mapping[str, str]  # what Harbor and we call them: what people call them
     phases: Mapping[Phase, str]
     coverage: Mapping[tuple[Phase, Reason], str]  # with {since}, {until}, {period}, {projects}, {rows}, {command}
     rows: Callable[[int], str]  # at most so many are missing
@@ -179,6 +186,9 @@ RUN_EMOJI: Mapping[RunKind, str] = {
     RunKind.PUSHES: EMOJI[EventType.PUSH_ARTIFACT],
     RunKind.MIXED: OCCASION_EMOJI[Occasion.BACKLOG],
 }
+
+
+_ATTACHMENTS = {"sbom": "SBOM", "sbom.harbor": "SBOM", "accessory.nydus": "Nydus"}
 
 
 def _russian(one: str, few: str, many: str) -> Callable[[int], str]:
@@ -302,6 +312,10 @@ RUSSIAN = Texts(
         Label.MISSED: "Пропущено",
         Label.BY_SEVERITY: "Образы по худшей критичности",
         Label.PULLS: "Количество",
+        Label.PLATFORMS: "Платформы",
+        Label.SIGNED: "Подписан",
+        Label.ATTACHED: "Приложено",
+        Label.SCAN: "Скан",
         Label.REPOSITORIES: "Репозитории",
     },
     occasions={
@@ -350,6 +364,9 @@ RUSSIAN = Texts(
     worst_images="Худшие образы:",
     failed_images="Не удалось просканировать:",
     worst="худшая критичность: {severity}",
+    outcomes={EventType.SCANNING_FAILED: "не удался", EventType.SCANNING_STOPPED: "остановлен"},
+    signed="да",
+    attachments=_ATTACHMENTS | {"attestation": "аттестация", "subject.accessory": "прочее"},
     phases={Phase.BEGAN: "Слепое пятно", Phase.ENDED: "Снова видно", Phase.FOUND: "Пробел"},
     coverage={
         (
@@ -502,6 +519,10 @@ ENGLISH = Texts(
         Label.MISSED: "Missed",
         Label.BY_SEVERITY: "Images by worst severity",
         Label.PULLS: "Pulls",
+        Label.PLATFORMS: "Platforms",
+        Label.SIGNED: "Signed",
+        Label.ATTACHED: "Attached",
+        Label.SCAN: "Scan",
         Label.REPOSITORIES: "Repositories",
     },
     occasions={
@@ -549,6 +570,9 @@ ENGLISH = Texts(
     worst_images="Worst images:",
     failed_images="Could not be scanned:",
     worst="worst severity: {severity}",
+    outcomes={EventType.SCANNING_FAILED: "failed", EventType.SCANNING_STOPPED: "stopped"},
+    signed="yes",
+    attachments=_ATTACHMENTS | {"subject.accessory": "other"},
     phases={Phase.BEGAN: "Blind spot", Phase.ENDED: "Seen again", Phase.FOUND: "Gap"},
     coverage={
         (

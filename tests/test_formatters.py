@@ -18,15 +18,18 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from formatters import (
+    Family,
     MassScan,
     Occasion,
     Portal,
     Pulls,
     Run,
     Style,
+    calm_examples,
     coverage_examples,
     digest,
     examples,
+    family_message,
     image_message,
     message,
     plain,
@@ -93,6 +96,7 @@ def _golden_texts_of(language: str, style: Style) -> Iterator[tuple[str, str]]:
     for occasion in Occasion:
         yield f"digest.{occasion}.{language}.md", digest(a_busy_hour(), style, occasion)
     yield from ((f"{name}.{language}.md", text) for name, text in scan_examples(style))
+    yield from ((f"{name}.{language}.md", text) for name, text in calm_examples(style))
     yield f"coverage.{language}.md", "\n".join(coverage_examples(style))
     yield f"test.{language}.md", test_message(style)
 
@@ -597,6 +601,159 @@ def test_any_number_of_images_is_summed_up_in_bounded_memory() -> None:
     assert [line.split(":")[0] for line in shown[1:11]] == [f"team/app{number:06}" for _, number in worst]
     assert len(shown) == 23
     assert shown[-1] == "+10"
+
+
+# -- an image and what belongs to it -----------------------------------------------------------------------------
+
+PUSH = Event.example()
+SIGNATURE = Event.example(tag="sha256-50bd.sig", digest="sha256:516", source_id=9)
+
+
+def family(*events: Event, style: Style = EN, **known: tuple[str, ...]) -> dict[str, str]:
+    """What stands behind each label of the message about the push and these events."""
+    text = family_message(PUSH, events, Family(**known), style)
+    return dict(line.split(": ", 1) for line in seen(text)[1:] if ": " in line)
+
+
+def pushed(source_id: int, **facts: Any) -> Event:
+    return Event.example(source_id=source_id, **facts)
+
+
+@pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
+@pytest.mark.parametrize("push", [PUSH, replace(PUSH, tag=None), replace(PUSH, digest=None, repository=None)])
+def test_a_push_of_which_nothing_more_is_known_is_told_as_ever(push: Event, style: Style) -> None:
+    """With or without itself among the events."""
+    assert family_message(push, [], Family(), style) == message(push, style)
+    assert family_message(push, [push], Family(), style) == message(push, style)
+
+
+def test_all_tags_of_an_image_are_in_its_message() -> None:
+    """Each once, in the order of their pushes, by whoever pushed them."""
+    latest = pushed(3, tag="latest", operator="bob", occurred_at=NOON + timedelta(minutes=1))
+    again, by_digest = pushed(4, occurred_at=NOON + timedelta(minutes=2)), pushed(5, tag=None)
+    shown = family(again, latest, by_digest)
+    assert shown == {
+        "Repository": "team/app",
+        "Tags": "1.27, latest",
+        "URL": "harbor.example.com/team/app:1.27",
+        "Pushed by": "ann, bob",
+    }
+
+
+def test_a_push_by_digest_is_shown_by_the_tag_that_followed() -> None:
+    """As buildx does it: the index by its digest, then under its name."""
+    head = replace(PUSH, tag=None)
+    assert family_message(head, [head, pushed(2)], Family(), EN) == message(PUSH, EN)
+
+
+def test_an_image_elsewhere_is_not_the_same() -> None:
+    """The same digest in another repository, or the same tag of another image."""
+    elsewhere = pushed(2, repository=Repository("team/copy"))
+    assert family(elsewhere, pushed(3, digest="sha256:77"))["Attached"] == "+2"
+
+
+def test_what_belongs_to_an_image_is_named() -> None:
+    """By words that people know; what nobody knows by Harbor's."""
+    attached = ("sbom.harbor", "attestation", "attestation", "subject.accessory", "accessory.nydus", "new.kind")
+    shown = family(SIGNATURE, platforms=("linux/amd64", "linux/arm64"), attached=("signature.cosign", *attached))
+    assert shown["Platforms"] == "linux/amd64, linux/arm64"
+    assert shown["Signed"] == "yes (cosign)"
+    assert shown["Attached"] == "SBOM, attestation ×2, other, Nydus, new.kind"
+    russian = family(SIGNATURE, attached=("signature.cosign", *attached), style=RU)
+    assert russian["Подписан"] == "да (cosign)"
+    assert russian["Приложено"] == "SBOM, аттестация ×2, прочее, Nydus, new.kind"
+
+
+@pytest.mark.parametrize(
+    ("attached", "words"),
+    [
+        (("signature",), "yes"),
+        (("signature", "signature.cosign", "signature.notation", "signature.cosign"), "yes (cosign ×2, notation)"),
+    ],
+)
+def test_an_image_is_signed_however_that_is_known(attached: tuple[str, ...], words: str) -> None:
+    """By its tags alone, or by what Harbor says of it."""
+    assert family(attached=attached)["Signed"] == words
+    assert "Attached" not in family(attached=attached)
+
+
+def test_pushes_that_nobody_could_look_at_are_counted() -> None:
+    """Until it is known what they are."""
+    assert family(SIGNATURE, pushed(8, tag=None, digest="sha256:8"))["Attached"] == "+2"
+    assert "Attached" not in family(SIGNATURE, attached=("signature.cosign",))
+
+
+def scan_line(*scans: Event) -> str:
+    return family(*scans)["Scan"]
+
+
+def test_an_images_scan_is_one_line() -> None:
+    """However it ended."""
+    assert scan_line(completed({"Critical": 2, "Low": 41})) == "Success, 43 (2 Critical, 41 Low), fixable 21"
+    assert scan_line(completed({})) == "Success, without vulnerabilities"
+    assert scan_line(failed()) == "⚠️ failed (Error)"
+    assert scan_line(failed(kind="STOPPED")) == "🛑 stopped (Error)"
+    assert scan_line(scanned({"scan_status": "Success", "severity": "High"})) == "Success, High"
+
+
+def platform(name: str, event: Event, **facts: Any) -> Event:
+    return replace(on(name, event, **facts), tag=None, digest=f"sha256:{name}")
+
+
+def test_scans_of_platforms_are_summed_up() -> None:
+    """And those that brought no result are named."""
+    bad, low = completed({"Critical": 2, "Low": 4}), completed({"Low": 2})
+    assert scan_line(platform("a", low), platform("b", bad)) == (
+        "Success ×2, worst severity: Critical, 8 (2 Critical, 6 Low), fixable 4"
+    )
+    assert scan_line(platform("a", completed({})), platform("b", completed({}))) == (
+        "Success ×2, without vulnerabilities"
+    )
+    assert scan_line(platform("a", failed()), platform("b", bad), platform("c", failed(kind="STOPPED"))) == (
+        "Success, 6 (2 Critical, 4 Low), fixable 3; ⚠️ failed: a (Error); 🛑 stopped: c (Error)"
+    )
+    without = scanned({"scan_status": "Success", "severity": "High"})
+    assert scan_line(platform("a", without), platform("b", completed({}))) == (
+        "Success ×2, worst severity: High, without vulnerabilities, 1 without figures"
+    )
+
+
+def test_of_an_artifacts_scans_the_latest_counts() -> None:
+    """In any order; and what Harbor says of an index is not added to what it says of its platforms."""
+    repaired = replace(platform("a", completed({"Low": 2})), occurred_at=NOON + timedelta(hours=1))
+    assert scan_line(repaired, platform("a", failed())) == "Success, 2 (2 Low), fixable 1"
+    assert scan_line(repaired, completed({"Low": 2})) == "Success, 2 (2 Low), fixable 1"
+    assert scan_line(repaired, failed()).endswith("; ⚠️ failed: sha256:50bd50bd50bd… (Error)")
+
+
+def test_news_of_a_pushed_image_stand_in_its_message() -> None:
+    """What is new since the tag's last image, and by which names."""
+    change = Change(Since.IMAGE, {"Critical": 1}, {})
+    text = family_message(
+        PUSH, [completed({"Critical": 1}, changes=(change,), named=(CVE,), are_new=True)], Family(), EN
+    )
+    assert seen(text)[6:] == [
+        "Since the tag's previous image: new 1 (1 Critical)",
+        "New Critical and High: 1",
+        "CVE-2026-1 (Critical) openssl 3.0.1 → 3.0.2",
+    ]
+
+
+def test_an_sbom_that_was_made_is_attached_and_one_that_was_not_is_told() -> None:
+    """It is no scan for vulnerabilities."""
+    made = completed({}, scan_type=SBOM)
+    assert family(made)["Attached"] == "SBOM"
+    assert family(made, attached=("sbom.harbor",))["Attached"] == "SBOM"
+    unmade = replace(made, type=EventType.SCANNING_FAILED)
+    assert seen(family_message(PUSH, [unmade], Family(), EN))[-1] == "⚠️ SBOM could not be created"
+
+
+def test_the_scan_of_a_pushed_image_links_to_its_findings() -> None:
+    """As its tags link to the image."""
+    found = links(family_message(PUSH, [pushed(2, tag="b"), completed({})], Family(), linked()))
+    page = f"{PAGES}/app/artifacts-tab/artifacts/{DIGEST}"
+    assert found["1.27, b"] == page
+    assert found["Success, without vulnerabilities"] == f"{page}?tab=vulnerability"
 
 
 # -- repeated pulls --------------------------------------------------------------------------------------------

@@ -18,7 +18,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from formatters import MassScan, Occasion, Portal, Pulls, Run, Style, digest, image_message, message, plain
+from formatters import (
+    Family,
+    MassScan,
+    Occasion,
+    Portal,
+    Pulls,
+    Run,
+    Style,
+    digest,
+    family_message,
+    image_message,
+    message,
+    plain,
+)
 from formatters.markdown import shorten, units, visible
 from formatters.texts import EMOJI, Label
 from poller.events import (
@@ -322,6 +335,20 @@ def check_pulls(events: list[Event], style: Style) -> None:
     assert f": ×{len(events)}\n" in parsed.text
 
 
+def check_family(events: list[Event], family: Family, style: Style) -> None:
+    head = replace(events[0], type=EventType.PUSH_ARTIFACT)
+    text = family_message(head, events, family, style)
+    parsed = parse(text)
+    assert plain(text) == parsed.text == stored(parsed.text) == parsed.text.strip()
+    assert units(parsed.text) <= LIMIT
+    assert len(parsed.entities) <= 100
+    assert len(text.encode()) < 32 * 1024
+    assert check_entities(text, parsed.entities, style) <= 24
+    assert parsed.text.split("\n")[0] == f"{EMOJI[head.type]} {style.texts.titles[head.type]}"
+    is_signed = any(kind.startswith("signature.") for kind in family.attached)
+    assert (f"\n{style.texts.labels[Label.SIGNED]}: {style.texts.signed}" in parsed.text) >= is_signed
+
+
 def check_run(events: list[Event], style: Style) -> None:
     told = Run()
     for one in events:
@@ -444,6 +471,42 @@ def test_hostile_events_make_a_digest(seed: int) -> None:
         )
         check_digest(events, rng.choice(STYLES), rng.choice(tuple(Occasion)))
         check_digest(few, rng.choice(STYLES), rng.choice(tuple(Occasion)))
+
+
+ATTACHED = ("signature.cosign", "signature", "sbom.harbor", "subject.accessory", "attestation")
+
+
+def related(rng: random.Random, size: int) -> list[Event]:
+    """A push, and what may come with it: half of them of the same image."""
+    kinds = (EventType.PUSH_ARTIFACT, *sorted(SCAN_TYPES), EventType.PULL_ARTIFACT)
+    told = [replace(event(rng), type=rng.choice(kinds)) for _ in range(size)]
+    head = told[0]
+    return [replace(one, repository=head.repository, digest=head.digest) if rng.random() < 0.5 else one for one in told]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_hostile_events_make_a_family(seed: int) -> None:
+    """Of none to hundreds of tags, platforms, attachments and scans."""
+    rng = random.Random(seed)
+    for size in (1, 2, 3, 5, 20, 100, 300) * 3:
+        platforms = tuple(hostile(rng) for _ in range(rng.choice((0, 1, 3, 100))))
+        attached = tuple(rng.choice((*ATTACHED, hostile(rng))) for _ in range(rng.choice((0, 1, 3, 100))))
+        check_family(related(rng, size), Family(platforms, attached), rng.choice(STYLES))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(any_event() | any_scan_event(), min_size=1, max_size=6),
+    st.builds(
+        Family,
+        st.lists(any_text(), max_size=3).map(tuple),
+        st.lists(st.sampled_from(ATTACHED) | any_text(), max_size=5).map(tuple),
+    ),
+    st.sampled_from(STYLES),
+)
+def test_any_events_make_a_family(events: list[Event], family: Family, style: Style) -> None:
+    """Whatever the caller thinks that belongs together."""
+    check_family(events, family, style)
 
 
 RUNS = (
