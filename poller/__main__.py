@@ -540,6 +540,8 @@ def preview(kind: EventType | None, language: str) -> int:
     if kind in (None, EventType.SCANNING_COMPLETED):
         for _, text in formatters.scan_examples(style):
             click.echo(formatters.plain(text) + "\n")
+    for _, text in formatters.calm_examples(style) if kind is None else ():
+        click.echo(formatters.plain(text) + "\n")
     return DONE
 
 

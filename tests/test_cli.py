@@ -693,8 +693,8 @@ def test_preview_needs_nothing(tmp_path: Path, language: str) -> None:
     blocked = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
     done = poller("preview", "--language", language, cwd=tmp_path, env=blocked)
     assert (done.returncode, done.stderr) == (DONE, "")
-    kinds_of_scan_messages = 4
-    assert len(done.stdout.strip().split("\n\n")) == len(WEBHOOK_TYPES) + kinds_of_scan_messages
+    kinds_of_scan_messages, told_together = 4, 6
+    assert len(done.stdout.strip().split("\n\n")) == len(WEBHOOK_TYPES) + kinds_of_scan_messages + told_together
     assert ("Репозиторий: " if language == "ru" else "Repository: ") in done.stdout
     assert bytes_in(tmp_path) == {}
 
