@@ -86,7 +86,7 @@ class Context:
 
     def telegram(self, config: Config) -> Telegram:
         c = config.telegram
-        return Telegram(c.bot_token, api_url=c.api_url, proxy=c.proxy, silent=bool(c.silent))
+        return Telegram(c.bot_token, api_url=c.api_url, proxy=c.proxy)
 
     def teller(self, config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> Teller:
         return Teller(self.telegram(config), store, config, clock)
