@@ -7,6 +7,7 @@ from formatters.images import image_message
 from formatters.markdown import plain
 from formatters.mass import MassScan
 from formatters.messages import message, test_message
+from formatters.portal import Portal
 from formatters.scans import WORST_FIRST, rank
 from formatters.texts import Occasion, Style
 
@@ -14,6 +15,7 @@ __all__ = [
     "WORST_FIRST",
     "MassScan",
     "Occasion",
+    "Portal",
     "Style",
     "backfill_command",
     "coverage_examples",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from formatters.lines import Line, composed
+from formatters.lines import Line, artifact_lines, composed
 from formatters.markdown import ABSENT, shorten, visible
 from formatters.news import news, news_lines
 from formatters.scans import LONGEST_LEVEL, Figures, figures, image_of, is_sbom_run, listed_levels, rank, report, worst
@@ -53,14 +53,12 @@ def _platform(event: Event) -> str:
 
 
 def _lines(platforms: Sequence[Event], style: Style) -> Iterator[Line]:
-    texts, image = style.texts, image_of(platforms[0])
+    texts, image, portal = style.texts, image_of(platforms[0]), style.portal
     reports = [report(event.scan) for event in platforms]
     results = [event.scan for event in platforms if _has_result(event) and event.scan]
-    yield Line(texts.labels[Label.REPOSITORY], visible(image.repository.full_name if image.repository else ""))
-    yield Line(texts.labels[Label.TAG], visible(image.reference or ""))
-    yield Line(texts.labels[Label.URL], visible(image.resource_url or ""), is_code=True)
+    yield from artifact_lines(image, style)
     yield from _known(Label.LONGEST, max((each.duration for each in reports), key=_seconds), style)
-    yield from _totals(results, style)
+    yield from _totals(results, portal.vulnerabilities(image) if portal else "", style)
     yield from _platform_lines(platforms, texts)
     yield from _known(Label.SCANNER, _names(each.scanner for each in reports), style)
     yield from news_lines(news(results), style)
@@ -71,18 +69,18 @@ def _has_result(event: Event) -> bool:
     return event.type is EventType.SCANNING_COMPLETED and not is_sbom_run(event)
 
 
-def _known(label: Label, value: str, style: Style) -> Iterator[Line]:
+def _known(label: Label, value: str, style: Style, address: str = "") -> Iterator[Line]:
     if value != ABSENT:
-        yield Line(style.texts.labels[label], visible(value))
+        yield Line(style.texts.labels[label], visible(value), address=address)
 
 
-def _totals(results: Sequence[Scan], style: Style) -> Iterator[Line]:
+def _totals(results: Sequence[Scan], address: str, style: Style) -> Iterator[Line]:
     labels = style.texts.labels
-    yield from _known(Label.SEVERITY, worst(report(scan).severity for scan in results) or ABSENT, style)
+    yield from _known(Label.SEVERITY, worst(report(scan).severity for scan in results) or ABSENT, style, address)
     found = [known for scan in results if (known := figures(scan))]
     if found:
         total = sum(found, Figures())
-        yield Line(labels[Label.SUM], _counted(total))
+        yield Line(labels[Label.SUM], _counted(total), address=address)
         yield Line(labels[Label.FIXABLE], str(total.fixable))
 
 

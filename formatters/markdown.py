@@ -29,7 +29,8 @@ _HIDDEN = frozenset(_DROPPED_BY_TELEGRAM + _BLANK)
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 _TOKEN = re.compile(
-    r"`(?P<code>(?:\\[\x01-\x7e]|[^`\\])*)`|\\(?P<escaped>[\x01-\x7e])|^(?:\*\*)?>|\|\||\*",
+    r"`(?P<code>(?:\\[\x01-\x7e]|[^`\\])*)`|\\(?P<escaped>[\x01-\x7e])|^(?:\*\*)?>|\|\||\*"
+    r"|\[|\]\((?:\\[\x01-\x7e]|[^)\\])*\)",
     re.MULTILINE | re.DOTALL,
 )
 _ESCAPED = re.compile(r"\\([\x01-\x7e])", re.DOTALL)
@@ -52,6 +53,11 @@ def labelled(label: str, value: str, extra: str = "") -> str:
 def code(text: str) -> str:
     """A code span. In it, only the backtick and the backslash may be escaped."""
     return "`" + text.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def link(text: str, address: str) -> str:
+    """A link; the text is markup already. In the address, only the closing bracket and the backslash may be escaped."""
+    return f"[{text}](" + address.replace("\\", "\\\\").replace(")", "\\)") + ")"
 
 
 def quotation(lines: Sequence[str]) -> str:

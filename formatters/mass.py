@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from formatters.digests import period, short_digest
+from formatters.digests import period
+from formatters.groups import short_digest
 from formatters.markdown import ABSENT, LIMIT, bold, escape, fit, labelled, plain, quotation, shorten, units, visible
 from formatters.news import Difference, changed, difference
 from formatters.scans import (

@@ -8,6 +8,7 @@ from formatters.coverage import coverage_message
 from formatters.lines import Line, composed
 from formatters.markdown import ABSENT, bold, escape, shorten, visible
 from formatters.news import news, news_lines
+from formatters.portal import Portal
 from formatters.scans import LONGEST_LEVEL, Report, image_of, is_sbom_run, report
 from formatters.texts import EMOJI, Label, Style
 from poller.events import Event, EventType
@@ -38,7 +39,15 @@ def _lines(event: Event, style: Style) -> Iterator[Line]:
             yield from _findings_before(label, event, told, style)
         value = visible(_VALUES[label](image, told) or "")
         if not _is_left_out(label, value, event):
-            yield Line(style.texts.labels[label], value, is_code=label is Label.URL)
+            address = _address(label, event, style.portal)
+            yield Line(style.texts.labels[label], value, is_code=label is Label.URL, address=address)
+
+
+def _address(label: Label, event: Event, portal: Portal | None) -> str:
+    """What the label's value links to: "" if nothing, as of what the event says is gone."""
+    if portal is None or label not in _LINKS or label in _GONE.get(event.type, ()):
+        return ""
+    return _LINKS[label](portal, event)
 
 
 def _is_left_out(label: Label, value: str, event: Event) -> bool:
@@ -83,6 +92,20 @@ _VALUES: Mapping[Label, Callable[[Event, Report], str | None]] = {
     Label.SETTINGS: lambda event, _: event.subject,
     Label.ENTRY: lambda event, _: event.subject,
     Label.SOURCE: lambda event, _: f"{event.source} #{event.source_id}",
+}
+
+_LINKS: Mapping[Label, Callable[[Portal, Event], str]] = {
+    Label.REPOSITORY: Portal.repository,
+    Label.TAG: lambda portal, event: portal.artifact(image_of(event)),
+    Label.SEVERITY: Portal.vulnerabilities,
+    Label.TOTAL: Portal.vulnerabilities,
+    Label.PROJECT: lambda portal, event: portal.project(event.subject),
+}
+
+_GONE: Mapping[EventType, tuple[Label, ...]] = {
+    EventType.DELETE_ARTIFACT: (Label.TAG,),
+    EventType.REPOSITORY_DELETED: (Label.REPOSITORY,),
+    EventType.PROJECT_DELETED: (Label.PROJECT,),
 }
 
 _ARTIFACT = (Label.REPOSITORY, Label.TAG, Label.URL)

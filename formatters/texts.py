@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from enum import StrEnum
 
+from formatters.portal import Portal
 from poller.events import EventType, Phase, Reason
 
 
@@ -16,6 +17,8 @@ class Occasion(StrEnum):
     BACKLOG = "backlog"  # more at once than the chat's pace allows
     CATCH_UP = "catch-up"  # after a downtime
     BACKFILL = "backfill"  # a past period that was asked for
+    QUIET_HOURS = "quiet-hours"  # what waited for their end
+    PERIOD = "period"  # a chat that wants nothing but digests
 
 
 class Label(StrEnum):
@@ -23,6 +26,7 @@ class Label(StrEnum):
 
     REPOSITORY = "repository"
     TAG = "tag"
+    TAGS = "tags"
     URL = "url"
     PUSHER = "pusher"
     USER = "user"
@@ -96,11 +100,15 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a chat wants its messages. `extra_escapes` are escaped in addition to what Telegram demands."""
+    """How a chat wants its messages. `extra_escapes` are escaped in addition to what Telegram demands.
+
+    With a `portal`, names link to Harbor's pages: what people see stays the same to the letter.
+    """
 
     language: str
     timezone: tzinfo
     extra_escapes: str = ""
+    portal: Portal | None = None
 
     @property
     def texts(self) -> Texts:
@@ -142,6 +150,8 @@ OCCASION_EMOJI: Mapping[Occasion, str] = {
     Occasion.BACKLOG: "📚",
     Occasion.CATCH_UP: "⏰",
     Occasion.BACKFILL: "🗂️",
+    Occasion.QUIET_HOURS: "🌙",
+    Occasion.PERIOD: "🗞️",
 }
 
 
@@ -227,6 +237,7 @@ RUSSIAN = Texts(
     labels={
         Label.REPOSITORY: "Репозиторий",
         Label.TAG: "Тег",
+        Label.TAGS: "Теги",
         Label.URL: "URL",
         Label.PUSHER: "Автор пуша",
         Label.USER: "Пользователь",
@@ -263,6 +274,8 @@ RUSSIAN = Texts(
         Occasion.BACKLOG: "Много событий в Harbor сразу",
         Occasion.CATCH_UP: "Что было в Harbor за время простоя",
         Occasion.BACKFILL: "Что было в Harbor за прошедший период",
+        Occasion.QUIET_HOURS: "За тихие часы",
+        Occasion.PERIOD: "Сводка",
     },
     events=_russian("событие", "события", "событий"),
     scans=_russian("сканирование", "сканирования", "сканирований"),
@@ -403,6 +416,7 @@ ENGLISH = Texts(
     labels={
         Label.REPOSITORY: "Repository",
         Label.TAG: "Tag",
+        Label.TAGS: "Tags",
         Label.URL: "URL",
         Label.PUSHER: "Pushed by",
         Label.USER: "User",
@@ -439,6 +453,8 @@ ENGLISH = Texts(
         Occasion.BACKLOG: "Many events in Harbor at once",
         Occasion.CATCH_UP: "What happened in Harbor during the downtime",
         Occasion.BACKFILL: "What happened in Harbor in a past period",
+        Occasion.QUIET_HOURS: "During the quiet hours",
+        Occasion.PERIOD: "Summary",
     },
     events=_english("event", "events"),
     scans=_english("scan", "scans"),

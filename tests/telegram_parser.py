@@ -15,6 +15,7 @@ class Entity:
 
     kind: str
     text: str
+    url: str = ""  # of a `TextUrl`
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ def stored(text: str) -> str:
 def _entity(text: str, entity: dict[str, Any]) -> Entity:
     raw = text.encode("utf-16-le")
     start, end = 2 * entity["offset"], 2 * (entity["offset"] + entity["length"])
-    return Entity(entity["type"]["@type"].removeprefix("textEntityType"), raw[start:end].decode("utf-16-le"))
+    kind, url = entity["type"]["@type"].removeprefix("textEntityType"), entity["type"].get("url", "")
+    return Entity(kind, raw[start:end].decode("utf-16-le"), url)
 
 
 def _execute(request: dict[str, Any]) -> dict[str, Any]:

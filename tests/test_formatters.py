@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -20,6 +20,7 @@ import pytest
 from formatters import (
     MassScan,
     Occasion,
+    Portal,
     Style,
     coverage_examples,
     digest,
@@ -82,14 +83,16 @@ _OF_THE_LOG = (EventType.REPOSITORY_DELETED, EventType.ROBOT_CREATED, EventType.
 
 def golden_texts() -> dict[str, str]:
     """Every golden file's name and what the code says today."""
-    texts: dict[str, str] = {}
-    for language, style in STYLES.items():
-        texts |= {f"{event.type}.{language}.md": message(event, style) for event in examples()}
-        texts |= {f"digest.{occasion}.{language}.md": digest(a_busy_hour(), style, occasion) for occasion in Occasion}
-        texts |= {f"{name}.{language}.md": text for name, text in scan_examples(style)}
-        texts[f"coverage.{language}.md"] = "\n".join(coverage_examples(style))
-        texts[f"test.{language}.md"] = test_message(style)
-    return texts
+    return dict(told for language, style in STYLES.items() for told in _golden_texts_of(language, style))
+
+
+def _golden_texts_of(language: str, style: Style) -> Iterator[tuple[str, str]]:
+    yield from ((f"{event.type}.{language}.md", message(event, style)) for event in examples())
+    for occasion in Occasion:
+        yield f"digest.{occasion}.{language}.md", digest(a_busy_hour(), style, occasion)
+    yield from ((f"{name}.{language}.md", text) for name, text in scan_examples(style))
+    yield f"coverage.{language}.md", "\n".join(coverage_examples(style))
+    yield f"test.{language}.md", test_message(style)
 
 
 @pytest.mark.parametrize("name", golden_texts())
@@ -659,6 +662,93 @@ def test_code_escapes_only_backtick_and_backslash() -> None:
     assert parse(code("a.b`c\\d")).text == plain(code("a.b`c\\d")) == "a.b`c\\d"
 
 
+# -- links ---------------------------------------------------------------------------------------------------
+
+HARBOR = "https://harbor.example.com"
+PAGES = f"{HARBOR}/harbor/projects/7/repositories"
+DIGEST = "sha256:" + "50bd" * 16
+
+
+def linked(url: str = HARBOR, style: Style = EN) -> Style:
+    return replace(style, portal=Portal(url, {"team": 7}.get))
+
+
+def links(text: str) -> dict[str, str]:
+    return {entity.text: entity.url for entity in parse(text).entities if entity.kind == "TextUrl"}
+
+
+@pytest.mark.parametrize("name", golden_texts())
+def test_links_change_nothing_that_people_see(name: str) -> None:
+    """Nor what is sent where Telegram takes no markup."""
+    language = name.split(".")[-2]
+    told = dict(_golden_texts_of(language, linked(style=STYLES[language])))
+    assert plain(told[name]) == parse(told[name]).text == plain(golden_texts()[name])
+
+
+def test_names_and_findings_link_to_harbors_pages() -> None:
+    """The repository, the artifact, what its scan found; the URL stays to be copied."""
+    (event,) = (example for example in examples() if example.type is EventType.SCANNING_COMPLETED)
+    event = replace(event, repository=Repository("team/web/app"))
+    artifact = f"{PAGES}/web%2Fapp/artifacts-tab/artifacts/{DIGEST}"
+    assert links(message(event, linked())) == {
+        "team/web/app": f"{PAGES}/web%2Fapp/artifacts-tab",
+        "1.27": artifact,
+        "Critical": f"{artifact}?tab=vulnerability",
+        "43": f"{artifact}?tab=vulnerability",
+    }
+
+
+def test_a_platforms_tag_links_to_its_image_and_its_findings_to_itself() -> None:
+    """The message shows the image's tag, and what one platform's scan found."""
+    found = links(message(on("linux/arm64", completed({"High": 3})), linked()))
+    assert found["1.27"] == f"{PAGES}/app/artifacts-tab/artifacts/sha256:1d"
+    assert found["High"] == f"{PAGES}/app/artifacts-tab/artifacts/{DIGEST}?tab=vulnerability"
+
+
+def test_an_images_sums_link_to_its_findings() -> None:
+    """Harbor sums them up on the index's page, too."""
+    page = f"{PAGES}/app/artifacts-tab/artifacts/sha256:1d"
+    assert links(image_message([on("a", completed({"High": 3})), on("b", completed({}))], linked())) == {
+        "team/app": f"{PAGES}/app/artifacts-tab",
+        "1.27": page,
+        "High": f"{page}?tab=vulnerability",
+        "3 (3 High)": f"{page}?tab=vulnerability",
+    }
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (Event.example(type=EventType.DELETE_ARTIFACT), {"team/app": f"{PAGES}/app/artifacts-tab"}),
+        (Event.example(digest=None), {"team/app": f"{PAGES}/app/artifacts-tab"}),
+        (Event.example(type=EventType.REPOSITORY_DELETED, tag=None, digest=None), {}),
+        (Event.example(type=EventType.PROJECT_UPDATED, repository=None, subject="team"), {"team": PAGES}),
+        (Event.example(type=EventType.PROJECT_DELETED, repository=None, subject="team"), {}),
+        (Event.example(repository=Repository("other/app")), {}),
+        (Event.example(repository=Repository("team")), {}),
+        (Event.example(repository=None), {}),
+    ],
+)
+def test_nothing_links_to_what_is_gone_or_not_known(event: Event, expected: Mapping[str, str]) -> None:
+    """A page that Harbor has not got helps nobody."""
+    assert links(message(event, linked())) == expected
+
+
+@pytest.mark.parametrize("url", ["https://harbor", "http://[::1]", "ftp://harbor.example.com", "", "https://[x"])
+def test_what_telegram_would_drop_is_no_link(url: str) -> None:
+    """Then the message is what it is without a portal."""
+    assert message(Event.example(), linked(url)) == message(Event.example(), EN)
+
+
+def test_an_address_cannot_end_its_link() -> None:
+    """Names are quoted, and the two characters that mean something there are escaped."""
+    event = Event.example(repository=Repository("team/a)b\\c\ud800?#"), digest="sha256:)\\&tab=x")
+    text = message(event, linked("https://h.example/a)\\b"))
+    page = "https://h.example/a)\\b/harbor/projects/7/repositories/a%29b%5Cc%3F%3F%23/artifacts-tab"
+    assert list(links(text).values()) == [page, f"{page}/artifacts/sha256:%29%5C%26tab%3Dx"]
+    assert plain(text) == parse(text).text == parse(message(event, EN)).text
+
+
 # -- length --------------------------------------------------------------------------------------------------
 
 
@@ -810,6 +900,35 @@ def test_ten_thousand_events_make_one_message_quickly() -> None:
     names = {line.removeprefix("📦 ").split(":")[0] for line in listed}
     shown = sum(event.repository.full_name in names for event in events if event.repository)
     assert last == f"и ещё {RUSSIAN.events(len(events) - shown)}"
+
+
+@pytest.mark.parametrize("occasion", Occasion)
+def test_bad_scans_are_seen_however_much_else_there_is(occasion: Occasion) -> None:
+    """Each failed scan and each critical image by name, before all the rest, which is still there."""
+    bad = [failed(f"team/broken{number}") for number in range(30)]
+    bad += [completed({"Critical": 2, "High": 1, "Low": 7}, f"team/critical{number}") for number in range(30)]
+    high = [completed({"High": 3, "Medium": 2}, f"team/high{number}") for number in range(300)]
+    text = digest([*pushes(3000, 900), *high, *reversed(bad)], EN, occasion)
+    shown = quoted(text)
+    assert shown[:30] == [f"⚠️ team/broken{number}: 1.27 (ann)" for number in reversed(range(30))]
+    assert set(shown[30:60]) == {f"🔍 team/critical{number}: 1.27 (2 Critical, 1 High) (ann)" for number in range(30)}
+    assert shown[60].startswith("🔍 team/high0: 1.27 (3 High)")
+    assert sum(line.startswith("📦 team/app") for line in shown) >= 3
+    assert units(parse(text).text) <= LIMIT
+
+
+def test_a_scans_findings_are_named_only_if_they_are_bad() -> None:
+    """Without numbers, the severity; the other scans are listed as ever, and so are SBOMs."""
+    unknown = scanned({"scan_status": "Success", "severity": "Critical", "summary": None})
+    sbom = completed({"Critical": 1}, "team/sbom", scan_type=SBOM)
+    events = [sbom, completed({"Low": 3}), completed({}, "team/clean"), completed({"High": 1, "Low": 2}), unknown]
+    assert quoted(digest([*events, unknown], EN, Occasion.PERIOD)) == [
+        "🔍 team/app: 1.27 (Critical) ×2 (ann)",
+        "🔍 team/app: 1.27 (1 High) (ann)",
+        "🔍 team/sbom: 1.27 (ann)",
+        "🔍 team/app: 1.27 (ann)",
+        "🔍 team/clean: 1.27 (ann)",
+    ]
 
 
 def test_values_in_a_digest_cannot_leave_their_line() -> None:

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from formatters import MassScan, Occasion, Style, digest, image_message, message, plain
+from formatters import MassScan, Occasion, Portal, Style, digest, image_message, message, plain
 from formatters.markdown import shorten, units, visible
 from formatters.texts import EMOJI, Label
 from poller.events import (
@@ -43,8 +43,12 @@ from tests.telegram_parser import Entity, parse, stored
 LIMIT = 4096  # Telegram's, in UTF-16 units after parsing
 SEEDED = 8_000
 GENERATED = 2_000
+PORTALS = (None, Portal("https://harbor.example.com", lambda _: 7), Portal("https://a.b/)\\`[x](y)", lambda _: 2**63))
 STYLES = tuple(
-    Style(language, UTC, extra) for language in ("ru", "en") for extra in ("", "_*[]()~`>#+-=|{}!", "a1:$Ж\n")
+    Style(language, UTC, extra, portal)
+    for language in ("ru", "en")
+    for extra in ("", "_*[]()~`>#+-=|{}!", "a1:$Ж\n")
+    for portal in PORTALS
 )
 
 # -- hostile names -------------------------------------------------------------------------------------------
@@ -224,6 +228,7 @@ def expected_values(told: Event) -> list[str]:
 def check_message(told: Event, style: Style) -> None:
     text = message(told, style)
     parsed = parse(text)
+    assert parsed.text == plain(message(told, replace(style, portal=None)))
     assert plain(text) == parsed.text == stored(parsed.text) == parsed.text.strip()
     assert units(parsed.text) <= LIMIT
     assert len(parsed.entities) <= 100
@@ -250,7 +255,7 @@ def findings_told(events: list[Event]) -> int:
 
 
 def check_entities(text: str, entities: tuple[Entity, ...], style: Style) -> int:
-    """Exactly the title, the start of every labelled line up to a colon, and the URL. How many have no label."""
+    """Exactly the title, the start of every labelled line up to a colon, the URL and links. How many have no label."""
     left, bare = list(entities), 0
     title, *lines = plain(text).split("\n")
     assert left.pop(0) == Entity("Bold", title.partition(" ")[2])
@@ -264,6 +269,11 @@ def check_entities(text: str, entities: tuple[Entity, ...], style: Style) -> int
         assert line.startswith(f"{label.text} ")
         if label.text == f"{style.texts.labels[Label.URL]}:" and line != f"{label.text} —":
             assert left.pop(0) == Entity("Code", line.removeprefix(f"{label.text} "))
+        if left and left[0].kind == "TextUrl":
+            link = left.pop(0)
+            assert style.portal
+            assert link.text == line.removeprefix(f"{label.text} ")
+            assert link.url.startswith(f"{style.portal.url}/harbor/projects/")
     assert not left
     return bare
 
@@ -310,7 +320,8 @@ def check_digest(events: list[Event], style: Style, occasion: Occasion) -> None:
         assert f"\n{EMOJI[kind]} {style.texts.kinds[kind]}: {count}" in parsed.text
     if events:
         groups = {(event.type, event.repository and event.repository.full_name) for event in events}
-        assert len(parsed.entities[-1].text.rstrip("\n").split("\n")) <= len(groups) + 1
+        most = len(groups) + 2 * sum(kind is EventType.SCANNING_COMPLETED for kind, _ in groups)  # by severity
+        assert len(parsed.entities[-1].text.rstrip("\n").split("\n")) <= most + 3
 
 
 # -- ten thousand events -------------------------------------------------------------------------------------
