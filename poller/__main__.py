@@ -325,7 +325,7 @@ def _deliver_and_note(teller: Teller, work: Foreground, end: datetime) -> Told |
     """What Telegram has taken would be told again by the next run if it were not noted: try for as long as we may."""
     while True:
         try:
-            return teller.deliver()
+            return teller.deliver(is_patient=False)  # nothing more will come while this runs
         except (StateError, StateBusy):
             if not teller.owes_a_note or utc_now() >= end:
                 raise

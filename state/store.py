@@ -806,7 +806,8 @@ class Store:
             )
         )
         with self._reading() as connection:
-            return connection.scalar(query)
+            found: int | None = connection.scalar(query)
+            return found
 
     def tell_singly(self, ids: Sequence[int], *, attempt: int | None = None) -> None:
         """Telegram would not take these as one message."""

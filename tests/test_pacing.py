@@ -43,7 +43,7 @@ def schedule(delays_before: list[float], limits: Limits) -> list[datetime]:
 
 @given(st.lists(st.one_of(st.just(0.0), delays), max_size=80))
 def test_no_schedule_ever_reaches_telegrams_limits_in_a_group(delays_before: list[float]) -> None:
-    """Whatever comes due when: never more than 20 in any 60 s, both ends included, a second between two, under 30 in any second."""
+    """Whatever comes due when: at most 20 in any 60 s, both ends included, with a second between two."""
     sent = schedule(delays_before, GROUP)
     assert busiest(sent, 60) <= TELEGRAM_PER_MINUTE
     assert busiest(sent, 59.999) < TELEGRAM_PER_MINUTE
