@@ -1,27 +1,36 @@
 """Events to Telegram's MarkdownV2: pure and total. Any event gives a message that Telegram accepts."""
 
+from formatters.calm_examples import calm_examples
 from formatters.coverage import backfill_command, coverage_text
 from formatters.digests import digest
 from formatters.examples import coverage_examples, examples, scan_examples
+from formatters.families import Family, family_message
 from formatters.images import image_message
 from formatters.markdown import plain
 from formatters.mass import MassScan
 from formatters.messages import message, test_message
 from formatters.portal import Portal
+from formatters.pulls import Pulls
+from formatters.runs import Run
 from formatters.scans import WORST_FIRST, rank
 from formatters.texts import Occasion, Style
 
 __all__ = [
     "WORST_FIRST",
+    "Family",
     "MassScan",
     "Occasion",
     "Portal",
+    "Pulls",
+    "Run",
     "Style",
     "backfill_command",
+    "calm_examples",
     "coverage_examples",
     "coverage_text",
     "digest",
     "examples",
+    "family_message",
     "image_message",
     "message",
     "plain",

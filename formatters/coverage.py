@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, tzinfo
 
-from formatters.digests import local, period
 from formatters.markdown import ABSENT, LIMIT, bold, escape, shorten, units, visible
+from formatters.periods import local, period
 from formatters.texts import PHASE_EMOJI, Style
 from poller.events import CoverageNews, Gap
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime, tzinfo
 
 from formatters.groups import Groups, Place
 from formatters.listing import listed
-from formatters.markdown import ABSENT, LIMIT, bold, escape, labelled, plain, quotation, units, visible
+from formatters.markdown import LIMIT, bold, escape, labelled, plain, quotation, units
+from formatters.periods import period
 from formatters.scans import report, worst
 from formatters.texts import EMOJI, OCCASION_EMOJI, Label, Occasion, Style
 from poller.events import Event, EventType
@@ -56,22 +56,3 @@ def _counts(events: Sequence[Event], style: Style) -> Iterator[str]:
 
 def _worst(events: Sequence[Event]) -> str:
     return worst(report(event.scan).severity for event in events if event.type is EventType.SCANNING_COMPLETED)
-
-
-def period(times: Sequence[datetime], style: Style) -> str:
-    """From the first to the last moment, in the style's time zone, which is named."""
-    if not times:
-        return ABSENT
-    first, last = local(min(times), style.timezone), local(max(times), style.timezone)
-    zone = visible(last.tzname() or last.strftime("UTC%z"))
-    start, end = f"{first:{style.texts.date} %H:%M}", f"{last:{style.texts.date} %H:%M}"
-    if start == end:
-        return f"{start} {zone}"
-    return f"{start}–{last:%H:%M} {zone}" if first.date() == last.date() else f"{start} – {end} {zone}"
-
-
-def local(moment: datetime, zone: tzinfo) -> datetime:
-    try:
-        return moment.astimezone(zone)
-    except OverflowError:  # the first or last day of the calendar: a broken clock is no reason to say nothing
-        return moment

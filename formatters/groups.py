@@ -33,6 +33,15 @@ class Tally:
         else:
             self.rest += 1
 
+    @property
+    def is_one(self) -> bool:
+        """Whether there is one name, however often it came."""
+        return len(self.names) == 1 and not self.rest
+
+    def summary(self, most: int) -> str:
+        """The only name by itself; of several, how often each came."""
+        return visible(next(iter(self.names))) if self.is_one else self.told(most)
+
     def told(self, most: int, longest: int = _LONGEST_NAME) -> str:
         """`v1, v2 ×3, +3`: at most so many names, each of so many units."""
         shown = [shorten(visible(name), longest) + times(count) for name, count in islice(self.names.items(), most)]
@@ -133,6 +142,12 @@ def short_digest(digest: str) -> str:
     return shorten(visible(digest), _SHORT_DIGEST)
 
 
+def name_of(event: Event) -> str:
+    """Its tag, the start of its digest, or what it is about."""
+    image = image_of(event)
+    return image.tag or (short_digest(image.digest) if image.digest else image.subject)
+
+
 def _place(group: Group) -> Place:
     return group.place
 
@@ -151,9 +166,8 @@ def _severity(event: Event) -> str:
 
 
 def _item(event: Event, place: Place) -> str:
-    """What a line names of an event: its tag, the start of its digest, or what it is about; and what is bad of it."""
-    image = image_of(event)
-    name = image.tag or (short_digest(image.digest) if image.digest else image.subject)
+    """What a line names of an event, and what is bad of it."""
+    name = name_of(event)
     if place not in _PLACES.values():
         return name
     return f"{name or ABSENT} ({_bad_findings(event)})"

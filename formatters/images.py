@@ -34,20 +34,20 @@ def _latest(events: Sequence[Event]) -> list[Event]:
     """Each manifest's last event, the worst first."""
     latest: dict[tuple[str | None, str, bool], Event] = {}
     for event in sorted(events, key=lambda event: event.occurred_at):
-        latest[event.digest, _platform(event), is_sbom_run(event)] = event  # two may be called windows/amd64
-    return sorted(latest.values(), key=_badness)
+        latest[event.digest, platform_of(event), is_sbom_run(event)] = event  # two may be called windows/amd64
+    return sorted(latest.values(), key=badness)
 
 
-def _badness(event: Event) -> tuple[int, int, int, str]:
+def badness(event: Event) -> tuple[int, int, int, str]:
     known = figures(event.scan)
-    return _outcome(event.type), rank(report(event.scan).severity), -known.total if known else 0, _platform(event)
+    return _outcome(event.type), rank(report(event.scan).severity), -known.total if known else 0, platform_of(event)
 
 
 def _outcome(kind: EventType) -> int:
     return _WORST_FIRST.index(kind) if kind in _WORST_FIRST else len(_WORST_FIRST)
 
 
-def _platform(event: Event) -> str:
+def platform_of(event: Event) -> str:
     index = event.scan.index if event.scan else None
     return (index.platform if index else "") or event.digest or ""
 
@@ -55,17 +55,17 @@ def _platform(event: Event) -> str:
 def _lines(platforms: Sequence[Event], style: Style) -> Iterator[Line]:
     texts, image, portal = style.texts, image_of(platforms[0]), style.portal
     reports = [report(event.scan) for event in platforms]
-    results = [event.scan for event in platforms if _has_result(event) and event.scan]
+    results = [event.scan for event in platforms if has_result(event) and event.scan]
     yield from artifact_lines(image, style)
     yield from _known(Label.LONGEST, max((each.duration for each in reports), key=_seconds), style)
     yield from _totals(results, portal.vulnerabilities(image) if portal else "", style)
     yield from _platform_lines(platforms, texts)
-    yield from _known(Label.SCANNER, _names(each.scanner for each in reports), style)
+    yield from _known(Label.SCANNER, names_of(each.scanner for each in reports), style)
     yield from news_lines(news(results), style)
-    yield Line(texts.labels[Label.USER], _names(event.operator for event in platforms))
+    yield Line(texts.labels[Label.USER], names_of(event.operator for event in platforms))
 
 
-def _has_result(event: Event) -> bool:
+def has_result(event: Event) -> bool:
     return event.type is EventType.SCANNING_COMPLETED and not is_sbom_run(event)
 
 
@@ -80,32 +80,32 @@ def _totals(results: Sequence[Scan], address: str, style: Style) -> Iterator[Lin
     found = [known for scan in results if (known := figures(scan))]
     if found:
         total = sum(found, Figures())
-        yield Line(labels[Label.SUM], _counted(total), address=address)
+        yield Line(labels[Label.SUM], counted(total), address=address)
         yield Line(labels[Label.FIXABLE], str(total.fixable))
 
 
 def _platform_lines(platforms: Sequence[Event], texts: Texts) -> Iterator[Line]:
     for event in islice(platforms, _MOST_PLATFORMS):
-        yield Line(shorten(visible(_platform(event)), LONGEST_LEVEL), _result(event, texts))
+        yield Line(shorten(visible(platform_of(event)), LONGEST_LEVEL), result_of(event, texts))
     if len(platforms) > _MOST_PLATFORMS:
         yield Line("", texts.more.format(events=len(platforms) - _MOST_PLATFORMS))
 
 
-def _result(event: Event, texts: Texts) -> str:
+def result_of(event: Event, texts: Texts) -> str:
     """`Success, 43 (2 Critical, 41 Low), fixable 17`; of what has no figures, the status alone."""
     status, known = visible(report(event.scan).status), figures(event.scan)
-    if known is None or not _has_result(event):
+    if known is None or not has_result(event):
         return status
     if not known.total:
         return f"{status}, {texts.nothing_found}"
-    return f"{status}, {_counted(known)}, {texts.fixable.format(count=known.fixable)}"
+    return f"{status}, {counted(known)}, {texts.fixable.format(count=known.fixable)}"
 
 
-def _counted(known: Figures) -> str:
+def counted(known: Figures) -> str:
     return f"{known.total} ({listed_levels(known.levels)})" if known.levels else str(known.total)
 
 
-def _names(names: Iterable[str]) -> str:
+def names_of(names: Iterable[str]) -> str:
     """`ann, bob`: each once; platforms hardly ever differ in them."""
     distinct = list(dict.fromkeys(name for name in names if name not in ("", ABSENT)))
     shown = [visible(name) for name in distinct[:_MOST_NAMES]]

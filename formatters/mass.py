@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
-from formatters.digests import period
 from formatters.groups import short_digest
 from formatters.markdown import ABSENT, LIMIT, bold, escape, fit, labelled, plain, quotation, shorten, units, visible
 from formatters.news import Difference, changed, difference
+from formatters.periods import Span
 from formatters.scans import (
     WORST_FIRST,
     Figures,
@@ -77,8 +76,7 @@ class MassScan:
     """
 
     def __init__(self) -> None:
-        self._first: datetime | None = None
-        self._last: datetime | None = None
+        self._span = Span()
         self._kinds: Counter[EventType] = Counter()
         self._severities: dict[str, int] = {}
         self._found_nothing = 0
@@ -94,8 +92,7 @@ class MassScan:
         if event.type not in SCAN_TYPES or is_sbom_run(event):
             return
         self._kinds[event.type] += 1
-        self._first = min(self._first or event.occurred_at, event.occurred_at)
-        self._last = max(self._last or event.occurred_at, event.occurred_at)
+        self._span.add(event.occurred_at)
         if event.type is EventType.SCANNING_COMPLETED:
             self._mended += self._failed.pop(_name(event), 0)
             self._add_result(event)
@@ -148,7 +145,7 @@ class MassScan:
 
     def _facts(self, style: Style) -> Iterator[tuple[Label, str]]:
         texts = style.texts
-        yield Label.PERIOD, period([time for time in (self._first, self._last) if time], style)
+        yield Label.PERIOD, self._span.told(style)
         yield Label.COUNT, texts.scans(self._kinds.total())
         if self._kinds[EventType.SCANNING_COMPLETED]:
             yield Label.BY_SEVERITY, ", ".join(self._by_severity(texts))

@@ -21,6 +21,17 @@ class Occasion(StrEnum):
     PERIOD = "period"  # a chat that wants nothing but digests
 
 
+class RunKind(StrEnum):
+    """What many events of one run are, where no single event's title says it."""
+
+    CLEAN_UP = "clean-up"  # by Harbor itself, as its retention rules say
+    DELETIONS = "deletions"
+    REPOSITORIES = "repositories"
+    PROJECTS = "projects"
+    PUSHES = "pushes"
+    MIXED = "mixed"
+
+
 class Label(StrEnum):
     """What a line of a message says."""
 
@@ -58,6 +69,12 @@ class Label(StrEnum):
     FINDINGS_SOME_NEW = "findings, some new"
     MISSED = "missed"
     BY_SEVERITY = "by severity"
+    PULLS = "pulls"
+    PLATFORMS = "platforms"
+    SIGNED = "signed"
+    ATTACHED = "attached"
+    SCAN = "scan"
+    REPOSITORIES = "repositories"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +87,9 @@ class Texts:
     kinds: Mapping[EventType, str]
     labels: Mapping[Label, str]
     occasions: Mapping[Occasion, str]
+    runs: Mapping[RunKind, str]  # with {deleted} or {project}
+    counted: Mapping[EventType, Callable[[int], str]]  # what the events of a run are about: 5 -> "5 images"
+    deleted: Mapping[EventType, Callable[[int], str]]  # 5 -> "5 images deleted"
     events: Callable[[int], str]  # 5 -> "5 events"
     scans: Callable[[int], str]
     missed: Callable[[int], str]  # earlier results that nobody could read
@@ -86,6 +106,9 @@ class Texts:
     worst_images: str
     failed_images: str
     worst: str  # with {severity}
+    outcomes: Mapping[EventType, str]  # of scans that brought no result
+    signed: str
+    attachments: Mapping[str, str]  # what Harbor and we call them: what people call them
     phases: Mapping[Phase, str]
     coverage: Mapping[tuple[Phase, Reason], str]  # with {since}, {until}, {period}, {projects}, {rows}, {command}
     rows: Callable[[int], str]  # at most so many are missing
@@ -155,6 +178,19 @@ OCCASION_EMOJI: Mapping[Occasion, str] = {
 }
 
 
+RUN_EMOJI: Mapping[RunKind, str] = {
+    RunKind.CLEAN_UP: EMOJI[EventType.DELETE_ARTIFACT],
+    RunKind.DELETIONS: EMOJI[EventType.DELETE_ARTIFACT],
+    RunKind.REPOSITORIES: EMOJI[EventType.REPOSITORY_DELETED],
+    RunKind.PROJECTS: EMOJI[EventType.PROJECT_DELETED],
+    RunKind.PUSHES: EMOJI[EventType.PUSH_ARTIFACT],
+    RunKind.MIXED: OCCASION_EMOJI[Occasion.BACKLOG],
+}
+
+
+_ATTACHMENTS = {"sbom": "SBOM", "sbom.harbor": "SBOM", "accessory.nydus": "Nydus"}
+
+
 def _russian(one: str, few: str, many: str) -> Callable[[int], str]:
     """1 событие, 2 события, 5 событий, 11 событий, 21 событие."""
 
@@ -165,6 +201,12 @@ def _russian(one: str, few: str, many: str) -> Callable[[int], str]:
         return f"{count} {one if ones == 1 else few}"
 
     return counted
+
+
+def _deleted(one: str, few: str, many: str) -> Callable[[int], str]:
+    """удалён 1 образ, удалено 5 образов; of masculine words."""
+    counted = _russian(one, few, many)
+    return lambda count: f"{'удалён' if counted(count) == f'{count} {one}' else 'удалено'} {counted(count)}"
 
 
 def _english(one: str, many: str) -> Callable[[int], str]:
@@ -269,6 +311,12 @@ RUSSIAN = Texts(
         Label.FINDINGS_SOME_NEW: "Critical и High, среди них новые",
         Label.MISSED: "Пропущено",
         Label.BY_SEVERITY: "Образы по худшей критичности",
+        Label.PULLS: "Количество",
+        Label.PLATFORMS: "Платформы",
+        Label.SIGNED: "Подписан",
+        Label.ATTACHED: "Приложено",
+        Label.SCAN: "Скан",
+        Label.REPOSITORIES: "Репозитории",
     },
     occasions={
         Occasion.BACKLOG: "Много событий в Harbor сразу",
@@ -276,6 +324,25 @@ RUSSIAN = Texts(
         Occasion.BACKFILL: "Что было в Harbor за прошедший период",
         Occasion.QUIET_HOURS: "За тихие часы",
         Occasion.PERIOD: "Сводка",
+    },
+    runs={
+        RunKind.CLEAN_UP: "Очистка в Harbor: {deleted}",
+        RunKind.DELETIONS: "Удаления в Harbor",
+        RunKind.REPOSITORIES: "Удалены репозитории в Harbor",
+        RunKind.PROJECTS: "Удалены проекты в Harbor",
+        RunKind.PUSHES: "Пуши в {project}",
+        RunKind.MIXED: "События в Harbor",
+    },
+    counted={
+        EventType.PUSH_ARTIFACT: _russian("пуш", "пуша", "пушей"),
+        EventType.DELETE_ARTIFACT: _russian("образ", "образа", "образов"),
+        EventType.TAG_DELETED: _russian("тег", "тега", "тегов"),
+        EventType.REPOSITORY_DELETED: _russian("репозиторий", "репозитория", "репозиториев"),
+        EventType.PROJECT_DELETED: _russian("проект", "проекта", "проектов"),
+    },
+    deleted={
+        EventType.DELETE_ARTIFACT: _deleted("образ", "образа", "образов"),
+        EventType.TAG_DELETED: _deleted("тег", "тега", "тегов"),
     },
     events=_russian("событие", "события", "событий"),
     scans=_russian("сканирование", "сканирования", "сканирований"),
@@ -297,6 +364,9 @@ RUSSIAN = Texts(
     worst_images="Худшие образы:",
     failed_images="Не удалось просканировать:",
     worst="худшая критичность: {severity}",
+    outcomes={EventType.SCANNING_FAILED: "не удался", EventType.SCANNING_STOPPED: "остановлен"},
+    signed="да",
+    attachments=_ATTACHMENTS | {"attestation": "аттестация", "subject.accessory": "прочее"},
     phases={Phase.BEGAN: "Слепое пятно", Phase.ENDED: "Снова видно", Phase.FOUND: "Пробел"},
     coverage={
         (
@@ -448,6 +518,12 @@ ENGLISH = Texts(
         Label.FINDINGS_SOME_NEW: "Critical and High, some of them new",
         Label.MISSED: "Missed",
         Label.BY_SEVERITY: "Images by worst severity",
+        Label.PULLS: "Pulls",
+        Label.PLATFORMS: "Platforms",
+        Label.SIGNED: "Signed",
+        Label.ATTACHED: "Attached",
+        Label.SCAN: "Scan",
+        Label.REPOSITORIES: "Repositories",
     },
     occasions={
         Occasion.BACKLOG: "Many events in Harbor at once",
@@ -455,6 +531,25 @@ ENGLISH = Texts(
         Occasion.BACKFILL: "What happened in Harbor in a past period",
         Occasion.QUIET_HOURS: "During the quiet hours",
         Occasion.PERIOD: "Summary",
+    },
+    runs={
+        RunKind.CLEAN_UP: "Clean-up in Harbor: {deleted}",
+        RunKind.DELETIONS: "Deletions in Harbor",
+        RunKind.REPOSITORIES: "Repositories deleted in Harbor",
+        RunKind.PROJECTS: "Projects deleted in Harbor",
+        RunKind.PUSHES: "Pushes into {project}",
+        RunKind.MIXED: "Events in Harbor",
+    },
+    counted={
+        EventType.PUSH_ARTIFACT: _english("push", "pushes"),
+        EventType.DELETE_ARTIFACT: _english("image", "images"),
+        EventType.TAG_DELETED: _english("tag", "tags"),
+        EventType.REPOSITORY_DELETED: _english("repository", "repositories"),
+        EventType.PROJECT_DELETED: _english("project", "projects"),
+    },
+    deleted={
+        EventType.DELETE_ARTIFACT: _english("image deleted", "images deleted"),
+        EventType.TAG_DELETED: _english("tag deleted", "tags deleted"),
     },
     events=_english("event", "events"),
     scans=_english("scan", "scans"),
@@ -475,6 +570,9 @@ ENGLISH = Texts(
     worst_images="Worst images:",
     failed_images="Could not be scanned:",
     worst="worst severity: {severity}",
+    outcomes={EventType.SCANNING_FAILED: "failed", EventType.SCANNING_STOPPED: "stopped"},
+    signed="yes",
+    attachments=_ATTACHMENTS | {"subject.accessory": "other"},
     phases={Phase.BEGAN: "Blind spot", Phase.ENDED: "Seen again", Phase.FOUND: "Gap"},
     coverage={
         (

@@ -18,13 +18,18 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from formatters import (
+    Family,
     MassScan,
     Occasion,
     Portal,
+    Pulls,
+    Run,
     Style,
+    calm_examples,
     coverage_examples,
     digest,
     examples,
+    family_message,
     image_message,
     message,
     plain,
@@ -91,6 +96,7 @@ def _golden_texts_of(language: str, style: Style) -> Iterator[tuple[str, str]]:
     for occasion in Occasion:
         yield f"digest.{occasion}.{language}.md", digest(a_busy_hour(), style, occasion)
     yield from ((f"{name}.{language}.md", text) for name, text in scan_examples(style))
+    yield from ((f"{name}.{language}.md", text) for name, text in calm_examples(style))
     yield f"coverage.{language}.md", "\n".join(coverage_examples(style))
     yield f"test.{language}.md", test_message(style)
 
@@ -595,6 +601,353 @@ def test_any_number_of_images_is_summed_up_in_bounded_memory() -> None:
     assert [line.split(":")[0] for line in shown[1:11]] == [f"team/app{number:06}" for _, number in worst]
     assert len(shown) == 23
     assert shown[-1] == "+10"
+
+
+# -- an image and what belongs to it -----------------------------------------------------------------------------
+
+PUSH = Event.example()
+SIGNATURE = Event.example(tag="sha256-50bd.sig", digest="sha256:516", source_id=9)
+
+
+def family(*events: Event, style: Style = EN, **known: tuple[str, ...]) -> dict[str, str]:
+    """What stands behind each label of the message about the push and these events."""
+    text = family_message(PUSH, events, Family(**known), style)
+    return dict(line.split(": ", 1) for line in seen(text)[1:] if ": " in line)
+
+
+def pushed(source_id: int, **facts: Any) -> Event:
+    return Event.example(source_id=source_id, **facts)
+
+
+@pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
+@pytest.mark.parametrize("push", [PUSH, replace(PUSH, tag=None), replace(PUSH, digest=None, repository=None)])
+def test_a_push_of_which_nothing_more_is_known_is_told_as_ever(push: Event, style: Style) -> None:
+    """With or without itself among the events."""
+    assert family_message(push, [], Family(), style) == message(push, style)
+    assert family_message(push, [push], Family(), style) == message(push, style)
+
+
+def test_all_tags_of_an_image_are_in_its_message() -> None:
+    """Each once, in the order of their pushes, by whoever pushed them."""
+    latest = pushed(3, tag="latest", operator="bob", occurred_at=NOON + timedelta(minutes=1))
+    again, by_digest = pushed(4, occurred_at=NOON + timedelta(minutes=2)), pushed(5, tag=None)
+    shown = family(again, latest, by_digest)
+    assert shown == {
+        "Repository": "team/app",
+        "Tags": "1.27, latest",
+        "URL": "harbor.example.com/team/app:1.27",
+        "Pushed by": "ann, bob",
+    }
+
+
+def test_a_push_by_digest_is_shown_by_the_tag_that_followed() -> None:
+    """As buildx does it: the index by its digest, then under its name."""
+    head = replace(PUSH, tag=None)
+    assert family_message(head, [head, pushed(2)], Family(), EN) == message(PUSH, EN)
+
+
+def test_an_image_elsewhere_is_not_the_same() -> None:
+    """The same digest in another repository, or the same tag of another image."""
+    elsewhere = pushed(2, repository=Repository("team/copy"))
+    assert family(elsewhere, pushed(3, digest="sha256:77"))["Attached"] == "+2"
+
+
+def test_what_belongs_to_an_image_is_named() -> None:
+    """By words that people know; what nobody knows by Harbor's."""
+    attached = ("sbom.harbor", "attestation", "attestation", "subject.accessory", "accessory.nydus", "new.kind")
+    shown = family(SIGNATURE, platforms=("linux/amd64", "linux/arm64"), attached=("signature.cosign", *attached))
+    assert shown["Platforms"] == "linux/amd64, linux/arm64"
+    assert shown["Signed"] == "yes (cosign)"
+    assert shown["Attached"] == "SBOM, attestation ×2, other, Nydus, new.kind"
+    russian = family(SIGNATURE, attached=("signature.cosign", *attached), style=RU)
+    assert russian["Подписан"] == "да (cosign)"
+    assert russian["Приложено"] == "SBOM, аттестация ×2, прочее, Nydus, new.kind"
+
+
+@pytest.mark.parametrize(
+    ("attached", "words"),
+    [
+        (("signature",), "yes"),
+        (("signature", "signature.cosign", "signature.notation", "signature.cosign"), "yes (cosign ×2, notation)"),
+    ],
+)
+def test_an_image_is_signed_however_that_is_known(attached: tuple[str, ...], words: str) -> None:
+    """By its tags alone, or by what Harbor says of it."""
+    assert family(attached=attached)["Signed"] == words
+    assert "Attached" not in family(attached=attached)
+
+
+def test_pushes_that_nobody_could_look_at_are_counted() -> None:
+    """Until it is known what they are."""
+    assert family(SIGNATURE, pushed(8, tag=None, digest="sha256:8"))["Attached"] == "+2"
+    assert "Attached" not in family(SIGNATURE, attached=("signature.cosign",))
+
+
+def scan_line(*scans: Event) -> str:
+    return family(*scans)["Scan"]
+
+
+def test_an_images_scan_is_one_line() -> None:
+    """However it ended."""
+    assert scan_line(completed({"Critical": 2, "Low": 41})) == "Success, 43 (2 Critical, 41 Low), fixable 21"
+    assert scan_line(completed({})) == "Success, without vulnerabilities"
+    assert scan_line(failed()) == "⚠️ failed (Error)"
+    assert scan_line(failed(kind="STOPPED")) == "🛑 stopped (Error)"
+    assert scan_line(scanned({"scan_status": "Success", "severity": "High"})) == "Success, High"
+
+
+def platform(name: str, event: Event, **facts: Any) -> Event:
+    return replace(on(name, event, **facts), tag=None, digest=f"sha256:{name}")
+
+
+def test_scans_of_platforms_are_summed_up() -> None:
+    """And those that brought no result are named."""
+    bad, low = completed({"Critical": 2, "Low": 4}), completed({"Low": 2})
+    assert scan_line(platform("a", low), platform("b", bad)) == (
+        "Success ×2, worst severity: Critical, 8 (2 Critical, 6 Low), fixable 4"
+    )
+    assert scan_line(platform("a", completed({})), platform("b", completed({}))) == (
+        "Success ×2, without vulnerabilities"
+    )
+    assert scan_line(platform("a", failed()), platform("b", bad), platform("c", failed(kind="STOPPED"))) == (
+        "Success, 6 (2 Critical, 4 Low), fixable 3; ⚠️ failed: a (Error); 🛑 stopped: c (Error)"
+    )
+    without = scanned({"scan_status": "Success", "severity": "High"})
+    assert scan_line(platform("a", without), platform("b", completed({}))) == (
+        "Success ×2, worst severity: High, without vulnerabilities, 1 without figures"
+    )
+
+
+def test_of_an_artifacts_scans_the_latest_counts() -> None:
+    """In any order; and what Harbor says of an index is not added to what it says of its platforms."""
+    repaired = replace(platform("a", completed({"Low": 2})), occurred_at=NOON + timedelta(hours=1))
+    assert scan_line(repaired, platform("a", failed())) == "Success, 2 (2 Low), fixable 1"
+    assert scan_line(repaired, completed({"Low": 2})) == "Success, 2 (2 Low), fixable 1"
+    assert scan_line(repaired, failed()).endswith("; ⚠️ failed: sha256:50bd50bd50bd… (Error)")
+
+
+def test_news_of_a_pushed_image_stand_in_its_message() -> None:
+    """What is new since the tag's last image, and by which names."""
+    change = Change(Since.IMAGE, {"Critical": 1}, {})
+    text = family_message(
+        PUSH, [completed({"Critical": 1}, changes=(change,), named=(CVE,), are_new=True)], Family(), EN
+    )
+    assert seen(text)[6:] == [
+        "Since the tag's previous image: new 1 (1 Critical)",
+        "New Critical and High: 1",
+        "CVE-2026-1 (Critical) openssl 3.0.1 → 3.0.2",
+    ]
+
+
+def test_an_sbom_that_was_made_is_attached_and_one_that_was_not_is_told() -> None:
+    """It is no scan for vulnerabilities."""
+    made = completed({}, scan_type=SBOM)
+    assert family(made)["Attached"] == "SBOM"
+    assert family(made, attached=("sbom.harbor",))["Attached"] == "SBOM"
+    unmade = replace(made, type=EventType.SCANNING_FAILED)
+    assert seen(family_message(PUSH, [unmade], Family(), EN))[-1] == "⚠️ SBOM could not be created"
+
+
+def test_the_scan_of_a_pushed_image_links_to_its_findings() -> None:
+    """As its tags link to the image."""
+    found = links(family_message(PUSH, [pushed(2, tag="b"), completed({})], Family(), linked()))
+    page = f"{PAGES}/app/artifacts-tab/artifacts/{DIGEST}"
+    assert found["1.27, b"] == page
+    assert found["Success, without vulnerabilities"] == f"{page}?tab=vulnerability"
+
+
+# -- repeated pulls --------------------------------------------------------------------------------------------
+
+
+def pulls(*events: Event) -> str:
+    told = Pulls()
+    for event in events:
+        told.add(event)
+    return told.message(EN)
+
+
+PULL = Event.example(type=EventType.PULL_ARTIFACT)
+
+
+def test_a_single_pull_is_told_as_ever() -> None:
+    """Counting to one helps nobody; and nothing is still a message."""
+    assert pulls(PULL) == message(PULL, EN)
+    assert seen(pulls()) == ["📥 Pull from Harbor", "Pulls: ×0", "Period: —"]
+
+
+def test_repeated_pulls_are_counted_in_the_message_of_the_first() -> None:
+    """Whatever the order in which they are added."""
+    later = [replace(PULL, occurred_at=NOON + timedelta(minutes=number)) for number in range(60)]
+    assert seen(pulls(*reversed(later))) == [
+        "📥 Pull from Harbor",
+        "Repository: team/app",
+        "Tag: 1.27",
+        "URL: harbor.example.com/team/app:1.27",
+        "User: ann",
+        "Pulls: ×60",
+        "Period: 2026-11-24 13:00–13:59 CET",
+    ]
+
+
+def test_pulls_by_several_names_are_counted_by_name() -> None:
+    """Tags of one image, its digest, and whoever pulled it."""
+    by_bob, by_digest = replace(PULL, tag="latest", operator="bob"), replace(PULL, tag=None, operator="")
+    shown = seen(pulls(PULL, PULL, by_bob, by_digest))
+    assert shown[2] == "Tags: 1.27 ×2, latest, sha256:50bd50bd50bd…"
+    assert shown[4] == "User: ann ×2, bob, —"
+
+
+def test_any_number_of_pulls_is_counted_in_bounded_memory() -> None:
+    """By anybody and under any name."""
+    told = Pulls()
+    for number in range(20_000):
+        told.add(replace(PULL, tag=f"v{number}", operator=f"user{number}"))
+    shown = seen(told.message(EN))
+    assert shown[2] == f"Tags: {', '.join(f'v{number}' for number in range(10))}, +19990"
+    assert shown[4].endswith(", user9, +19990")
+    assert shown[5] == "Pulls: ×20000"
+    assert len(pickle.dumps(told)) < 10_000
+
+
+# -- runs of deletions or pushes ---------------------------------------------------------------------------------
+
+
+def run(*events: Event, style: Style = EN) -> str:
+    told = Run()
+    for event in events:
+        told.add(event)
+    return told.message(style)
+
+
+def deleted(name: str, tag: str = "", kind: str = "DELETE_ARTIFACT", operator: str = "ann") -> Event:
+    """`name`: a repository, or a project."""
+    repository = Repository(name) if "/" in name else None
+    subject = "" if repository else name
+    return Event.example(
+        type=EventType(kind), repository=repository, subject=subject, tag=tag or None, digest=None, operator=operator
+    )
+
+
+@pytest.mark.parametrize("event", examples(), ids=lambda event: event.type)
+def test_a_run_of_one_is_told_as_ever(event: Event) -> None:
+    """Whatever it is; and a run of nothing is still a message."""
+    assert run(event) == message(event, EN)
+    assert seen(run()) == ["📚 Events in Harbor", "Total: 0 events", "Period: —"]
+
+
+def test_a_clean_up_is_one_message_with_a_line_for_each_repository() -> None:
+    """Whose it is stands above; the list need not repeat it."""
+    told = [deleted(f"team/{name}", f"v{number}") for name in ("web", "app") for number in range(3)]
+    told += [Event.example(type=EventType.DELETE_ARTIFACT, tag=None), deleted("team/web", "old", "TAG_DELETED")]
+    text = run(*(replace(event, operator="harbor-jobservice") for event in told))
+    assert seen(text) == [
+        "🗑️ Clean-up in Harbor: 7 images deleted",
+        "Repositories: 2",
+        "Total: 7 images, 1 tag",
+        "Period: 2026-11-24 13:00 CET",
+        "User: harbor-jobservice",
+        "🗑️ team/web: v0, v1, v2",
+        "🗑️ team/app: v0, v1, v2, sha256:50bd50bd50bd…",
+        "✂️ team/web: old",
+    ]
+    assert len(quoted(text)) == 3
+
+
+@pytest.mark.parametrize(
+    ("count", "title"),
+    [
+        (2, "🗑️ Очистка в Harbor: удалено 2 образа"),
+        (11, "🗑️ Очистка в Harbor: удалено 11 образов"),
+        (21, "🗑️ Очистка в Harbor: удалён 21 образ"),
+    ],
+)
+def test_a_clean_up_is_counted_in_russian(count: int, title: str) -> None:
+    """The verb goes with the number, too."""
+    images = [deleted("team/app", f"v{number}", operator="harbor-jobservice") for number in range(count)]
+    assert seen(run(*images, style=RU))[0] == title
+
+
+def test_a_clean_up_of_tags_alone_counts_tags() -> None:
+    """No image was deleted."""
+    tags = [deleted("team/app", tag, "TAG_DELETED", "harbor-jobservice") for tag in "ab"]
+    assert seen(run(*tags))[:3] == ["🗑️ Clean-up in Harbor: 2 tags deleted", "Repository: team/app", "Total: 2 tags"]
+
+
+def test_a_deleted_repository_is_named_with_what_was_in_it() -> None:
+    """It stands first in the list, whenever it was met."""
+    images = [deleted("team/app", f"v{number}") for number in range(12)]
+    assert seen(run(*images, deleted("team/app", kind="REPOSITORY_DELETED"))) == [
+        "🧹 Repository deleted in Harbor",
+        "Repository: team/app",
+        "Total: 12 images, 1 repository",
+        "Period: 2026-11-24 13:00 CET",
+        "User: ann",
+        "🧹 team/app",
+        "🗑️ team/app: " + ", ".join(f"v{number}" for number in range(12)),
+    ]
+
+
+def test_a_deleted_project_is_named_with_its_repositories() -> None:
+    """Several of them are counted."""
+    repositories = [deleted(f"sandbox/{name}", kind="REPOSITORY_DELETED") for name in "ab"]
+    shown = seen(run(*repositories, deleted("sandbox", kind="PROJECT_DELETED")))
+    assert shown[:4] == [
+        "🧨 Project deleted in Harbor",
+        "Project: sandbox",
+        "Repositories: sandbox/a, sandbox/b",
+        "Total: 2 repositories, 1 project",
+    ]
+    projects = [deleted(name, kind="PROJECT_DELETED") for name in "ab"]
+    assert seen(run(*projects))[:2] == ["🧨 Projects deleted in Harbor", "Project: a, b"]
+    assert seen(run(*repositories))[:2] == ["🧹 Repositories deleted in Harbor", "Repositories: sandbox/a, sandbox/b"]
+
+
+def test_deletions_by_people_name_them() -> None:
+    """In the list, too, where they are several."""
+    text = run(deleted("team/app", "a"), deleted("team/app", "b"), deleted("team/web", "a", operator="bob"))
+    assert seen(text)[0] == "🗑️ Deletions in Harbor"
+    assert seen(text)[4] == "User: ann ×2, bob"
+    assert quoted(text) == ["🗑️ team/app: a, b (ann)", "🗑️ team/web: a (bob)"]
+
+
+def test_many_pushes_are_told_by_their_project() -> None:
+    """As of a replication; of several projects only that there were pushes."""
+    text = run(*pushes(60, 4))
+    assert seen(text)[:3] == ["📦 Pushes into team", "Repositories: 4", "Total: 60 pushes"]
+    assert seen(text)[4] == "Pushed by: user0 ×7, user1 ×7, user2 ×7, user3 ×7, user4 ×7, +4"
+    assert seen(run(Event.example(), Event.example(repository=Repository("b/c"))))[0] == "📦 Pushes into Harbor"
+
+
+def test_a_run_of_everything_says_what_was_done() -> None:
+    """The caller's mistake is no reason to say nothing."""
+    shown = seen(run(*a_busy_hour()))
+    assert shown[0] == "📚 Events in Harbor"
+    assert shown[2].startswith("Total: Pushes: 3, Pulls: 2, Images deleted: 1, Scans completed: 1")
+
+
+def test_any_number_of_deletions_is_told_in_bounded_memory() -> None:
+    """Of some the names are kept, of all the number."""
+    told = Run()
+    begin = time.perf_counter()
+    for number in range(100_000):
+        told.add(deleted(f"team/app{number % 2000:04}", f"v{number}"))
+    text = told.message(EN)
+    assert time.perf_counter() - begin < 20
+    assert len(pickle.dumps(told)) < 1_000_000
+    assert seen(text)[1:3] == ["Repositories: at least 500", "Total: 100000 images"]
+    *listed, last = quoted(text)
+    assert last == f"and {100_000 - 50 * len(listed)} events more"
+    assert listed[0] == "🗑️ team/app0000: v0, +49"
+    assert LIMIT - 100 < units(parse(text).text) <= LIMIT
+
+
+def test_a_deleted_repository_is_not_cut_off() -> None:
+    """Nor is it lost among thousands of others."""
+    told = Run()
+    for number in range(3000):
+        told.add(deleted(f"team/app{number:04}", f"v{number}"))
+    told.add(deleted("team/gone", kind="REPOSITORY_DELETED"))
+    assert quoted(told.message(EN))[0] == "🧹 team/gone"
 
 
 # -- values that mean harm -----------------------------------------------------------------------------------

@@ -18,7 +18,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from formatters import MassScan, Occasion, Portal, Style, digest, image_message, message, plain
+from formatters import (
+    Family,
+    MassScan,
+    Occasion,
+    Portal,
+    Pulls,
+    Run,
+    Style,
+    digest,
+    family_message,
+    image_message,
+    message,
+    plain,
+)
 from formatters.markdown import shorten, units, visible
 from formatters.texts import EMOJI, Label
 from poller.events import (
@@ -306,6 +319,58 @@ def check_mass(events: list[Event], style: Style) -> None:
     assert len(pickle.dumps(scan)) < 100_000
 
 
+def check_pulls(events: list[Event], style: Style) -> None:
+    told = Pulls()
+    for one in events:
+        told.add(one)
+    text = told.message(style)
+    if len(events) == 1:
+        assert text == message(events[0], style)
+        return
+    parsed = parse(text)
+    assert plain(text) == parsed.text == stored(parsed.text) == parsed.text.strip()
+    assert units(parsed.text) <= LIMIT
+    assert len(text.encode()) < 32 * 1024
+    assert check_entities(text, parsed.entities, style) == 0
+    assert f": ×{len(events)}\n" in parsed.text
+
+
+def check_family(events: list[Event], family: Family, style: Style) -> None:
+    head = replace(events[0], type=EventType.PUSH_ARTIFACT)
+    text = family_message(head, events, family, style)
+    parsed = parse(text)
+    assert plain(text) == parsed.text == stored(parsed.text) == parsed.text.strip()
+    assert units(parsed.text) <= LIMIT
+    assert len(parsed.entities) <= 100
+    assert len(text.encode()) < 32 * 1024
+    assert check_entities(text, parsed.entities, style) <= 24
+    assert parsed.text.split("\n")[0] == f"{EMOJI[head.type]} {style.texts.titles[head.type]}"
+    is_signed = any(kind.startswith("signature.") for kind in family.attached)
+    assert (f"\n{style.texts.labels[Label.SIGNED]}: {style.texts.signed}" in parsed.text) >= is_signed
+
+
+def check_run(events: list[Event], style: Style) -> None:
+    told = Run()
+    for one in events:
+        told.add(one)
+    text = told.message(style)
+    if len(events) == 1:
+        assert text == message(events[0], style)
+        return
+    parsed = parse(text)
+    assert plain(text) == parsed.text == stored(parsed.text)
+    assert units(parsed.text) <= LIMIT
+    assert len(text.encode()) < 32 * 1024
+    kinds = [entity.kind for entity in parsed.entities]
+    assert kinds.count("Bold") <= 7
+    assert kinds.count("ExpandableBlockQuote") == bool(events)
+    assert set(kinds) <= {"Bold", "TextUrl", "ExpandableBlockQuote"}
+    if events:
+        listed = parsed.entities[-1].text.rstrip("\n").split("\n")
+        assert parsed.text.rstrip("\n").endswith("\n".join(listed))
+        assert all(line.startswith((*EMOJI.values(), style.texts.more.partition("{")[0])) for line in listed)
+
+
 def check_digest(events: list[Event], style: Style, occasion: Occasion) -> None:
     text = digest(events, style, occasion)
     parsed = parse(text)
@@ -406,6 +471,72 @@ def test_hostile_events_make_a_digest(seed: int) -> None:
         )
         check_digest(events, rng.choice(STYLES), rng.choice(tuple(Occasion)))
         check_digest(few, rng.choice(STYLES), rng.choice(tuple(Occasion)))
+
+
+ATTACHED = ("signature.cosign", "signature", "sbom.harbor", "subject.accessory", "attestation")
+
+
+def related(rng: random.Random, size: int) -> list[Event]:
+    """A push, and what may come with it: half of them of the same image."""
+    kinds = (EventType.PUSH_ARTIFACT, *sorted(SCAN_TYPES), EventType.PULL_ARTIFACT)
+    told = [replace(event(rng), type=rng.choice(kinds)) for _ in range(size)]
+    head = told[0]
+    return [replace(one, repository=head.repository, digest=head.digest) if rng.random() < 0.5 else one for one in told]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_hostile_events_make_a_family(seed: int) -> None:
+    """Of none to hundreds of tags, platforms, attachments and scans."""
+    rng = random.Random(seed)
+    for size in (1, 2, 3, 5, 20, 100, 300) * 3:
+        platforms = tuple(hostile(rng) for _ in range(rng.choice((0, 1, 3, 100))))
+        attached = tuple(rng.choice((*ATTACHED, hostile(rng))) for _ in range(rng.choice((0, 1, 3, 100))))
+        check_family(related(rng, size), Family(platforms, attached), rng.choice(STYLES))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(any_event() | any_scan_event(), min_size=1, max_size=6),
+    st.builds(
+        Family,
+        st.lists(any_text(), max_size=3).map(tuple),
+        st.lists(st.sampled_from(ATTACHED) | any_text(), max_size=5).map(tuple),
+    ),
+    st.sampled_from(STYLES),
+)
+def test_any_events_make_a_family(events: list[Event], family: Family, style: Style) -> None:
+    """Whatever the caller thinks that belongs together."""
+    check_family(events, family, style)
+
+
+RUNS = (
+    (EventType.DELETE_ARTIFACT, EventType.TAG_DELETED),
+    (EventType.DELETE_ARTIFACT, EventType.REPOSITORY_DELETED, EventType.PROJECT_DELETED),
+    (EventType.PUSH_ARTIFACT,),
+    OF_HARBOR,
+)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_hostile_events_make_a_run_or_pulls(seed: int) -> None:
+    """From none to hundreds, by one operator or many, of one kind or all."""
+    rng = random.Random(seed)
+    for size in (0, 1, 2, 5, 20, 100, 400):
+        for kinds in RUNS:
+            operator = rng.choice((None, "harbor-jobservice", hostile(rng)))
+            told = [replace(event(rng), type=rng.choice(kinds)) for _ in range(size)]
+            told = [replace(one, operator=operator) for one in told] if operator is not None else told
+            check_run(told, rng.choice(STYLES))
+            check_run([replace(one, repository=told[0].repository) for one in told], rng.choice(STYLES))
+            check_pulls(told, rng.choice(STYLES))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(any_event(), max_size=6), st.sampled_from(STYLES))
+def test_any_events_make_a_run_or_pulls(events: list[Event], style: Style) -> None:
+    """Whatever the caller thinks that belongs together."""
+    check_run(events, style)
+    check_pulls(events, style)
 
 
 @settings(max_examples=200, deadline=None)
