@@ -67,7 +67,7 @@ class Families:
         head = next(filter(image.is_pushed_by, events), None)
         if head is None:
             return None
-        text = formatters.family_message(events, self._kin(image), self.style, head=head)
+        text = formatters.family_message(head, events, self._kin(image), self.style)
         return text, tuple(member.id for member in members if member.waits)
 
     def _kin(self, image: Image) -> formatters.Family:
