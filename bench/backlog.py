@@ -72,7 +72,7 @@ def _tell(opened: Product, telegram: TelegramStandIn, clock: Clock) -> None:
     client = Telegram(opened.config.telegram.bot_token, api_url=telegram.url)
     teller = Teller(client, opened.store, opened.config, clock)
     while True:
-        step = teller.deliver()
+        step = teller.deliver(is_patient=False)
         if isinstance(step, Told):
             continue
         if step.seconds is None:

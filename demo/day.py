@@ -147,7 +147,7 @@ class Stage:
         self.poller.sweep(self.clock())
         self.polls += 1
         while True:
-            step = self.teller.deliver()
+            step = self.teller.deliver(is_patient=False)
             if isinstance(step, Told):
                 self.told += step.events
                 self._show()

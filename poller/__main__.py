@@ -90,7 +90,7 @@ class Context:
 
     def telegram(self, config: Config) -> Telegram:
         c = config.telegram
-        return Telegram(c.bot_token, api_url=c.api_url, proxy=c.proxy, silent=bool(c.silent))
+        return Telegram(c.bot_token, api_url=c.api_url, proxy=c.proxy)
 
     def teller(self, config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> Teller:
         return Teller(self.telegram(config), store, config, clock)
@@ -340,7 +340,7 @@ def _deliver_and_note(teller: Teller, work: Foreground, end: datetime) -> Told |
     """What Telegram has taken would be told again by the next run if it were not noted: try for as long as we may."""
     while True:
         try:
-            return teller.deliver()
+            return teller.deliver(is_patient=False)  # nothing more will come while this runs
         except (StateError, StateBusy):
             if not teller.owes_a_note or utc_now() >= end:
                 raise

@@ -132,7 +132,8 @@ def _topic(chat: Chat, config: TelegramConfig, *, is_sending: bool) -> Iterator[
 
 
 def _send(telegram: Telegram, config: TelegramConfig, text: str) -> Finding:
-    outcome = telegram.send(config.chat_id, config.message_thread_id, text, formatters.plain(text))
+    plain, silent = formatters.plain(text), bool(config.silent)
+    outcome = telegram.send(config.chat_id, config.message_thread_id, text, plain, silent=silent)
     match outcome:
         case Sent():
             return _sent(outcome, config)

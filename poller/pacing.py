@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 MINUTE = timedelta(minutes=1)
@@ -17,16 +17,20 @@ MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The pace of one chat: seconds between two messages, and messages in any 60 s."""
+    """The pace of one chat: seconds between two messages, and messages in any 60 s.
+
+    `edits_below`: a message is edited only while fewer messages and edits than that went in the last 60 s.
+    """
 
     per_chat_seconds: float = 1.0
-    per_minute: int = 18
+    per_minute: int = 19
+    edits_below: int = 12
 
 
-GROUP = Limits(per_minute=18)
-"""Groups, supergroups and channels: Telegram says 20."""
+GROUP = Limits(per_minute=19, edits_below=12)
+"""Groups, supergroups and channels: Telegram says 20, and counts edits too."""
 
-PRIVATE = Limits(per_minute=60)
+PRIVATE = Limits(per_minute=60, edits_below=40)
 """Private chats have no limit by the minute: a message a second."""
 
 
@@ -39,6 +43,11 @@ def wait(history: Sequence[datetime], now: datetime, limits: Limits) -> float:
     """Seconds from `now` until the next message may go to a chat which accepted messages at the times of `history`."""
     recent = deque(_that_count(history, now), maxlen=limits.per_minute)
     return (_next_turn(recent, now, limits) - now).total_seconds()
+
+
+def wait_to_edit(history: Sequence[datetime], now: datetime, limits: Limits) -> float:
+    """Seconds from `now` until a message may be edited: what is new must find room at any time."""
+    return wait(history, now, replace(limits, per_minute=limits.edits_below))
 
 
 def room(history: Sequence[datetime], now: datetime, window_s: float, limits: Limits) -> int:

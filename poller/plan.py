@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
-from formatters import Occasion
+from formatters import Occasion, rank
+from poller import comparison
 from poller.events import Event, EventType
-from state import Due, Mode
+from poller.routes import QuietHours
+from state import Due, GroupMessage, Mode
 
 FEW = 5
 """Up to so many late events are told singly: a summary of two messages would hide more than it calms."""
@@ -16,8 +18,33 @@ FEW = 5
 IMPORTANT = frozenset({EventType.SCANNING_FAILED, EventType.NOT_UNDERSTOOD, EventType.COVERAGE})
 """Told singly even after a downtime, as long as they are few."""
 
+SETTLING = frozenset(
+    {
+        EventType.PUSH_ARTIFACT,
+        EventType.DELETE_ARTIFACT,
+        EventType.TAG_DELETED,
+        EventType.REPOSITORY_DELETED,
+        EventType.PROJECT_DELETED,
+    }
+)
+"""More of the same deed may be on its way: they wait a moment for it."""
+
 WAVE, IMAGE = "wave:", "image:"
 """How the names of groups begin: scans that nobody asked for one by one; the platforms of an image."""
+
+PUSH, PULLS, RUN = "push:", "pull:", "run:"
+"""An image and what belongs to it; pulls of an image; what somebody does again and again. Their messages grow."""
+GROWING = (PUSH, PULLS, RUN)
+
+PUSH_RESTS = timedelta(seconds=5)
+"""Between two edits of the message of a push."""
+SHORTEST_REST, LONGEST_REST = timedelta(seconds=30), timedelta(minutes=10)
+"""The same of pulls and runs. In between they rest for as long as their message is old: each pause is a double one."""
+
+LOOKS_QUIET = timedelta(seconds=30)
+"""After a digest the first of what follows waits for so long, to see whether the flood goes on."""
+LONGEST_PERIOD = timedelta(hours=1)
+"""Between two digests of a flood that goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,36 +72,270 @@ class Parcel:
         return (self.group or "").startswith(WAVE)
 
     @property
-    def is_important(self) -> bool:
-        return any(item.mode is Mode.IMPORTANT or item.event.type in IMPORTANT for item in self.items)
+    def is_single(self) -> bool:
+        """Whether it is to be told for itself, come what may."""
+        return self.items[0].mode is Mode.SINGLE
 
     @property
     def may_be_folded(self) -> bool:
         """A wave is folded already."""
-        return self.items[0].mode is not Mode.SINGLE and not self.is_of_wave
+        return not self.is_single and not self.is_of_wave
+
+    def is_important(self, severity: str | None) -> bool:
+        """`severity`: from which on a result is. Of a wave, what is important was told singly."""
+        return not self.is_of_wave and any(_is_important(item, severity) for item in self.items)
 
 
-def next_parcel(due: Sequence[Due], *, now: datetime, room: int, catch_up_after: timedelta) -> Parcel | None:
-    """The next message, oldest first.
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Nothing is to be said before then."""
 
-    `room`: how many single messages the chat's pace allows within the longest delay that is put up with.
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """These are not due before then."""
+
+    ids: tuple[int, ...]
+    until: datetime
+
+
+Step = Parcel | Rest | Hold
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a chat is told.
+
+    `max_delay`: if the chat's pace would make messages later than that, they come together. `important`: the
+    severity from which on a result is. `every`: what is not important comes as a digest so often.
     """
-    if not due:
-        return None
+
+    is_calm: bool = True
+    settle: timedelta = timedelta(0)
+    max_delay: timedelta = timedelta(minutes=2)
+    catch_up_after: timedelta = timedelta(minutes=15)
+    important: str | None = None
+    quiet_hours: QuietHours | None = None
+    every: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When it is decided. `room`: how many single messages the pace allows within the longest delay.
+
+    `digest_at`: when the chat had its last digest for want of room. `is_patient`: whether to wait for what may come.
+    """
+
+    now: datetime
+    room: int
+    digest_at: datetime | None = None
+    is_patient: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What one decision leaves to the next; a new process begins without it.
+
+    `period`: between two digests, while a flood goes on. `crowd`: what is important, but too much to be told singly.
+    `newest`, `grew_at`: the last that has come of what is late, and when it was met.
+    """
+
+    period: timedelta | None = None
+    crowd: frozenset[int] = frozenset()
+    newest: int = 0
+    grew_at: datetime | None = None
+
+
+def decide(due: Sequence[Due], manner: Manner, moment: Moment, memory: Memory) -> tuple[Step | None, Memory]:
+    """What is to be done next; None: nothing is due. Oldest first."""
     asked = [item for item in due if item.mode is Mode.DIGEST]
     if asked:
-        return _together([Parcel(tuple(asked))], Occasion.BACKFILL)
-    parcels = _parcels(due)
-    loose = [parcel for parcel in parcels if parcel.may_be_folded]
-    important = [parcel for parcel in loose if parcel.is_important]
-    if len(important) <= FEW:  # more would drown the chat: then they are told with the others
-        loose = [parcel for parcel in loose if not parcel.is_important]
-    late = [parcel for parcel in loose if now - parcel.items[0].since > catch_up_after]
-    if len(late) > FEW:
-        return _together(late, Occasion.CATCH_UP)
-    if len(parcels) > room and len(loose) > 1:
-        return _together(loose, Occasion.BACKLOG)
-    return parcels[0]
+        return _together([Parcel(tuple(asked))], Occasion.BACKFILL), memory
+    if not due or not manner.is_calm:
+        return (Parcel(tuple(due[:1])) if due else None), memory
+    line = _Line(due, manner, moment, memory)
+    step = line.postponed() or line.folded() or line.first()
+    return step, line.memory
+
+
+def after_digest(memory: Memory, manner: Manner, last: datetime | None, now: datetime) -> Memory:
+    """A flood that goes on from digest to digest is told of ever less often."""
+    period = _period(memory, manner)
+    goes_on = last is not None and timedelta(0) <= now - last < 2 * period
+    longer = min(2 * period, max(LONGEST_PERIOD, manner.max_delay))
+    return replace(memory, period=longer if goes_on else None, crowd=frozenset())
+
+
+def edit_at(group: str, message: GroupMessage) -> datetime:
+    """When the message of a growing group may be changed next."""
+    if group.startswith(PUSH):
+        return message.touched_at + PUSH_RESTS
+    age = message.touched_at - message.sent_at
+    return message.touched_at + min(max(age, SHORTEST_REST), LONGEST_REST)
+
+
+class _Line:
+    """What is due, in its order: what is `important`, what is `ordinary`, and what is told for itself anyway."""
+
+    def __init__(self, due: Sequence[Due], manner: Manner, moment: Moment, memory: Memory) -> None:
+        self._manner, self._moment, self.memory = manner, moment, memory
+        self._parcels = _parcels(due)
+        loose = [parcel for parcel in self._parcels if parcel.may_be_folded]
+        important = [parcel for parcel in loose if self._is_urgent(parcel)]
+        self._important = sorted(important, key=_badness)[:FEW]  # more would drown the chat
+        urgent = {parcel.items[0].id for parcel in self._important}
+        self._ordinary = [parcel for parcel in loose if parcel.items[0].id not in urgent]
+
+    def _is_urgent(self, parcel: Parcel) -> bool:
+        return parcel.items[0].id not in self.memory.crowd and parcel.is_important(self._manner.important)
+
+    # -- what is not due yet --
+
+    def postponed(self) -> Hold | None:
+        now, quiet = self._moment.now, self._manner.quiet_hours
+        until = quiet.until(now) if quiet else None
+        if until is not None:
+            return _hold([parcel for parcel in self._parcels if not parcel.is_single], self._manner, until)
+        if self._manner.every is None:
+            return None
+        until = _next_turn(now, self._manner.every)
+        waiting = [*self._ordinary, *(parcel for parcel in self._parcels if parcel.is_of_wave)]
+        return _hold([parcel for parcel in waiting if _is_of_turn(parcel, until, self._manner)], None, until)
+
+    # -- what is told together --
+
+    def folded(self) -> Step | None:
+        if self._manner.every is not None:
+            return self._fold(self._ordinary, Occasion.PERIOD) if self._ordinary else None
+        kept = [parcel for parcel in self._ordinary if self._was_quiet(parcel)]
+        if len(kept) > FEW:
+            return self._fold(kept, Occasion.QUIET_HOURS)
+        return self._in_flood() or self._caught_up() or self._crowded()
+
+    def _was_quiet(self, parcel: Parcel) -> bool:
+        quiet = self._manner.quiet_hours
+        return quiet is not None and quiet.until(_seen_at(parcel.items[0])) is not None
+
+    def _in_flood(self) -> Step | None:
+        """After a digest: whether what has come since is few, and told as ever, or waits for the next digest."""
+        last, now = self._moment.digest_at, self._moment.now
+        if last is None or last > now or not self._ordinary:
+            return None
+        end = last + _period(self.memory, self._manner)
+        first = _seen_at(self._ordinary[0].items[0])
+        if len(self._ordinary) > FEW:
+            if now < end:
+                return self._rest(end, "flood") if self._moment.is_patient else self._put_off(end)
+            return self._fold(self._ordinary, Occasion.BACKLOG) if first < end else None
+        if now >= end or not self._moment.is_patient:
+            return None
+        return self._rest(min(first + LOOKS_QUIET, end), "flood")
+
+    def _put_off(self, until: datetime) -> Step:
+        return _hold(self._ordinary, None, until) or Rest(until, "flood")
+
+    def _caught_up(self) -> Step | None:
+        late = [parcel for parcel in self._ordinary if self._is_late(parcel)]
+        if len(late) <= FEW:
+            return None
+        arriving = self._arriving(late)
+        return self._rest(arriving, "settle") or self._fold(late, Occasion.CATCH_UP)
+
+    def _is_late(self, parcel: Parcel) -> bool:
+        since, quiet = parcel.items[0].since, self._manner.quiet_hours
+        waited_until = quiet.until(since) if quiet else None
+        return self._moment.now - (waited_until or since) > self._manner.catch_up_after
+
+    def _arriving(self, late: Sequence[Parcel]) -> datetime:
+        """Until when more of it may come: a long log is recorded page by page."""
+        newest = max((parcel.items[-1] for parcel in late), key=lambda item: item.id)
+        memory, now = self.memory, self._moment.now
+        if newest.id != memory.newest:
+            grew_at = now if memory.newest else min(_seen_at(newest), now)
+            self.memory = memory = replace(memory, newest=newest.id, grew_at=grew_at)
+        longest = min(_seen_at(parcel.items[0]) for parcel in late) + self._manner.max_delay
+        return min((memory.grew_at or now) + self._manner.settle, longest)
+
+    def _crowded(self) -> Step | None:
+        is_crowded = len(self._parcels) > self._moment.room and len(self._ordinary) > 1
+        return self._fold(self._ordinary, Occasion.BACKLOG) if is_crowded else None
+
+    def _fold(self, parcels: Sequence[Parcel], occasion: Occasion) -> Step:
+        """What is important goes before it, the worst first; a single parcel is no digest."""
+        if self._important:
+            crowd = frozenset(parcel.items[0].id for parcel in self._ordinary if parcel.is_important(self._severity))
+            self.memory = replace(self.memory, crowd=self.memory.crowd | crowd)
+            return self._important[0]
+        return _together(parcels, occasion) if len(parcels) > 1 else parcels[0]
+
+    @property
+    def _severity(self) -> str | None:
+        return self._manner.important
+
+    def _rest(self, until: datetime, reason: str) -> Step | None:
+        """What is ordinary waits; all else does not."""
+        if not self._moment.is_patient and reason == "settle":
+            return None
+        if until <= self._moment.now:
+            return None
+        if self._important:
+            return self._important[0]
+        return next((parcel for parcel in self._parcels if not parcel.may_be_folded), None) or Rest(until, reason)
+
+    # -- singly --
+
+    def first(self) -> Step:
+        """The oldest, once what belongs to it had time to come; the others wait behind it."""
+        first, now = self._parcels[0], self._moment.now
+        seen_at = _seen_at(first.items[0])
+        settles = first.items[0].event.type in SETTLING and not first.is_single and self._moment.is_patient
+        if settles and seen_at <= now < seen_at + self._manner.settle:
+            return Rest(seen_at + self._manner.settle, "settle")
+        return first
+
+
+def _hold(parcels: Sequence[Parcel], important: Manner | None, until: datetime) -> Hold | None:
+    """All of these but, with a manner, what is important by it."""
+    kept = [parcel for parcel in parcels if important is None or not parcel.is_important(important.important)]
+    return Hold(tuple(id for parcel in kept for id in parcel.ids), until) if kept else None
+
+
+def _next_turn(now: datetime, every: timedelta) -> datetime:
+    """Turns are counted from midnight, UTC, of a day long ago: those of 24 h begin at midnight."""
+    start = datetime(2000, 1, 3, tzinfo=UTC)  # a Monday, for turns of a week
+    return start + ((now - start) // every + 1) * every
+
+
+def _is_of_turn(parcel: Parcel, until: datetime, manner: Manner) -> bool:
+    """Whether it came after the last turn, so that it waits for the one that ends then."""
+    return manner.every is not None and _seen_at(parcel.items[0]) >= until - manner.every
+
+
+def _period(memory: Memory, manner: Manner) -> timedelta:
+    return memory.period or manner.max_delay
+
+
+def _seen_at(item: Due) -> datetime:
+    return item.seen_at or item.since
+
+
+def _is_important(item: Due, severity: str | None) -> bool:
+    """By how it was recorded, by its type, or as a result that is bad and has nothing to be compared with."""
+    if item.mode is Mode.IMPORTANT or item.event.type in IMPORTANT:
+        return True
+    found = comparison.severity_of(item.event) if severity else ""
+    is_first = item.event.scan is not None and not item.event.scan.changes
+    return severity is not None and bool(found) and is_first and rank(found) <= rank(severity)
+
+
+def _badness(parcel: Parcel) -> tuple[int, ...]:
+    """Smallest is worst: failures, then by what was found, then the oldest."""
+    counts = [comparison.counts(event.scan.report) if event.scan else {} for event in parcel.events]
+    found = (-sum(each.get(level, 0) for each in counts) for level in ("Critical", "High"))
+    return (all(event.type not in IMPORTANT for event in parcel.events), *found, parcel.items[0].id)
 
 
 def _parcels(due: Sequence[Due]) -> list[Parcel]:

@@ -28,6 +28,8 @@ class Meaning(Enum):
     MOVED = auto()  # the group became a supergroup, with another id
     TOPIC = auto()  # the forum topic is gone or closed
     TEXT = auto()  # our text
+    UNCHANGED = auto()  # an edit that changes nothing
+    MESSAGE = auto()  # a message that cannot be changed
     CHAT = auto()  # the chat, the bot's rights in it, or the token
     UNKNOWN = auto()
 
@@ -50,6 +52,12 @@ _BY_WORDS = tuple(
     for pattern, meaning, reason in (
         (r"retry after|(flood|slowmode|premium)_wait", Meaning.WAIT, "too_many_requests"),
         (r"upgraded to a supergroup", Meaning.MOVED, "chat_moved"),
+        (r"message (is )?not.modified|message_not_modified", Meaning.UNCHANGED, "not_modified"),
+        (
+            r"to edit not found|can't be edited|message_id_invalid|message_edit_time|message_author",
+            Meaning.MESSAGE,
+            "message_not_editable",
+        ),
         (r"can't parse entit|^entit(y|ies)_", Meaning.TEXT, "cant_parse"),
         (r"(message|text) is too long|message_too_long", Meaning.TEXT, "text_too_long"),
         (r"text is empty|text must be non-empty|message_empty", Meaning.TEXT, "text_empty"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import time, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from poller.events import EventType
 
@@ -18,6 +18,21 @@ class QuietHours:
     start: time
     end: time
     zone: tzinfo
+
+    def until(self, now: datetime) -> datetime | None:
+        """When the quiet hours end in which this moment lies (UTC); None: it lies in none.
+
+        An hour that the clocks skip, or show twice, is the one by the clocks as they were before.
+        """
+        today = now.astimezone(self.zone).date()
+        for day in (today - timedelta(days=1), today):
+            end = self._moment(day + timedelta(days=self.end <= self.start), self.end)
+            if self._moment(day, self.start) <= now < end:
+                return end
+        return None
+
+    def _moment(self, day: date, at: time) -> datetime:
+        return datetime.combine(day, at, self.zone).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,25 @@ class MessageRefused:
 Outcome = Sent | Later | ChatRefused | MessageRefused
 
 
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """The message has the new text, or had it already: an edit whose answer was lost may come again."""
+
+    as_plain: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CannotEdit:
+    """This message cannot be changed any more, for it is gone, too old, or left behind in a chat that has moved."""
+
+    reason: str
+    moved_to: int | None = None
+
+
+EditOutcome = Edited | CannotEdit | Later | ChatRefused | MessageRefused
+
+
 # -- what `check` asks ------------------------------------------------------------------------------
 
 
@@ -194,6 +213,10 @@ class _Message(msgspec.Struct, frozen=True):
     message_id: int
 
 
+class _Nothing(msgspec.Struct, frozen=True):
+    """Of an answer to an edit nothing is needed but that it is one."""
+
+
 @dataclass(frozen=True, slots=True)
 class _NoAnswer:
     """Nothing from Telegram itself. With a `remedy` a person must act; without, the next attempt may succeed."""
@@ -213,6 +236,8 @@ class _Attempt:
     thread_id: int | None
     text: str
     plain: str
+    silent: bool = False
+    reply_to: int | None = None
     moved_to: int | None = None
     topic_lost: bool = False
     as_plain: bool = False
@@ -232,21 +257,52 @@ class Telegram:
         *,
         api_url: str = API_URL,
         proxy: str | None = None,
-        silent: bool = False,
         timeout: tuple[float, float] = (10, 40),
     ) -> None:
         self._token = token
         self._api_url = Secret(api_url.rstrip("/"))  # a reverse proxy's URL may hold a password
         self._proxy = Secret(proxy or "")
-        self._silent = silent
         self._timeout = timeout
         self._session = requests.Session()
         self._session.auth = _auth(api_url)
 
-    def send(self, chat_id: int | str, thread_id: int | None, text: str, plain: str) -> Outcome:
-        """Send one message: `text` is MarkdownV2, `plain` is the same without markup, for when Telegram refuses it."""
+    def send(
+        self,
+        chat_id: int | str,
+        thread_id: int | None,
+        text: str,
+        plain: str,
+        *,
+        silent: bool = False,
+        reply_to: int | None = None,
+    ) -> Outcome:
+        """Send one message: `text` is MarkdownV2, `plain` is the same without markup, for when Telegram refuses it.
+
+        `reply_to`: the message of the chat that it answers; where that is gone, it answers none.
+        """
         topic = None if thread_id == GENERAL_TOPIC else thread_id
-        return self._try(_Attempt(chat_id, topic, text, plain))
+        return self._try(_Attempt(chat_id, topic, text, plain, silent, reply_to))
+
+    def edit(self, chat_id: int | str, message_id: int, text: str, plain: str) -> EditOutcome:
+        """Give a message that was sent another text. It can be done again without harm."""
+        outcome = self._edit(chat_id, message_id, {"text": text, "parse_mode": "MarkdownV2"})
+        if isinstance(outcome, MessageRefused):  # of the text: the same without markup may do
+            first, outcome = outcome, self._edit(chat_id, message_id, {"text": plain})
+            return Edited(as_plain=True, reason=first.reason) if isinstance(outcome, Edited) else outcome
+        return outcome
+
+    def _edit(self, chat_id: int | str, message_id: int, said: Mapping[str, object]) -> EditOutcome:
+        fields = {"chat_id": chat_id, "message_id": message_id, "link_preview_options": {"is_disabled": True}, **said}
+        answer = self._call("editMessageText", fields, _Nothing)
+        match answer:
+            case _NoAnswer(reason, ""):
+                return Later(reason, None)
+            case _NoAnswer(reason, remedy):
+                return ChatRefused(reason, remedy)
+            case Refusal():
+                return _of_edit(answer)
+            case _Nothing():
+                return Edited()
 
     def me(self) -> Me:
         """The bot that the token belongs to."""
@@ -279,8 +335,10 @@ class Telegram:
         fields |= {"text": attempt.plain} if attempt.as_plain else {"text": attempt.text, "parse_mode": "MarkdownV2"}
         if attempt.thread_id is not None:
             fields["message_thread_id"] = attempt.thread_id
-        if self._silent:
+        if attempt.silent:
             fields["disable_notification"] = True
+        if attempt.reply_to is not None:
+            fields["reply_parameters"] = {"message_id": attempt.reply_to, "allow_sending_without_reply": True}
         return fields
 
     def _ask(self, method: str, fields: Mapping[str, object], kind: type[_T]) -> _T:
@@ -380,6 +438,21 @@ def _next_step(attempt: _Attempt, refusal: Refusal) -> _Attempt | Outcome:
     if verdict.meaning is Meaning.TEXT or (verdict.meaning is Meaning.UNKNOWN and is_about_text(refusal.description)):
         return MessageRefused(verdict.reason, refusal.description)
     return ChatRefused(verdict.reason, refusal.description)
+
+
+def _of_edit(refusal: Refusal) -> EditOutcome:
+    """In doubt the message cannot be changed: what is new is sent then, and whoever refuses that says more clearly."""
+    verdict = judge(refusal)
+    match verdict.meaning:
+        case Meaning.UNCHANGED:
+            return Edited()
+        case Meaning.WAIT:
+            return Later(verdict.reason, refusal.retry_after)
+        case Meaning.CHAT:
+            return ChatRefused(verdict.reason, refusal.description)
+        case Meaning.TEXT:
+            return MessageRefused(verdict.reason, refusal.description)
+    return CannotEdit(verdict.reason, refusal.migrate_to)
 
 
 def _sent(message: _Message, attempt: _Attempt) -> Sent:

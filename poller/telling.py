@@ -1,30 +1,41 @@
-"""Telling the chat what is due: one message at a time, in order, at the chat's pace.
+"""Telling a chat what is due: one message at a time, in order, at the chat's pace.
 
 At least once: a message counts as told after Telegram accepted it, so a crash in between repeats at most one. That a
 message goes is written down before; where that cannot be written, what came of it could not, either: nothing goes.
+What joins a message that was told changes it, when nothing new is to be told; doing that twice does no harm.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 import formatters
 from poller import backoff, pacing, plan
 from poller.config import Config
+from poller.events import SCAN_TYPES, Event
+from poller.families import Families
 from poller.logs import Log
-from poller.telegram import ChatRefused, Later, MessageRefused, Sent, Telegram
-from state import Due, RouteState, Store
+from poller.routes import DEFAULT, Route
+from poller.telegram import CannotEdit, ChatRefused, Edited, Later, MessageRefused, Outcome, Sent, Telegram
+from state import Due, GroupMessage, Mode, RouteState, Store
 
-ROUTE = "telegram"
+ROUTE = DEFAULT
 MOST_DUE = 5000
+MOST_TOGETHER = 50_000
+"""In one digest: so many events take some 100 MB while it is written."""
 PACE_REMEMBERS = timedelta(minutes=2)
 TRY_TOPIC_AGAIN = timedelta(hours=1)
 LONGEST_PAUSE_S = 60
 """Between two attempts while Telegram is ill: when it is well again, nobody is to wait for minutes."""
 MAYBE_DELIVERED = frozenset({"telegram.answer_lost", "telegram.answer_garbled"})
+ANSWERS_PUSH = timedelta(days=7)
+"""A scan's message answers the one about the push, unless that is so old that nobody would look it up."""
+MANY = 500
+LOOK_AGAIN = timedelta(seconds=5)
+"""While many wait for the next digest, they are not read anew every second."""
 
 _log = Log(__name__)
 
@@ -53,37 +64,156 @@ class _Message:
     ids: tuple[int, ...]
 
 
-class Teller:
-    """Tells the chat what is due, in order, at its pace."""
+@dataclass(frozen=True, slots=True)
+class _Chat:
+    """The chat at the moment at which it is told something. `history`: when messages and edits went lately."""
 
-    def __init__(self, telegram: Telegram, store: Store, config: Config, clock: Callable[[], datetime]) -> None:
+    id: int | str
+    route: RouteState
+    history: Sequence[datetime]
+    now: datetime
+
+    @property
+    def limits(self) -> pacing.Limits:
+        return pacing.limits_for(self.id)
+
+
+@dataclass(slots=True)
+class _Agenda:
+    """What is due: in `fresh` what is to be sent, in `edits` the messages to be changed, by group.
+
+    `known`: groups that have a message. `holds`: what is not to be told yet after all.
+    """
+
+    fresh: list[Due] = field(default_factory=list)
+    edits: dict[str, GroupMessage] = field(default_factory=dict)
+    known: dict[str, GroupMessage] = field(default_factory=dict)
+    holds: list[plan.Hold] = field(default_factory=list)
+
+
+class Teller:
+    """Tells the chat of a route what is due, in order, at its pace."""
+
+    def __init__(
+        self,
+        telegram: Telegram,
+        store: Store,
+        config: Config,
+        clock: Callable[[], datetime],
+        route: Route | None = None,
+    ) -> None:
         self._telegram = telegram
         self._clock = clock
-        self._store = store
-        self._chat = config.telegram
+        self._route = route or config.routes[0]
+        self._store = store.for_route(self._route.name)
         self._delivery = config.delivery
-        self._style = formatters.Style(config.language, config.timezone, config.escape_chars)
+        self._manner = _manner(config, self._route)
+        self._families = Families(self._store, config, self._route.language)
+        self._style = self._families.style
+        self._memory = plan.Memory()
+        self._look_again_at: datetime | None = None
+        self._fixed: set[tuple[str, int]] = set()  # messages that cannot be changed
         self._owed: Callable[[], object] | None = None  # the note of what came of the last message
         self._topic_tried: datetime | None = None
 
-    def deliver(self) -> Told | Wait:
-        """Send at most one message; the next one, if it may go now."""
+    def deliver(self, *, is_patient: bool = True) -> Told | Wait:
+        """Send or change at most one message; the next one, if it may go now.
+
+        `is_patient`: whether to wait a moment for what may belong to it.
+        """
         self.settle()
         now = self._clock()
-        route = self._as_the_clock_is(self._store.route(str(self._chat.chat_id), self._chat.message_thread_id), now)
-        if route.blocked_until is not None and route.blocked_until > now:
-            return self._wait_for(route, now)
+        state = self._store.route(str(self._route.chat_id), self._route.message_thread_id)
+        state = self._as_the_clock_is(state, now)
+        if state.blocked_until is not None and state.blocked_until > now:
+            return self._wait_for(state, now)
         if not self._store.due(now, most=1):
             return Wait(None)
-        chat_id = route.moved_to or self._chat.chat_id
-        history = self._history(chat_id, now)
-        limits = pacing.limits_for(chat_id)
-        pause = pacing.wait(history, now, limits)
+        chat_id = state.moved_to or self._route.chat_id
+        chat = _Chat(chat_id, state, self._history(chat_id, now), now)
+        pause = pacing.wait(chat.history, now, chat.limits)
         if pause > 0:
             return Wait(pause, "pace")
-        parcel = self._next_parcel(self._store.due(now, most=MOST_DUE), history, limits, now)
-        assert parcel is not None
-        return self._send(parcel, route, now)
+        if self._look_again_at is not None and now < self._look_again_at <= now + LOOK_AGAIN:
+            return Wait((self._look_again_at - now).total_seconds(), "flood")
+        return self._tell_next(chat, is_patient=is_patient)
+
+    def _tell_next(self, chat: _Chat, *, is_patient: bool) -> Told | Wait:
+        """What is new goes before what is changed."""
+        agenda = self._agenda(chat, MOST_DUE)
+        step = self._decide(agenda, chat, is_patient=is_patient)
+        if isinstance(step, plan.Parcel) and step.occasion and len(step.items) > MOST_DUE // 2:
+            agenda = self._agenda(chat, MOST_TOGETHER)  # there may be more, and it is to be one message
+            step = self._decide(agenda, chat, is_patient=is_patient)
+        if isinstance(step, plan.Parcel):
+            return self._send(step, chat, is_known=step.group in agenda.known)
+        self._look_again_at = _look_again_at(step, len(agenda.fresh), chat.now)
+        pauses = [] if step is None else [((step.until - chat.now).total_seconds(), step.reason)]
+        if agenda.edits:
+            pause = pacing.wait_to_edit(chat.history, chat.now, chat.limits)
+            if pause <= 0:
+                return self._edit(next(iter(agenda.edits)), agenda, chat)
+            pauses.append((pause, "pace"))
+        return Wait(*min(pauses)) if pauses else Wait(None)
+
+    # -- what is due --
+
+    def _agenda(self, chat: _Chat, most: int) -> _Agenda:
+        agenda = self._sorted_out(self._store.due(chat.now, most=most), chat)
+        for hold in agenda.holds:
+            self._store.postpone(hold.ids, hold.until)
+        return agenda
+
+    def _sorted_out(self, due: Sequence[Due], chat: _Chat) -> _Agenda:
+        if not self._manner.is_calm:
+            return _Agenda([replace(item, group=None) for item in due])
+        groups = {item.group for item in due if item.group and _grows(item)}
+        agenda = _Agenda(known=self._store.messages_of(groups, str(chat.id)) if groups else {})
+        joining: dict[str, list[int]] = {}
+        for item in due:
+            if item.group in agenda.known and _grows(item) and not self._is_quiet(chat.now):
+                joining.setdefault(item.group, []).append(item.id)
+        ready = {group for group, ids in joining.items() if self._is_ready(group, ids, agenda, chat)}
+        agenda.fresh = [item for item in due if item.group not in joining or not _grows(item) or item.group in ready]
+        return agenda
+
+    def _is_quiet(self, now: datetime) -> bool:
+        quiet = self._manner.quiet_hours
+        return quiet is not None and quiet.until(now) is not None
+
+    def _is_ready(self, group: str, ids: Sequence[int], agenda: _Agenda, chat: _Chat) -> bool:
+        """Whether what has come to a group is told anew, for its message cannot be changed. Otherwise that is put
+        on the agenda, or off."""
+        message = agenda.known[group]
+        is_fixed = (str(chat.id), message.message_id) in self._fixed
+        if is_fixed or self._manner.every is not None:
+            return True
+        at = plan.edit_at(group, message) if self._delivery.edits else self._next_message_at(group, message)
+        if message.touched_at <= chat.now < at:  # touched later than now: the clock was set back since
+            agenda.holds.append(plan.Hold(tuple(ids), at))
+            return False
+        if self._delivery.edits:
+            agenda.edits[group] = message
+        return not self._delivery.edits
+
+    def _next_message_at(self, group: str, message: GroupMessage) -> datetime:
+        """Where messages are not to be changed."""
+        if group.startswith(plan.PUSH):
+            return plan.edit_at(group, message)
+        return message.touched_at + timedelta(seconds=self._delivery.pull_window or 3600)
+
+    def _decide(self, agenda: _Agenda, chat: _Chat, *, is_patient: bool) -> plan.Parcel | plan.Rest | None:
+        while True:
+            moment = self._moment(chat, is_patient=is_patient)
+            step, self._memory = plan.decide(agenda.fresh, self._manner, moment, self._memory)
+            if not isinstance(step, plan.Hold):
+                return step
+            self._store.postpone(step.ids, step.until)
+            agenda.fresh = _without(agenda.fresh, step.ids)
+
+    def _moment(self, chat: _Chat, *, is_patient: bool) -> plan.Moment:
+        room = pacing.room(chat.history, chat.now, self._delivery.max_delay, chat.limits)
+        return plan.Moment(chat.now, room, chat.route.digest_at, is_patient)
 
     def _as_the_clock_is(self, route: RouteState, now: datetime) -> RouteState:
         """A pause that was asked for when the clock was ahead begins anew: it is to be no longer than it was."""
@@ -114,9 +244,15 @@ class Teller:
         chat, start = str(chat_id), now - PACE_REMEMBERS
         return [*self._store.accepted_times(chat, since=start), *self._store.attempt_times(chat, since=start)]
 
-    def _message(self, parcel: plan.Parcel) -> _Message:
-        if parcel.group is not None and parcel.is_of_wave:
-            return self._summary(parcel.group)
+    # -- what is said --
+
+    def _message(self, parcel: plan.Parcel, *, is_known: bool) -> _Message:
+        """`is_known`: its group has a message already, which cannot be changed; then only what is new is told."""
+        group = parcel.group
+        if group is not None and parcel.is_of_wave:
+            return self._summary(group)
+        if group is not None and _grows(parcel.items[0]):
+            return self._grown(group, is_new_only=is_known) or self._alone(parcel.items[0])
         return _Message(self._text(parcel), parcel.ids)
 
     def _text(self, parcel: plan.Parcel) -> str:
@@ -125,6 +261,9 @@ class Teller:
         if len(parcel.items) > 1:
             return formatters.image_message(parcel.events, self._style)
         return formatters.message(parcel.events[0], self._style)
+
+    def _alone(self, item: Due) -> _Message:
+        return _Message(formatters.message(item.event, self._style), (item.id,))
 
     def _summary(self, group: str) -> _Message:
         """Of a whole wave, with what was told singly of it. It may be larger than what is fetched as due."""
@@ -135,45 +274,70 @@ class Teller:
                 ids.append(member.id)
         return _Message(summary.message(self._style), tuple(ids))
 
+    def _grown(self, group: str, *, is_new_only: bool) -> _Message | None:
+        """All of a growing group, or what is new of it; None: the image is not there that the others belong to."""
+        told = self._families.told(group, is_new_only=is_new_only)
+        return _Message(*told) if told is not None else None
+
     def texts(self) -> Iterator[str]:
-        """What would be sent now, without sending or marking it."""
+        """What would be sent now, without sending or marking it; what would be changed last."""
         now = self._clock()
-        due = self._store.due(now, most=MOST_DUE)
-        limits = pacing.limits_for(self._chat.chat_id)
-        while parcel := self._next_parcel(due, (), limits, now):
-            yield self._message(parcel).text
-            due = tuple(item for item in due if item.id not in parcel.ids)
+        state = self._store.route(str(self._route.chat_id), self._route.message_thread_id)
+        chat = _Chat(state.moved_to or self._route.chat_id, state, (), now)
+        agenda, memory = self._sorted_out(self._store.due(now, most=MOST_DUE), chat), self._memory
+        due, moment = agenda.fresh, self._moment(chat, is_patient=False)
+        while True:
+            step, memory = plan.decide(due, self._manner, moment, memory)
+            if step is None or isinstance(step, plan.Rest):
+                break
+            told = step.ids
+            if isinstance(step, plan.Parcel):
+                message = self._message(step, is_known=step.group in agenda.known)
+                told = (*step.ids, *message.ids)
+                yield message.text
+            due = _without(due, told)
+        grown = (self._grown(group, is_new_only=False) for group in agenda.edits)
+        yield from (message.text for message in grown if message is not None)
 
-    def _next_parcel(
-        self, due: Sequence[Due], history: Sequence[datetime], limits: pacing.Limits, now: datetime
-    ) -> plan.Parcel | None:
-        return plan.next_parcel(
-            due,
-            now=now,
-            room=pacing.room(history, now, self._delivery.max_delay, limits),
-            catch_up_after=timedelta(seconds=self._delivery.catch_up_after),
-        )
+    # -- sending --
 
-    def _send(self, parcel: plan.Parcel, route: RouteState, now: datetime) -> Told | Wait:
-        chat_id = route.moved_to or self._chat.chat_id
-        tries_topic = not route.topic_lost or self._may_try_topic(now)
-        thread_id = self._chat.message_thread_id if tries_topic else None
-        message = self._message(parcel)
-        attempt = self._store.claim(str(chat_id), self._clock())
-        outcome = self._telegram.send(chat_id, thread_id, message.text, formatters.plain(message.text))
+    def _send(self, parcel: plan.Parcel, chat: _Chat, *, is_known: bool = False) -> Told | Wait:
+        route = chat.route
+        tries_topic = not route.topic_lost or self._may_try_topic(chat.now)
+        thread_id = self._route.message_thread_id if tries_topic else None
+        message = self._message(parcel, is_known=is_known)
+        attempt = self._store.claim(str(chat.id), self._clock())
+        outcome = self._send_text(message.text, parcel, chat, thread_id)
         match outcome:
             case Sent():
                 topic_lost = outcome.topic_lost if tries_topic else route.topic_lost
                 fresh = _answering(route, outcome.moved_to, topic_lost=topic_lost)
-                _report(outcome, parcel, is_topic_news=topic_lost and not route.topic_lost)
-                return self._sent(message, outcome, attempt, chat_id, fresh if fresh != route else None)
+                _report(outcome, message, parcel, is_topic_news=topic_lost and not route.topic_lost)
+                return self._sent(message, parcel, outcome, attempt, chat, fresh)
             case MessageRefused(reason, description):
-                return self._refused(parcel, attempt, reason, description, now)
-            case Later(reason, after):
-                return self._hold(parcel, attempt, route, reason, "", after or self._pause(route, most=LONGEST_PAUSE_S))
-            case ChatRefused(reason, description):
-                pause = self._pause(route, most=1800, first=30)
-                return self._hold(parcel, attempt, route, reason, description, pause)
+                return self._refused(parcel, message, attempt, reason, description, chat.now)
+            case Later() | ChatRefused():
+                return self._hold(message.ids, attempt, route, outcome)
+
+    def _send_text(self, text: str, parcel: plan.Parcel, chat: _Chat, thread_id: int | None) -> Outcome:
+        types = {event.type for event in parcel.events}
+        return self._telegram.send(
+            chat.id,
+            thread_id,
+            text,
+            formatters.plain(text),
+            silent=types <= self._route.silent,
+            reply_to=self._answers(parcel, chat),
+        )
+
+    def _answers(self, parcel: plan.Parcel, chat: _Chat) -> int | None:
+        """The message about the push of what was scanned."""
+        event = parcel.events[0]
+        is_about_image = parcel.occasion is None and not parcel.is_of_wave and self._manner.is_calm
+        if not is_about_image or event.type not in SCAN_TYPES or event.repository is None:
+            return None
+        since = event.occurred_at - ANSWERS_PUSH
+        return self._store.message_of_push(event.repository.full_name, _digests(event), str(chat.id), since=since)
 
     def _may_try_topic(self, now: datetime) -> bool:
         """A closed topic may be opened again: look once an hour, and after every start."""
@@ -183,53 +347,118 @@ class Teller:
         return True
 
     def _sent(
-        self, message: _Message, outcome: Sent, attempt: int, chat_id: int | str, learnt: RouteState | None
+        self, message: _Message, parcel: plan.Parcel, outcome: Sent, attempt: int, chat: _Chat, learnt: RouteState
     ) -> Told:
-        """`learnt`: the chat's new state, if that is another one."""
+        now = self._clock()  # the pace counts from the answer on, however long Telegram took
+        if parcel.occasion is formatters.Occasion.BACKLOG:
+            self._memory = plan.after_digest(self._memory, self._manner, chat.route.digest_at, now)
+            learnt = replace(learnt, digest_at=now)
         told = partial(
             self._store.told,
             message.ids,
-            chat_id=str(outcome.moved_to or chat_id),
+            chat_id=str(outcome.moved_to or chat.id),
             message_id=outcome.message_id,
-            now=self._clock(),  # the pace counts from the answer on, however long Telegram took
+            now=now,
             reason=outcome.reason,
             attempt=attempt,
-            route=learnt,
+            route=learnt if learnt != chat.route else None,
+            leave_group=[item.id for item in parcel.items if parcel.occasion and _grows(item)],
         )
         self._note(told)
         return Told(len(message.ids))
 
-    def _refused(self, parcel: plan.Parcel, attempt: int, reason: str, description: str, now: datetime) -> Told:
+    def _refused(
+        self, parcel: plan.Parcel, message: _Message, attempt: int, reason: str, description: str, now: datetime
+    ) -> Told:
         """This text will never be taken. What was folded into it may still be told singly."""
-        _log.error("message.refused", reason=reason, description=description, events=len(parcel.items))
+        _log.error("message.refused", reason=reason, description=description, events=len(message.ids))
         if parcel.group is not None and parcel.is_of_wave:
             self._note(partial(self._store.loosen, parcel.group, attempt=attempt))
             return Told(0)
-        if len(parcel.items) > 1:
-            self._note(partial(self._store.tell_singly, parcel.ids, attempt=attempt))
+        is_of_group = parcel.group is not None and _grows(parcel.items[0])
+        if len(message.ids) > 1 or is_of_group:
+            self._note(partial(self._store.tell_singly, message.ids, attempt=attempt))
             return Told(0)
-        self._note(partial(self._store.refused, parcel.ids, f"{reason}: {description}", now, attempt=attempt))
+        self._note(partial(self._store.refused, message.ids, f"{reason}: {description}", now, attempt=attempt))
         return Told(1)
 
-    def _hold(
-        self, parcel: plan.Parcel, attempt: int, route: RouteState, reason: str, description: str, seconds: float
-    ) -> Wait:
+    def _hold(self, ids: Sequence[int], attempt: int, route: RouteState, why: Later | ChatRefused) -> Wait:
         """Keep everything and stop talking to this chat for a while."""
+        description = why.description if isinstance(why, ChatRefused) else ""
+        seconds = self._seconds_held(route, why)
         say = _log.error if description else _log.warning
-        say("message.kept", reason=reason, description=description, retry_in=round(seconds))
+        say("message.kept", reason=why.reason, description=description, retry_in=round(seconds))
         now = self._clock()  # after the answer, which may have taken long
         held = replace(
             route,
             blocked_until=now + timedelta(seconds=seconds),
             blocked_at=now,
             needs_operator=bool(description),
-            reason=f"{reason}: {description}" if description else reason,
+            reason=f"{why.reason}: {description}" if description else why.reason,
             failures=route.failures + 1,
         )
-        maybe_at = now if reason in MAYBE_DELIVERED else None
-        attempted = partial(self._store.attempted, parcel.ids, reason, attempt=attempt, maybe_at=maybe_at, route=held)
+        maybe_at = now if why.reason in MAYBE_DELIVERED else None
+        attempted = partial(self._store.attempted, ids, why.reason, attempt=attempt, maybe_at=maybe_at, route=held)
         self._note(attempted)
         return Wait(seconds, held.reason, held.needs_operator)
+
+    def _seconds_held(self, route: RouteState, why: Later | ChatRefused) -> float:
+        if isinstance(why, ChatRefused):
+            return self._pause(route, most=1800, first=30)
+        return why.after or self._pause(route, most=LONGEST_PAUSE_S)
+
+    # -- changing what was sent --
+
+    def _edit(self, group: str, agenda: _Agenda, chat: _Chat) -> Told | Wait:
+        known = agenda.known[group]
+        message = self._grown(group, is_new_only=False)
+        if message is None:
+            return self._send_first_of(group, chat)
+        attempt = self._store.claim(str(chat.id), self._clock())
+        outcome = self._telegram.edit(chat.id, known.message_id, message.text, formatters.plain(message.text))
+        match outcome:
+            case Edited():
+                return self._edited(message, known.message_id, outcome, attempt, chat)
+            case CannotEdit(reason, moved_to):
+                return self._cannot_edit(known.message_id, attempt, chat, reason, moved_to)
+            case MessageRefused(reason, description):
+                _log.error("edit.refused", reason=reason, description=description, events=len(message.ids))
+                self._note(partial(self._store.tell_singly, message.ids, attempt=attempt))
+                return Told(0)
+            case Later() | ChatRefused():
+                return self._hold(message.ids, attempt, chat.route, outcome)
+
+    def _send_first_of(self, group: str, chat: _Chat) -> Told | Wait:
+        """Of a group whose image has not come: its next event, for itself."""
+        due = self._store.due(chat.now, most=MOST_DUE)
+        return self._send(plan.Parcel(tuple(item for item in due if item.group == group)[:1]), chat)
+
+    def _edited(self, message: _Message, message_id: int, outcome: Edited, attempt: int, chat: _Chat) -> Told:
+        _log.info("message.edited", message_id=message_id, events=len(message.ids))
+        if outcome.as_plain:
+            _log.error("message.edited_plain", reason=outcome.reason, message_id=message_id)
+        fresh = _answering(chat.route, None, topic_lost=chat.route.topic_lost)
+        told = partial(
+            self._store.told_by_edit,
+            message.ids,
+            chat_id=str(chat.id),
+            message_id=message_id,
+            now=self._clock(),
+            attempt=attempt,
+            route=fresh if fresh != chat.route else None,
+        )
+        self._note(told)
+        return Told(len(message.ids))
+
+    def _cannot_edit(self, message_id: int, attempt: int, chat: _Chat, reason: str, moved_to: int | None) -> Told:
+        """What is new is told in a message of its own, to which the rest comes then."""
+        _log.warning("message.not_editable", reason=reason, message_id=message_id)
+        self._fixed.add((str(chat.id), message_id))
+        moved = replace(chat.route, moved_to=moved_to) if moved_to is not None else None
+        if moved is not None:
+            _log.warning("chat.moved", chat_id=moved_to, remedy="put this id into [telegram] chat_id")
+        self._note(partial(self._store.attempted, (), reason, attempt=attempt, route=moved))
+        return Told(0)
 
     def _pause(self, route: RouteState, *, most: float, first: float = 2) -> float:
         return backoff.pause(route.failures, first=first, most=most)
@@ -239,6 +468,41 @@ class Teller:
         is_due = bool(self._store.due(now, most=1))
         seconds = (route.blocked_until - now).total_seconds() if is_due else None
         return Wait(seconds, route.reason, route.needs_operator)
+
+
+def _manner(config: Config, route: Route) -> plan.Manner:
+    delivery = config.delivery
+    return plan.Manner(
+        is_calm=delivery.is_calm,
+        settle=timedelta(seconds=delivery.settle),
+        max_delay=timedelta(seconds=delivery.max_delay),
+        catch_up_after=timedelta(seconds=delivery.catch_up_after),
+        important=config.scans.important,
+        quiet_hours=route.quiet_hours,
+        every=timedelta(seconds=route.every) if route.every else None,
+    )
+
+
+def _look_again_at(step: plan.Rest | None, waiting: int, now: datetime) -> datetime | None:
+    if step is None or step.reason != "flood" or waiting < MANY:
+        return None
+    return min(step.until, now + LOOK_AGAIN)
+
+
+def _grows(item: Due) -> bool:
+    """Whether it is told in a message that changes with its group."""
+    return item.mode is not Mode.SINGLE and (item.group or "").startswith(plan.GROWING)
+
+
+def _without(due: Sequence[Due], ids: Sequence[int]) -> list[Due]:
+    gone = set(ids)
+    return [item for item in due if item.id not in gone]
+
+
+def _digests(event: Event) -> list[str]:
+    """Under which an image was pushed: a platform comes with its index."""
+    index = event.scan.index.digest if event.scan and event.scan.index else None
+    return [digest for digest in (event.digest, index) if digest]
 
 
 def _answering(route: RouteState, moved_to: int | None, *, topic_lost: bool) -> RouteState:
@@ -255,8 +519,8 @@ def _answering(route: RouteState, moved_to: int | None, *, topic_lost: bool) -> 
     )
 
 
-def _report(outcome: Sent, parcel: plan.Parcel, *, is_topic_news: bool) -> None:
-    _log.info("message.sent", message_id=outcome.message_id, events=len(parcel.items), first=parcel.events[0].key)
+def _report(outcome: Sent, message: _Message, parcel: plan.Parcel, *, is_topic_news: bool) -> None:
+    _log.info("message.sent", message_id=outcome.message_id, events=len(message.ids), first=parcel.events[0].key)
     if outcome.moved_to is not None:
         _log.warning("chat.moved", chat_id=outcome.moved_to, remedy="put this id into [telegram] chat_id")
     if is_topic_news:

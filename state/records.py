@@ -124,6 +124,15 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupMessage:
+    """The message of a group. `touched_at`: when something was last told with it, be it by an edit."""
+
+    message_id: int
+    sent_at: datetime
+    touched_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RouteState:
     """What Telegram made us learn about a chat."""
 

@@ -57,6 +57,7 @@ from state.records import (
     DeliveryState,
     Due,
     Grant,
+    GroupMessage,
     Lease,
     Member,
     Mode,
@@ -78,6 +79,7 @@ _ATTEMPTS_KEPT = timedelta(minutes=10)
 _HELD_AT_ONCE = 20_000
 _LONGEST_LINE = timedelta(hours=1)
 """A line of the ledger in which something happened says when to the hour."""
+_TOLD = (DeliveryState.SENT, DeliveryState.FOLDED)
 _SCAN_KEPT = frozenset({"harbor_id", "robot", "looks", "outcome", "look_at"})
 
 
@@ -727,20 +729,35 @@ class Store:
         reason: str = "",
         attempt: int | None = None,
         route: RouteState | None = None,
+        leave_group: Sequence[int] = (),
     ) -> None:
-        """Telegram accepted one message for these: the first is sent, the others are folded into it."""
-        common = {
-            "chat_id": chat_id,
-            "message_id": message_id,
-            "finished_at": now,
-            "attempts": t.deliveries.c.attempts + 1,
-        }
+        """Telegram accepted one message for these: the first is sent, the others are folded into it.
+
+        `leave_group`: those of which it is not the message of their group, as of a digest's.
+        """
         with self._writing() as connection:
-            self._finish(connection, ids[:1], state=DeliveryState.SENT, reason=reason, **common)
-            self._finish(
-                connection, ids[1:], state=DeliveryState.FOLDED, reason=f"folded into message {message_id}", **common
-            )
+            first = {"state": DeliveryState.SENT, "reason": reason}
+            self._finish(connection, ids[:1], **first, **_told_with(chat_id, message_id, now))
+            self._finish(connection, ids[1:], **_folded_into(message_id), **_told_with(chat_id, message_id, now))
+            self._finish(connection, leave_group, group=None)
             self._settle(connection, attempt)
+            if route is not None:
+                self._upsert(connection, t.routes, ["name"], asdict(route))
+
+    def told_by_edit(
+        self,
+        ids: Sequence[int],
+        *,
+        chat_id: str,
+        message_id: int,
+        now: datetime,
+        attempt: int,
+        route: RouteState | None = None,
+    ) -> None:
+        """These are now told by a message that was there before. Telegram counts the edit: its attempt stays."""
+        with self._writing() as connection:
+            self._finish(connection, ids, **_folded_into(message_id), **_told_with(chat_id, message_id, now))
+            connection.execute(update(t.attempts).where(t.attempts.c.id == attempt).values(at=now))
             if route is not None:
                 self._upsert(connection, t.routes, ["name"], asdict(route))
 
@@ -748,6 +765,49 @@ class Store:
         with self._writing() as connection:
             self._finish(connection, ids, state=DeliveryState.REFUSED, reason=reason, finished_at=now)
             self._settle(connection, attempt)
+
+    def postpone(self, ids: Sequence[int], until: datetime) -> None:
+        """Tell these not before then."""
+        with self._writing() as connection:
+            self._finish(connection, ids, held_until=until)
+
+    def messages_of(self, groups: Collection[str], chat_id: str) -> dict[str, GroupMessage]:
+        """The newest message of each group that has one in this chat."""
+        d = t.deliveries.c
+        query = (
+            select(d.group, d.message_id, func.min(d.finished_at), func.max(d.finished_at))
+            .where(d.route == self._route, d.chat_id == chat_id, d.state.in_(_TOLD))
+            .group_by(d.group, d.message_id)
+            .order_by(d.message_id)
+        )
+        found: dict[str, GroupMessage] = {}
+        with self._reading() as connection:
+            for part in _parts(sorted(groups)):
+                rows = connection.execute(query.where(d.group.in_(part)))
+                found |= {group: GroupMessage(*rest) for group, *rest in rows}
+        return found
+
+    def message_of_push(
+        self, repository: str, digests: Collection[str], chat_id: str, *, since: datetime
+    ) -> int | None:
+        """The newest message in this chat that tells the push of one of these artifacts."""
+        query = (
+            select(func.max(t.deliveries.c.message_id))
+            .join(t.events, t.deliveries.c.event_id == t.events.c.id)
+            .where(
+                t.events.c.harbor_id == self._harbor_id,
+                t.events.c.type == EventType.PUSH_ARTIFACT,
+                t.events.c.repository == repository,
+                t.events.c.digest.in_(digests),
+                t.events.c.occurred_at >= since,
+                t.deliveries.c.route == self._route,
+                t.deliveries.c.chat_id == chat_id,
+                t.deliveries.c.state.in_(_TOLD),
+            )
+        )
+        with self._reading() as connection:
+            found: int | None = connection.scalar(query)
+            return found
 
     def tell_singly(self, ids: Sequence[int], *, attempt: int | None = None) -> None:
         """Telegram would not take these as one message."""
@@ -869,6 +929,7 @@ class Store:
             (t.deliveries.c.held_until, pending),
             (t.routes.c.blocked_until, true()),
             (t.routes.c.blocked_at, true()),
+            (t.routes.c.digest_at, true()),
             (t.scans.c.look_at, running),
             (t.attempts.c.at, true()),
             (
@@ -1257,6 +1318,15 @@ class Store:
                 record = DeliveryRecord(row.route, DeliveryState(row.state), row.reason, row.chat_id, row.message_id)
                 answer[row.event_id] = (*answer.get(row.event_id, ()), record)
         return answer
+
+
+def _told_with(chat_id: str, message_id: int, now: datetime) -> dict[str, Any]:
+    attempts = t.deliveries.c.attempts + 1
+    return {"chat_id": chat_id, "message_id": message_id, "finished_at": now, "attempts": attempts}
+
+
+def _folded_into(message_id: int) -> dict[str, Any]:
+    return {"state": DeliveryState.FOLDED, "reason": f"folded into message {message_id}"}
 
 
 def _guard(connection: Connection, grant: Grant) -> None:

@@ -617,8 +617,8 @@ def broken_after_next_message(stage: Scene, trouble: AbstractContextManager[None
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         send = stage.client.send
 
-        def send_and_break(*args: Any) -> Any:
-            outcome = send(*args)
+        def send_and_break(*args: Any, **more: Any) -> Any:
+            outcome = send(*args, **more)
             patch.undo()
             stack.enter_context(trouble)
             return outcome
@@ -713,7 +713,7 @@ def test_crashes_after_acceptance_keep_the_pace(tmp_path: Path) -> None:
 
 def test_who_was_replaced_sends_nothing(tmp_path: Path) -> None:
     """It learns that before Telegram learns anything."""
-    with scene(tmp_path) as stage:
+    with scene(tmp_path, more="[delivery]\nsettle = '0s'\n") as stage:
         stage.site.world.push("team/app", "v1.", "ann")
         stage.site.poll()
         store, now = stage.site.store, stage.site.clock.now

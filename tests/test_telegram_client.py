@@ -21,7 +21,10 @@ from poller.errors import OperatorError, PollerError, Temporary
 from poller.refusals import Meaning, Refusal, is_about_text, judge, seconds_named
 from poller.secret import Secret
 from poller.telegram import (
+    CannotEdit,
     ChatRefused,
+    Edited,
+    EditOutcome,
     Later,
     MessageRefused,
     Outcome,
@@ -67,10 +70,9 @@ def client(
     *,
     token: str = TOKEN,
     proxy: str | None = None,
-    silent: bool = False,
     timeout: tuple[float, float] = QUICK,
 ) -> Telegram:
-    return Telegram(Secret(token), api_url=url, proxy=proxy, silent=silent, timeout=timeout)
+    return Telegram(Secret(token), api_url=url, proxy=proxy, timeout=timeout)
 
 
 def send(telegram: Telegram, chat_id: int | str = GROUP, thread_id: int | None = None) -> Outcome:
@@ -118,9 +120,82 @@ def test_links_get_no_preview(standin: TelegramStandIn, telegram: Telegram) -> N
 
 @pytest.mark.parametrize("silent", [False, True])
 def test_phones_stay_silent_if_asked(standin: TelegramStandIn, silent: bool) -> None:
-    """The setting reaches Telegram."""
-    send(client(standin.url, silent=silent))
+    """Each message for itself."""
+    client(standin.url).send(GROUP, None, "text", "text", silent=silent)
     assert standin.messages[0].silent is silent
+
+
+def test_a_message_answers_another_one(standin: TelegramStandIn, telegram: Telegram) -> None:
+    """And is sent all the same where that is gone."""
+    telegram.send(GROUP, None, "text", "text", reply_to=7)
+    telegram.send(GROUP, None, "text", "text")
+    first, second = (request.fields for request in standin.requests)
+    assert first["reply_parameters"] == {"message_id": 7, "allow_sending_without_reply": True}
+    assert "reply_parameters" not in second
+
+
+# -- edited -----------------------------------------------------------------------------------------
+
+
+def edit(telegram: Telegram, text: str = r"*Tag:* `1\.28`", message_id: int = 1) -> EditOutcome:
+    return telegram.edit(GROUP, message_id, text, "Tag: 1.28")
+
+
+def test_a_message_gets_another_text(standin: TelegramStandIn, telegram: Telegram) -> None:
+    """Without a preview of links, as when it was sent."""
+    send(telegram)
+    assert edit(telegram) == Edited()
+    assert standin.texts == ["Tag: 1.28"]
+    assert standin.requests[-1].fields["link_preview_options"] == {"is_disabled": True}
+
+
+def test_the_same_edit_again_is_no_failure(telegram: Telegram) -> None:
+    """For the answer to the first may have been lost."""
+    send(telegram)
+    assert (edit(telegram), edit(telegram)) == (Edited(), Edited())
+
+
+def test_an_edit_that_telegram_cannot_parse_goes_as_plain_text(standin: TelegramStandIn, telegram: Telegram) -> None:
+    """As with a message; where that is refused too, the text is to blame."""
+    send(telegram)
+    assert edit(telegram, "_") == Edited(as_plain=True, reason="telegram.cant_parse")
+    assert standin.texts == ["Tag: 1.28"]
+    standin.fail(Kind.EMPTY, times=2)
+    assert isinstance(edit(telegram), MessageRefused)
+
+
+@pytest.mark.parametrize(
+    "description",
+    ["message to edit not found", "message can't be edited", "MESSAGE_ID_INVALID", "something new"],
+)
+def test_a_message_that_cannot_be_edited(standin: TelegramStandIn, telegram: Telegram, description: str) -> None:
+    """What is new has to be sent then."""
+    standin.fail(Kind.REFUSED, description=f"Bad Request: {description}")
+    assert isinstance(edit(telegram), CannotEdit)
+
+
+def test_a_message_of_a_chat_that_has_moved_stays_behind(standin: TelegramStandIn, telegram: Telegram) -> None:
+    """The new chat has messages of its own numbers."""
+    send(telegram)
+    standin.migrate(standin.chats[GROUP], -1002003)
+    assert edit(telegram) == CannotEdit("telegram.chat_moved", -1002003)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (Kind.TOO_MANY_REQUESTS, Later("telegram.too_many_requests", 1)),
+        (Kind.DROP_AFTER, Later("telegram.answer_lost", None)),
+        (Kind.KICKED, ChatRefused("telegram.bot_kicked", "Forbidden: bot was kicked from the supergroup chat")),
+    ],
+)
+def test_failures_of_an_edit_are_those_of_a_message(
+    standin: TelegramStandIn, telegram: Telegram, kind: Kind, expected: EditOutcome
+) -> None:
+    """They are of the chat or of Telegram, not of the message."""
+    send(telegram)
+    standin.fail(kind)
+    assert edit(telegram) == expected
 
 
 def test_api_url_may_have_a_path_and_a_slash_at_its_end(standin: TelegramStandIn) -> None:
