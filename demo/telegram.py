@@ -24,8 +24,10 @@ from demo.door import Call, Door, Reply
 from demo.telegram_failures import (
     AFTER_ACCEPTANCE,
     OF_CHAT,
+    OF_EDIT,
     OF_LIMITS,
     OF_MARKUP,
+    OF_REPLY,
     OF_TEXT,
     OF_TOKEN,
     OF_TOPIC,
@@ -37,7 +39,7 @@ from demo.telegram_failures import (
 )
 from demo.telegram_parser import Entity, Fields, Parser, utf16_units
 
-__all__ = ["ALWAYS", "TOKEN", "Chat", "Entity", "Kind", "Message", "Request", "TelegramStandIn"]
+__all__ = ["ALWAYS", "TOKEN", "Chat", "Edit", "Entity", "Kind", "Message", "Request", "TelegramStandIn"]
 
 TOKEN = "123456:TEST-TOKEN"
 LONGEST_TEXT = 4096  # UTF-16 units, after parsing
@@ -67,6 +69,18 @@ class Message:
     parse_mode: str
     sent_at: datetime
     silent: bool
+    reply_to_message_id: int | None = None
+    reply_markup: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A new text of a message. People are not told of it: no sound, and no unread message."""
+
+    chat_id: int | str
+    message_id: int
+    text: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +166,7 @@ class TelegramStandIn:
     ) -> None:
         self.token = token
         self.messages: list[Message] = []
+        self.edits: list[Edit] = []
         self.requests: list[Request] = []
         self.rate_limit_hits = 0
         """Messages that came too fast."""
@@ -203,6 +218,11 @@ class TelegramStandIn:
         )
         self.chats[id] = chat
         return chat
+
+    def delete(self, message_id: int) -> None:
+        """Somebody in the chat deletes a message."""
+        with self._changed:
+            self.messages[:] = [message for message in self.messages if message.message_id != message_id]
 
     def migrate(self, chat: Chat, new_id: int) -> None:
         """Make a group a supergroup: the old id is refused from now on."""
@@ -319,6 +339,7 @@ class TelegramStandIn:
         text, entities = self._read_text(fields)
         chat = self._open_chat(fields)
         thread_id = self._topic(chat, fields)
+        replied = self._replied(chat, fields)
         self._keep_pace(chat)
         message = Message(
             chat_id=chat.id,
@@ -330,6 +351,8 @@ class TelegramStandIn:
             parse_mode=str(fields.get("parse_mode", "")),
             sent_at=self._now(),
             silent=_is_true(fields.get("disable_notification")),
+            reply_to_message_id=replied,
+            reply_markup=_object(fields, "reply_markup"),
         )
         self.messages.append(message)
         self._changed.notify_all()
@@ -338,21 +361,40 @@ class TelegramStandIn:
     def _edit(self, fields: Fields) -> Fields:
         text, entities = self._read_text(fields)
         chat = self._open_chat(fields)
-        index, old = self._find(chat, fields)
-        if (old.text, old.entities) == (text, entities):
-            raise Refused(400, "Bad Request: message is not modified: specified new message content is the same")
+        index = self._find(chat, fields.get("message_id"))
+        self._meet(OF_EDIT)
+        if index is None:
+            raise refused(Kind.EDIT_NOT_FOUND)
+        markup = _object(fields, "reply_markup")  # none: the buttons go
+        old = self.messages[index]
+        if (old.text, old.entities, old.reply_markup) == (text, entities, markup):
+            raise refused(Kind.NOT_MODIFIED)
         self._keep_pace(chat)
-        new = replace(old, text=text, entities=entities, markdown=str(fields["text"]))
+        new = replace(old, text=text, entities=entities, markdown=str(fields["text"]), reply_markup=markup)
         self.messages[index] = new
+        self.edits.append(Edit(chat.id, new.message_id, text, self._now()))
         self._changed.notify_all()
         return _message_json(new, chat)
 
-    def _find(self, chat: Chat, fields: Fields) -> tuple[int, Message]:
-        wanted = (str(chat.id), str(fields.get("message_id")))
-        for index, message in enumerate(self.messages):
-            if (str(message.chat_id), str(message.message_id)) == wanted:
-                return index, message
-        raise Refused(400, "Bad Request: message to edit not found")
+    def _find(self, chat: Chat, message_id: object) -> int | None:
+        """Its place among the messages."""
+        wanted = (str(chat.id), str(message_id))
+        places = (
+            index
+            for index, message in enumerate(self.messages)
+            if (str(message.chat_id), str(message.message_id)) == wanted
+        )
+        return next(places, None)
+
+    def _replied(self, chat: Chat, fields: Fields) -> int | None:
+        """The message that is replied to. Where it is gone, that is an error unless the caller does not mind."""
+        reply = _object(fields, "reply_parameters")
+        if reply is None:
+            return None
+        is_gone = self._take(OF_REPLY) is not None or self._find(chat, reply.get("message_id")) is None
+        if is_gone and not _is_true(reply.get("allow_sending_without_reply")):
+            raise refused(Kind.REPLY_NOT_FOUND)
+        return None if is_gone else int(reply["message_id"])
 
     def _read_text(self, fields: Fields) -> tuple[str, tuple[Entity, ...]]:
         text, parse_mode = str(fields.get("text", "")), str(fields.get("parse_mode", ""))
@@ -515,6 +557,20 @@ def _numeric(id: int | str) -> int:
 
 def _is_true(given: object) -> bool:
     return given is True or str(given).lower() in ("true", "1")
+
+
+def _object(fields: Fields, name: str) -> Fields | None:
+    """An argument that is an object; in a form it is written as JSON."""
+    given = fields.get(name)
+    if not given:
+        return None
+    try:
+        found = json.loads(given) if isinstance(given, str) else given
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Refused(400, f"Bad Request: can't parse {name.replace('_', ' ')} JSON object")
+    return found
 
 
 def _utf8(text: str) -> bytes:

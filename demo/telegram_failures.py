@@ -26,6 +26,11 @@ class Kind(StrEnum):
     CANT_PARSE = "cant_parse"  # hits only what has a parse_mode
     TOO_LONG = "too_long"
     EMPTY = "empty"
+    # The message that is edited or replied to; the latter hits only who minds that there is none.
+    CANT_EDIT = "cant_edit"
+    EDIT_NOT_FOUND = "edit_not_found"
+    NOT_MODIFIED = "not_modified"
+    REPLY_NOT_FOUND = "reply_not_found"
     # The chat.
     MIGRATED = "migrated"  # migrate_to_chat_id=-100…; for good: the old id keeps failing
     THREAD_NOT_FOUND = "thread_not_found"  # these three hit only what goes to a topic
@@ -53,9 +58,16 @@ OF_TOKEN = frozenset({Kind.UNAUTHORIZED, Kind.NOT_FOUND})
 OF_TEXT = frozenset({Kind.TOO_LONG, Kind.EMPTY})
 OF_MARKUP = frozenset({Kind.CANT_PARSE})
 OF_TOPIC = frozenset({Kind.THREAD_NOT_FOUND, Kind.TOPIC_CLOSED, Kind.TOPIC_DELETED})
+OF_EDIT = frozenset({Kind.CANT_EDIT, Kind.EDIT_NOT_FOUND, Kind.NOT_MODIFIED})
+OF_REPLY = frozenset({Kind.REPLY_NOT_FOUND})
 OF_LIMITS = frozenset({Kind.TOO_MANY_REQUESTS})
-OF_CHAT = frozenset(Kind) - TRANSPORT - AFTER_ACCEPTANCE - OF_TOKEN - OF_TEXT - OF_MARKUP - OF_TOPIC - OF_LIMITS
+_ELSEWHERE = TRANSPORT | AFTER_ACCEPTANCE | OF_TOKEN | OF_TEXT | OF_MARKUP | OF_TOPIC | OF_EDIT | OF_REPLY | OF_LIMITS
+OF_CHAT = frozenset(Kind) - _ELSEWHERE
 
+_THE_SAME = (
+    "specified new message content and reply markup are exactly the same as a current content and reply markup of "
+    "the message"
+)
 _REFUSALS = {
     Kind.UNAUTHORIZED: (401, "Unauthorized"),
     Kind.NOT_FOUND: (404, "Not Found"),
@@ -66,6 +78,10 @@ _REFUSALS = {
     Kind.TOPIC_CLOSED: (400, "Bad Request: TOPIC_CLOSED"),
     Kind.TOPIC_DELETED: (400, "Bad Request: TOPIC_DELETED"),
     Kind.CHAT_NOT_FOUND: (400, "Bad Request: chat not found"),
+    Kind.CANT_EDIT: (400, "Bad Request: message can't be edited"),
+    Kind.EDIT_NOT_FOUND: (400, "Bad Request: message to edit not found"),
+    Kind.NOT_MODIFIED: (400, f"Bad Request: message is not modified: {_THE_SAME}"),
+    Kind.REPLY_NOT_FOUND: (400, "Bad Request: message to be replied not found"),
     Kind.NO_RIGHTS: (400, "Bad Request: not enough rights to send text messages to the chat"),
     Kind.WRITE_FORBIDDEN: (400, "Bad Request: CHAT_WRITE_FORBIDDEN"),
     Kind.KICKED: (403, "Forbidden: bot was kicked from the {type} chat"),

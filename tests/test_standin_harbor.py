@@ -30,6 +30,8 @@ from demo.harbor import (
     Vulnerability,
     World,
 )
+from demo.harbor.registry import NOTATION
+from demo.harbor.rows import split
 from tests.harness import wait_for
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -400,6 +402,91 @@ def test_a_deletion_takes_signatures_along_and_names_the_newest_tag(world: World
     ]
     assert named == [(signature, signature), (digest, "stable")]
     assert [row[:2] for row in last_rows(world, 2)] == [("delete", "artifact")] * 2
+
+
+def accessories(harbor: HarborStandIn, reference: str) -> list[tuple[str, str]]:
+    """(type, digest) of what belongs to an artifact of `team/app`; a robot that may read artifacts sees it."""
+    said = get(harbor, f"{APP}/{reference}", POLLER, with_accessory="true").json()["accessories"]
+    return [(each["type"], each["digest"]) for each in said or []]
+
+
+def test_what_names_a_subject_belongs_to_it(world: World) -> None:
+    """It is in no list, though it can be asked for by digest; its subject names it only to whoever wants to know."""
+    digest = world.push("team/app", "v1")
+    notation = world.push("team/app", None, "ann", subject=digest, accessory_type=NOTATION)
+    other = world.push("team/app", None, "ann", subject=digest)
+    assert last_rows(world, 1)[0][0] == "create"
+    with HarborStandIn(world) as harbor:
+        assert get(harbor, f"{APP}/v1").json()["accessories"] is None
+        assert accessories(harbor, "v1") == [("signature.notation", notation), ("subject.accessory", other)]
+        assert digests(harbor, q="base=*") == [digest]
+        fetched = get(harbor, f"{APP}/{other}").json()
+        assert (fetched["digest"], fetched["tags"]) == (other, None)
+        assert fetched["project_id"] == get(harbor, f"{APP}/v1").json()["project_id"]
+
+
+def test_what_belongs_to_an_artifact_is_listed(world: World) -> None:
+    """By page and type; it takes a right of its own, which a robot does not have along with those on artifacts."""
+    digest = world.push("team/app", "v1")
+    signature = world.attach("team/app", "v1", "sig", as_referrer=True)
+    attestation = world.attach("team/app", "v1", "att", as_referrer=True)
+    with HarborStandIn(world) as harbor:
+        first = get(harbor, f"{APP}/v1/accessories", page_size=1)
+        assert first.headers["X-Total-Count"] == "2"
+        [said] = first.json()
+        about = {"type": "signature.cosign", "digest": signature, "icon": "", "size": 1127}
+        subject = {"subject_artifact_digest": digest, "subject_artifact_repo": "team/app"}
+        assert said | about | subject == said
+        assert {"id", "artifact_id", "creation_time"} < said.keys()
+        [referrer] = get(harbor, f"{APP}/{digest}/accessories", q="type=subject.accessory").json()
+        assert referrer["digest"] == attestation
+        assert get(harbor, f"{APP}/v1/accessories", POLLER).status_code == 403
+        assert get(harbor, f"{APP}/nope/accessories").status_code == 404
+
+
+def test_of_what_cosign_2_adds_only_the_signature_belongs_to_the_image(world: World) -> None:
+    """Its tags name the digest of the image; attestations and SBOMs are artifacts like any to Harbor."""
+    digest = world.push("team/app", "v1")
+    name = digest.replace(":", "-")
+    signature, attestation, sbom = (world.attach("team/app", "v1", kind, "ann") for kind in ("sig", "att", "sbom"))
+    assert last_rows(world, 3) == [
+        ("create", "artifact", f"team/app:{name}.{kind}", "ann") for kind in ("sig", "att", "sbom")
+    ]
+    with HarborStandIn(world) as harbor:
+        assert accessories(harbor, "v1") == [("signature.cosign", signature)]
+        assert sorted(digests(harbor)) == sorted([digest, attestation, sbom])
+        assert get(harbor, f"{APP}/{name}.sig").json()["digest"] == signature
+
+
+def test_a_signature_of_what_is_not_there_is_an_artifact_like_any(world: World) -> None:
+    digest = world.push("team/app", f"sha256-{'0' * 64}.sig")
+    with HarborStandIn(world) as harbor:
+        assert digests(harbor) == [digest]
+
+
+def test_an_attestation_of_buildx_is_a_child_of_an_unknown_platform(world: World) -> None:
+    world.push_index("team/app", "v1", platforms=("linux/arm64",), attestations=True)
+    with HarborStandIn(world) as harbor:
+        references = get(harbor, f"{APP}/v1").json()["references"]
+        platforms = [(each["platform"]["os"], each["platform"]["architecture"]) for each in references]
+        assert platforms == [("linux", "arm64"), ("unknown", "unknown")]
+        assert all(get(harbor, f"{APP}/{each['child_digest']}").status_code == 200 for each in references)
+
+
+def test_retention_deletes_artifacts_and_their_signatures_and_nothing_else(world: World, clock: Clock) -> None:
+    """One row for each, whatever its tags are called, by the job service. An emptied repository stays."""
+    old = world.push("team/app", "v1")
+    world.create_tag("team/app", "v1", "stable")
+    signature = world.attach("team/app", "v1", "sig")
+    clock.advance(60)
+    kept = world.push("team/app", "v2")
+    assert world.retention("team/app", keep=1) == [old]
+    assert [row[:2] + row[3:] for row in last_rows(world, 2)] == [("delete", "artifact", "harbor-jobservice")] * 2
+    assert [split(row[2])[2] for row in last_rows(world, 2)] == [signature, old]
+    assert world.retention("team/app") == [kept]
+    with HarborStandIn(world) as harbor:
+        assert digests(harbor) == []
+        assert get(harbor, "/projects/team/repositories/app").json()["artifact_count"] == 0
 
 
 def test_a_repository_goes_with_a_row_for_each_artifact(world: World) -> None:
@@ -798,7 +885,7 @@ def test_an_sbom_is_an_accessory_pushed_by_the_scanners_robot(sbom_world: World,
         running = {"report_id": run.sbom.report_id, "scan_status": "Running", "start_time": never, "end_time": never}
         assert sbom_of(harbor, "v1") == running
         world.finish_sbom([run])
-        [accessory] = get(harbor, f"{APP}/v1").json()["accessories"]
+        [accessory] = get(harbor, f"{APP}/v1", with_accessory="true").json()["accessories"]
         scanner = {"name": "Trivy", "vendor": "Aqua Security", "version": "v0.58.0"}
         assert sbom_of(harbor, "v1") == {
             "duration": 4,

@@ -221,6 +221,87 @@ def test_edited_message_reads_differently(standin: TelegramStandIn, caller: Call
     assert missing["description"] == "Bad Request: message to edit not found"
 
 
+def edit(caller: Caller, text: str = "two", message_id: int = 1, **fields: Any) -> dict[str, Any]:
+    return caller.call("editMessageText", chat_id=GROUP, message_id=message_id, text=text, **fields)
+
+
+def test_edit_keeps_all_but_text_and_buttons(standin: TelegramStandIn, caller: Caller) -> None:
+    """What it replies to, its sound and its time stay; buttons that are not sent again are gone."""
+    buttons = {"inline_keyboard": [[{"text": "open", "url": "https://harbor.example.com"}]]}
+    caller.send("root")
+    caller.send("one", disable_notification=True, reply_parameters={"message_id": 1}, reply_markup=buttons)
+    before = standin.messages[1]
+    assert (before.silent, before.reply_to_message_id, before.reply_markup) == (True, 1, buttons)
+    assert edit(caller, message_id=2)["ok"]
+    after = standin.messages[1]
+    assert (after.silent, after.reply_to_message_id, after.reply_markup) == (True, 1, None)
+    assert after.sent_at == before.sent_at
+    assert edit(caller, message_id=2, reply_markup=buttons)["ok"]
+    assert standin.messages[1].reply_markup == buttons
+
+
+def test_every_edit_is_written_down(standin: TelegramStandIn, caller: Caller) -> None:
+    caller.send("one")
+    edit(caller, "two")
+    edit(caller, "three")
+    edit(caller, "three")  # is none
+    assert [(each.message_id, each.text) for each in standin.edits] == [(1, "two"), (1, "three")]
+    assert standin.texts == ["three"]
+
+
+def test_edits_count_as_messages_do(standin: TelegramStandIn, caller: Caller, clock: Clock) -> None:
+    """Twenty a minute in a group, whatever of them are edits."""
+    caller.send("0")
+    for number in range(1, 20):
+        clock.seconds += 1
+        assert edit(caller, str(number))["ok"]
+    clock.seconds += 1
+    assert edit(caller, "too much")["error_code"] == 429
+    assert standin.rate_limit_hits == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "description"),
+    [
+        (Kind.CANT_EDIT, "message can't be edited"),
+        (Kind.EDIT_NOT_FOUND, "message to edit not found"),
+        (Kind.NOT_MODIFIED, "message is not modified"),
+    ],
+)
+def test_edit_that_is_refused(standin: TelegramStandIn, caller: Caller, kind: Kind, description: str) -> None:
+    """Such a failure waits for an edit: what is sent meanwhile arrives."""
+    caller.send("one")
+    standin.fail(kind)
+    assert caller.send("another")["ok"]
+    assert edit(caller)["description"].startswith(f"Bad Request: {description}")
+    assert edit(caller)["ok"]
+
+
+# -- replying ---------------------------------------------------------------------------------------
+
+
+def test_reply_to_a_missing_message(standin: TelegramStandIn, caller: Caller) -> None:
+    """It is refused, unless the caller does not mind: then it is a message like any."""
+    reply = {"message_id": 9}
+    assert caller.why(reply_parameters=reply) == "Bad Request: message to be replied not found"
+    assert caller.send(reply_parameters=reply | {"allow_sending_without_reply": True})["ok"]
+    assert [message.reply_to_message_id for message in standin.messages] == [None]
+
+
+def test_message_that_somebody_deleted(standin: TelegramStandIn, caller: Caller) -> None:
+    caller.send("one")
+    standin.delete(1)
+    assert edit(caller)["description"] == "Bad Request: message to edit not found"
+    assert caller.why(reply_parameters={"message_id": 1}) == "Bad Request: message to be replied not found"
+
+
+def test_reply_in_a_form_is_json(standin: TelegramStandIn, caller: Caller) -> None:
+    caller.send("one")
+    assert caller.send("two", reply_parameters='{"message_id": 1}')["ok"]
+    assert standin.messages[1].reply_to_message_id == 1
+    assert caller.why(reply_parameters="{") == "Bad Request: can't parse reply parameters JSON object"
+
+
 # -- limits -----------------------------------------------------------------------------------------
 
 

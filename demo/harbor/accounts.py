@@ -96,6 +96,10 @@ class Account:
         """Of a private project; those of a public one are open to everybody."""
         return self.role in _ALL_PROJECTS_READERS or self.is_member(project)
 
+    def lists_accessories(self, project: str) -> bool:
+        """`accessory:list` of a project: robots have it only if they were given it, and none here was."""
+        return self.role is Role.ADMIN or (self.is_member(project) and not self.is_robot)
+
     def reads_project(self, project: str) -> bool:
         """`project:read`, which robots have only if they were given it."""
         if self.role in _BOTH_READERS:

@@ -32,7 +32,14 @@ from demo.harbor.query import (
 )
 from demo.harbor.registry import Artifact, Project, Registry, Repository
 from demo.harbor.rows import Row, api_time, columns
-from demo.harbor.shapes import artifact_json, media_type, project_json, repository_json, vulnerabilities
+from demo.harbor.shapes import (
+    accessories_json,
+    artifact_json,
+    media_type,
+    project_json,
+    repository_json,
+    vulnerabilities,
+)
 
 BASE = "/api/v2.0"
 T = TypeVar("T")
@@ -172,6 +179,7 @@ class Api:
             (repository, self._repository),
             (f"{repository}/artifacts", self._artifacts),
             (f"{repository}/artifacts/{{reference}}", self._artifact),
+            (f"{repository}/artifacts/{{reference}}/accessories", self._accessories),
             (f"{repository}/artifacts/{{reference}}/additions/vulnerabilities", self._vulnerabilities),
         ):
             self._routes.append((re.compile(BASE + re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), answer))
@@ -467,8 +475,19 @@ class Api:
             self.source.generation,
             with_scan=asked.has("with_scan_overview"),
             with_sbom=asked.has("with_sbom_overview"),
+            with_accessory=asked.has("with_accessory"),
         )
         return answer if asked.params.get("with_tag") != "false" else {**answer, "tags": None}
+
+    def _accessories(self, asked: Asked) -> Answer:
+        """A right of its own: whoever may read artifacts learns of accessories by `with_accessory` alone."""
+        wanted = listing(asked.params)
+        project = self._readable(asked)
+        if not project.is_public and not _known(asked).lists_accessories(project.name):
+            raise _forbidden()
+        artifact, repository, _ = self._find(asked)
+        found, total = wanted.select(accessories_json(artifact, repository), _ACCESSORY_COLUMNS, ("id",))
+        return _page(asked, wanted, found, total)
 
     def _vulnerabilities(self, asked: Asked) -> Answer:
         return Answer(200, vulnerabilities(*self._find(asked), self.source.generation))
@@ -556,4 +575,9 @@ _ARTIFACT_COLUMNS: Columns[Artifact] = {
     "manifest_media_type": Column(Kind.TEXT, media_type),
     "push_time": Column(Kind.TIME, lambda artifact: artifact.push_time),
     "pull_time": Column(Kind.TIME, lambda artifact: artifact.pull_time or _LONG_AGO),
+}
+_ACCESSORY_COLUMNS: Columns[dict[str, Any]] = {
+    "id": Column(Kind.INT8, lambda accessory: int(accessory["id"])),
+    "digest": Column(Kind.TEXT, lambda accessory: str(accessory["digest"])),
+    "type": Column(Kind.TEXT, lambda accessory: str(accessory["type"])),
 }

@@ -19,6 +19,10 @@ NEVER = datetime(1, 1, 1, tzinfo=UTC)
 """Harbor's word for a time that is not known."""
 
 SIGNATURE = "signature.cosign"
+NOTATION = "signature.notation"
+REFERRER = "subject.accessory"
+"""What names a subject and is of no kind that Harbor has heard of: attestations, and SBOMs of others."""
+
 SBOM = "sbom.harbor"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -72,7 +76,7 @@ class Artifact:
     tags: dict[str, Tag] = field(default_factory=dict)
     children: tuple[tuple[str, str], ...] = ()
     subject: str | None = None
-    accessory_type: str = SIGNATURE
+    accessory_type: str = REFERRER
     is_attestation: bool = False
     pull_time: datetime | None = None
     size: int = 1127

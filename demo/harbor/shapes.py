@@ -76,11 +76,12 @@ def artifact_json(
     *,
     with_scan: bool,
     with_sbom: bool = False,
+    with_accessory: bool = False,
 ) -> dict[str, Any]:
     """Without the overviews that nobody wants, that are not there, or that this generation has not heard of."""
     config = _INDEX if artifact.children else _CONFIG
     answer: dict[str, Any] = {
-        "accessories": [_accessory(each, artifact, repository) for each in repository.accessories(artifact)] or None,
+        "accessories": (with_accessory and accessories_json(artifact, repository)) or None,
         "addition_links": _addition_links(artifact, repository, generation),
         "artifact_type": config,
         "digest": artifact.digest,
@@ -141,11 +142,17 @@ def _reference(digest: str, platform: str, index: Artifact, repository: Reposito
     }
 
 
+def accessories_json(artifact: Artifact, repository: Repository) -> list[dict[str, Any]]:
+    """What belongs to it, oldest first."""
+    return [_accessory(each, artifact, repository) for each in repository.accessories(artifact)]
+
+
 def _accessory(accessory: Artifact, subject: Artifact, repository: Repository) -> dict[str, Any]:
     return {
         "artifact_id": accessory.id,
         "creation_time": api_time(accessory.push_time),
         "digest": accessory.digest,
+        "icon": "",
         "id": accessory.id,
         "size": accessory.size,
         "subject_artifact_digest": subject.digest,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
+import re
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from demo.harbor.population import USUAL, Population
 from demo.harbor.registry import (
     ATTESTATION,
     NEVER,
+    REFERRER,
     SBOM,
     SIGNATURE,
     Artifact,
@@ -38,6 +40,7 @@ TAG_BEFORE_ROW = timedelta(milliseconds=4)
 FASTEST_MOVE = timedelta(milliseconds=20)
 _A_MONTH = timedelta(days=30)
 _HELD_FOR_GOOD = timedelta(days=36500)
+_COSIGN_TAG = re.compile(r"sha256-([0-9a-f]{64})\.sig")
 
 
 @dataclass(slots=True)
@@ -186,14 +189,36 @@ class World:
         *,
         content: str | None = None,
         subject: str | None = None,
+        accessory_type: str = REFERRER,
     ) -> str:
         """Push an image and tell its digest. The same `content` is the same digest; none: always new.
 
-        `subject`: the digest of the artifact that this one is a signature of.
+        `subject`: the digest that its manifest says it belongs to. A signature of cosign 2 has none, but a tag that
+        names the digest: Harbor makes an accessory of it, too.
         """
         digest = self._digest(content)
-        self._push(repository, tag, operator, digest, subject=subject)
+        if signed := _COSIGN_TAG.fullmatch(tag or ""):
+            subject, accessory_type = subject or self._there(repository, f"sha256:{signed[1]}"), SIGNATURE
+        self._push(repository, tag, operator, digest, subject=subject, accessory_type=accessory_type)
         return digest
+
+    def _there(self, repository: str, digest: str) -> str | None:
+        """The digest, if there is such an artifact."""
+        return digest if self._registry.find(repository, digest) else None
+
+    def attach(
+        self, repository: str, reference: str, kind: str, operator: str = "admin", *, as_referrer: bool = False
+    ) -> str:
+        """What cosign adds to an artifact: `sig`, `att` or `sbom`. Tells its digest.
+
+        By a tag, as cosign 2 does: of these only the signature is an accessory to Harbor, the others are artifacts
+        like any. `as_referrer`: by digest, with a subject, as cosign 3 does: each is an accessory.
+        """
+        digest = self._artifact(repository, reference).digest
+        if not as_referrer:
+            return self.push(repository, f"{digest.replace(':', '-')}.{kind}", operator)
+        accessory_type = SIGNATURE if kind == "sig" else REFERRER
+        return self.push(repository, None, operator, subject=digest, accessory_type=accessory_type)
 
     def push_index(
         self,
@@ -242,7 +267,7 @@ class World:
         *,
         children: tuple[tuple[str, str], ...] = (),
         subject: str | None = None,
-        accessory_type: str = SIGNATURE,
+        accessory_type: str = REFERRER,
         is_attestation: bool = False,
     ) -> None:
         with self.lock:
@@ -351,6 +376,19 @@ class World:
                     self._send("DELETE_ARTIFACT", found, each.digest, each.first_tag, operator, now, is_gone=True)
             about = f"delete repository: {repository}"
             self._log("delete", "repository", repository, operator, about, found.project_id, at=now)
+
+    def retention(self, repository: str, *, keep: int = 0) -> list[str]:
+        """What Harbor's job does for one repository: delete all but the `keep` that were pushed last. Tells digests.
+
+        An artifact at a time by the API, so signatures go along; a repository that is left empty stays.
+        """
+        with self.lock:
+            artifacts = self._registry.repositories[repository].top_level()
+            artifacts.sort(key=lambda artifact: (artifact.push_time, artifact.id))
+            gone = artifacts[: len(artifacts) - keep]
+            for artifact in gone:
+                self.delete_artifact(repository, artifact.digest, JOBSERVICE)
+            return [artifact.digest for artifact in gone]
 
     # -- scanners -------------------------------------------------------------------------------------
 
