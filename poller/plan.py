@@ -19,6 +19,9 @@ IMPORTANT = frozenset({EventType.SCANNING_FAILED, EventType.NOT_UNDERSTOOD, Even
 WAVE, IMAGE = "wave:", "image:"
 """How the names of groups begin: scans that nobody asked for one by one; the platforms of an image."""
 
+PUSH, PULLS, RUN = "push:", "pull:", "run:"
+"""An image and what belongs to it; pulls of an image; what somebody does again and again. Their messages grow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
