@@ -15,7 +15,7 @@ from poller.events import Event
 from poller.knowledge import LONG_AGO, AccessoryFact, Changes, PlatformFact
 from poller.rows import Artifact
 
-LONGEST_PLATFORM = 100
+LONGEST_PLATFORM = LONGEST_KIND = 100
 _COSIGN_TAG = re.compile(r"(sha256)-([0-9a-f]{64})\.(sig|att|sbom)")
 _KINDS = {"sig": "signature.cosign", "att": "attestation", "sbom": "sbom"}
 _FARTHEST = 5
@@ -49,6 +49,9 @@ class Kin:
     platforms: dict[str, PlatformFact] = field(default_factory=dict)
     accessories: dict[str, AccessoryFact] = field(default_factory=dict)
     learnt: Changes = field(default_factory=Changes)
+
+    def __contains__(self, digest: str) -> bool:
+        return digest in self.platforms or digest in self.accessories
 
     def recall(self, platforms: Iterable[PlatformFact], accessories: Iterable[AccessoryFact]) -> None:
         """What was known before; what has been learnt since is newer."""
@@ -101,6 +104,7 @@ def taught_by(repository: str, artifact: Artifact, pushed_at: datetime | None = 
             for each in artifact.references
         ),
         accessories=tuple(
-            AccessoryFact(repository, each.digest, each.subject, each.type, at) for each in artifact.accessories
+            AccessoryFact(repository, each.digest, each.subject, each.type[:LONGEST_KIND], at)
+            for each in artifact.accessories
         ),
     )

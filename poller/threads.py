@@ -5,7 +5,7 @@ Pure. The times are those of the events, by Harbor's clock: rows may come late, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -95,18 +95,25 @@ def _repository(event: Event) -> str:
 
 @dataclass(slots=True)
 class Threads:
-    """The threads that events of a page may join, and what became of them."""
+    """The threads that events of a page may join, and what became of them. `load`: what is stored of them."""
 
-    known: dict[str, Thread] = field(default_factory=dict)
+    load: Callable[[Collection[str]], Mapping[str, Thread]]
+    known: dict[str, Thread | None] = field(default_factory=dict)
     changed: dict[str, Thread] = field(default_factory=dict)
 
-    def remember(self, threads: Mapping[str, Thread]) -> None:
-        """Take over what is stored, where nothing newer is known here."""
-        self.known = {**threads, **self.known}
+    def need(self, abouts: Collection[str]) -> None:
+        """Load these at once, as far as they are not known yet."""
+        missing = set(abouts) - self.known.keys()
+        stored = self.load(missing) if missing else {}
+        self.known |= {about: stored.get(about) for about in missing}
+
+    def find(self, about: str) -> Thread | None:
+        self.need([about])
+        return self.known[about]
 
     def going_on(self, about: str, at: datetime, within: timedelta, late: timedelta = LATE) -> Thread | None:
         """The thread, if an event of that moment may join it."""
-        thread = self.known.get(about)
+        thread = self.find(about)
         if thread is None or not thread.began_at - late <= at <= thread.last_at + within:
             return None
         return thread if at - thread.began_at <= max(LONGEST, within) else None
@@ -119,16 +126,19 @@ class Threads:
         self._put(_grown(thread, event.occurred_at))
         return thread.group
 
-    def open(self, about: str, event: Event, group: str | None = None) -> str:
-        """Begin a thread with an event. `group`: of what it is told with, if that is not its own."""
-        at = event.occurred_at
+    def open(self, about: str, event: Event, group: str | None = None, *, at: datetime | None = None) -> str:
+        """Begin a thread with an event. `group`: of what it is told with, if that is not its own.
+
+        `at`: when it began, if that was before the event.
+        """
+        at = at or event.occurred_at
         thread = Thread(about, group or f"{about}#{event.key}", at, at, 1)
         self._put(thread)
         return thread.group
 
     def follow(self, about: str, group: str) -> None:
         """What is told of a thread from now on belongs to another group."""
-        thread = self.known.get(about)
+        thread = self.find(about)
         if thread is not None and thread.group != group:
             self._put(replace(thread, group=group))
 

@@ -24,6 +24,7 @@ from state.records import (
     SweepPlace,
     Telling,
     Thread,
+    Waiting,
     Wave,
 )
 from state.store import POLLER, Store
@@ -54,5 +55,6 @@ __all__ = [
     "SweepPlace",
     "Telling",
     "Thread",
+    "Waiting",
     "Wave",
 ]
