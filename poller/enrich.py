@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from poller import versions
@@ -36,6 +37,8 @@ PUSHED_JUST_BEFORE = timedelta(milliseconds=250)
 MOST_FAILURES = 3
 MOST_QUESTIONS = 1000
 """Look-ups in one poll or backfill; what comes after them stays unknown."""
+MOST_ABOUT_KIN = 20
+"""In a flood of pushes what belongs together is not asked for one by one."""
 
 
 @dataclass(slots=True)
@@ -55,6 +58,28 @@ class Patience:
     refused: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     for_scanners: ForScanners | None = None  # None: as for anybody
+    kin: int = MOST_ABOUT_KIN  # how many questions may still be about what belongs together
+    answers: dict[tuple[str, str], Artifact] = field(default_factory=dict)  # of pushes, by repository and tag
+
+    def ask(self, right: str, question: Callable[[], _T | None]) -> _T | None:
+        """The answer; None where there is none, or no asking any more."""
+        if right in self.refused or self.failures >= MOST_FAILURES or self.questions <= 0:
+            return None
+        self.questions -= 1
+        try:
+            answer = question()
+        except NotAllowed as error:
+            self.refused.add(right)
+            _log.info("lookup.not_allowed", right=f"{right}:read", error=error)
+        except (NotFound, BadRequest):
+            return None
+        except Temporary as error:
+            self.failures += 1
+            _log.warning("lookup.failed", failures=self.failures, error=error)
+        else:
+            self.failures = 0
+            return answer
+        return None
 
 
 class Enricher:
@@ -114,7 +139,7 @@ class Enricher:
             return artifact.digest if artifact else None
         assert entry.repository
         repository, at = entry.repository, entry.row.op_time
-        candidates = self._ask(
+        candidates = self._patience.ask(
             "artifact", lambda: self._harbor.artifacts_pushed(repository, at - timedelta(seconds=1), at)
         )
         earliest = max(at - PUSHED_JUST_BEFORE, self._last_push.get(repository, LONG_AGO))
@@ -124,7 +149,11 @@ class Enricher:
         repository, tag, at = entry.repository, entry.tag, entry.row.op_time
         assert repository
         assert tag
-        artifact = self._ask("artifact", lambda: self._harbor.artifact(repository, tag))
+        is_push = entry.type is EventType.PUSH_ARTIFACT
+        question = partial(self._harbor.artifact, repository, tag, with_accessory=is_push)
+        artifact = self._patience.ask("artifact", question)
+        if is_push and artifact is not None:
+            self._patience.answers[repository, tag] = artifact
         for each in artifact.tags if artifact else ():
             if artifact and each.push_time is not None and each.push_time <= at:
                 self.knowledge.tag_points_at(repository, each.name, artifact.digest, each.push_time)
@@ -178,9 +207,9 @@ class Enricher:
         """This one, perhaps together with others; only those of which it is known whether they are public."""
         found: list[Project | ProjectFact] = []
         if scanners is None:
-            project = self._ask("project", lambda: self._harbor.project(name))
+            project = self._patience.ask("project", lambda: self._harbor.project(name))
             found += [project] if project else []
-        elif answer := self._ask("project", lambda: scanners.projects.fact(name, self._now)):
+        elif answer := self._patience.ask("project", lambda: scanners.projects.fact(name, self._now)):
             found += [answer[0], *answer[1].projects]
         return [each for each in found if each.is_public is not None]
 
@@ -202,34 +231,12 @@ class Enricher:
         scanners = self._scanners(entry)
         if scanners is not None and not scanners.allowance.spend():
             return None
-        created = self._ask("repository", lambda: self._harbor.repository_created(name))
+        created = self._patience.ask("repository", lambda: self._harbor.repository_created(name))
         if created is None:
             self._patience.gone.add(name)
             return None
         self.knowledge.repository_created(name, created)
         return created
-
-    # -- asking ---------------------------------------------------------------------------------
-
-    def _ask(self, right: str, question: Callable[[], _T | None]) -> _T | None:
-        patience = self._patience
-        if right in patience.refused or patience.failures >= MOST_FAILURES or patience.questions <= 0:
-            return None
-        patience.questions -= 1
-        try:
-            answer = question()
-        except NotAllowed as error:
-            patience.refused.add(right)
-            _log.info("lookup.not_allowed", right=f"{right}:read", error=error)
-        except (NotFound, BadRequest):
-            return None
-        except Temporary as error:
-            patience.failures += 1
-            _log.warning("lookup.failed", failures=patience.failures, error=error)
-        else:
-            patience.failures = 0
-            return answer
-        return None
 
 
 def _had_tag(artifact: Artifact, entry: Entry) -> bool:

@@ -1,88 +1,165 @@
-"""What grows while it is told: an image and what belongs to it, its pulls, a run of deeds. Each is one message."""
+"""Asking Harbor which pushes belong to which image: only when there is a push that nothing explains yet.
+
+What fails, is refused or is too much stays unknown: then a push is told by itself. It is never lost or late by that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import TypeVar
 
-import formatters
-from poller.config import Config
-from poller.events import Event, EventType
-from poller.plan import PULLS, PUSH
-from state import Member, Store
+from poller.enrich import Patience
+from poller.errors import PollerError
+from poller.events import Event
+from poller.harbor import Harbor
+from poller.kin import Kin, cosign_tag, is_head, taught_by
+from poller.logs import Log
+from poller.rows import Artifact
+from poller.threads import FAMILY, REMEMBERED, Threads, about_image
+from state import Store
 
-UNKNOWN_PLATFORM = "unknown/unknown"
-"""What BuildKit calls the manifest of an attestation in an index."""
-ATTESTATION = "attestation"
+MOST_LATELY = 10
+LATELY = timedelta(days=1)
+"""What is attached by digest names no image: it is looked for among so many that were pushed last."""
+
+_log = Log(__name__)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
-    """What the name of a group of a push says: `push:team/app@sha256:…#…`, or with a tag if no digest is known."""
+class Pushes:
+    """Pushes into a repository: the new ones, and those before them that were not told yet."""
 
     repository: str
-    digest: str | None
-    tag: str | None
+    new: Sequence[Event]
+    waiting: Sequence[Event] = ()
+    is_of_run: bool = False  # then they are told as one anyway
 
-    @classmethod
-    def of(cls, group: str) -> Image:
-        place = group.removeprefix(PUSH).partition("#")[0]
-        repository, is_digest, digest = place.partition("@")
-        if is_digest:
-            return cls(repository, digest, None)
-        repository, _, tag = place.rpartition(":")
-        return cls(repository, None, tag)
+    @property
+    def heads(self) -> list[Event]:
+        return [event for event in self.new if is_head(event)]
 
-    def is_pushed_by(self, event: Event) -> bool:
-        if event.type is not EventType.PUSH_ARTIFACT:
-            return False
-        return event.digest == self.digest if self.digest is not None else event.tag == self.tag
+    @property
+    def others(self) -> list[Event]:
+        """What may belong to an image, the new ones first."""
+        return [event for event in (*self.new, *self.waiting) if not is_head(event)]
 
 
 class Families:
-    """Tells growing groups of a route. Names lead to Harbor's portal, where a project's number there is known."""
+    """Finds out which of the pushes into a repository belong together."""
 
-    def __init__(self, store: Store, config: Config, language: str) -> None:
+    def __init__(self, harbor: Harbor, store: Store) -> None:
+        self._harbor = harbor
         self._store = store
-        self._projects: dict[str, int] = {}
-        portal = formatters.Portal(config.harbor.url, self._project_id) if config.delivery.links else None
-        self.style = formatters.Style(language, config.timezone, config.escape_chars, portal)
 
-    def told(self, group: str, *, is_new_only: bool) -> tuple[str, tuple[int, ...]] | None:
-        """The message, and the deliveries that are told by it and were not yet; None: the image has not come.
+    def kin(self, pushes: Pushes, threads: Threads, patience: Patience) -> Kin:
+        """What is known of these pushes afterwards."""
+        search = _Search(self._harbor, pushes, threads, patience, self._recalled(pushes))
+        search.heed_answers()
+        search.heed_tags()
+        search.ask_heads()
+        search.ask_lately()
+        return search.kin
 
-        `is_new_only`: of what is counted, count what was not told yet.
-        """
-        if group.startswith(PUSH):
-            return self._family(Image.of(group), list(self._store.in_group(group)))
-        counted, ids = formatters.Pulls() if group.startswith(PULLS) else formatters.Run(), list[int]()
-        for member in self._store.in_group(group, is_waiting=is_new_only):
-            counted.add(member.event)
-            if member.waits:
-                ids.append(member.id)
-        return counted.message(self.style), tuple(ids)
+    def _recalled(self, pushes: Pushes) -> Kin:
+        """What is remembered of the pushes, and of all that they belong to."""
+        kin = Kin(pushes.repository)
+        digests = {event.digest for event in pushes.others if event.digest}
+        digests |= {found.subject for event in pushes.others if (found := cosign_tag(event.tag))}
+        seen: set[str] = set()
+        while digests:
+            seen |= digests
+            platforms = self._store.platforms(pushes.repository, digests)
+            accessories = self._store.accessories(pushes.repository, digests)
+            kin.recall(platforms.values(), accessories.values())
+            digests = {fact.index_digest for fact in platforms.values()} - seen
+            digests |= {fact.subject for fact in accessories.values()} - seen
+        return kin
 
-    def _family(self, image: Image, members: Sequence[Member]) -> tuple[str, tuple[int, ...]] | None:
-        events = [member.event for member in members]
-        head = next(filter(image.is_pushed_by, events), None)
-        if head is None:
+
+@dataclass(slots=True)
+class _Search:
+    """The search in one repository. It ends as soon as nothing is left to explain."""
+
+    harbor: Harbor
+    pushes: Pushes
+    threads: Threads
+    patience: Patience
+    kin: Kin
+    asked: set[str] = field(default_factory=set)
+
+    def heed_answers(self) -> None:
+        """What was asked for the sake of a digest says more than that."""
+        for head in self.pushes.heads:
+            answer = self.patience.answers.get((self.pushes.repository, head.tag or ""))
+            if answer is not None:
+                self._learn(answer, head)
+
+    def heed_tags(self) -> None:
+        """cosign's tags name what they belong to: if there is such an image, that is a fact."""
+        for event in self.pushes.others:
+            found = cosign_tag(event.tag)
+            if found is None or self._has_home(event):
+                continue
+            if self._is_there(found.subject, event) or (event in self.pushes.new and self._ask_for(found.subject)):
+                self.kin.subject_exists(event, found)
+
+    def ask_heads(self) -> None:
+        """Harbor says of what the images are made that were pushed just now; the newest are asked for first."""
+        for head in reversed(self.pushes.heads):
+            if all(map(self._has_home, self.pushes.others)):
+                return
+            if head.digest is not None and head.digest not in self.asked:
+                self._ask_for(head.digest, head)
+
+    def ask_lately(self) -> None:
+        """Of what was pushed before, in one question; but not again for what waits since an earlier poll."""
+        lost = [event for event in self.pushes.new if not is_head(event) and not self._has_home(event)]
+        if not lost:
+            return
+        since = min(event.occurred_at for event in lost) - LATELY
+        question = partial(self.harbor.artifacts_lately, self.pushes.repository, since, most=MOST_LATELY)
+        for artifact in reversed(self._ask(question) or ()):
+            self._learn(artifact)
+
+    def _is_there(self, digest: str, event: Event) -> bool:
+        """Whether the image is known, so that nobody need be asked."""
+        is_pushed = any(digest == each.digest for each in (*self.pushes.new, *self.pushes.waiting))
+        return is_pushed or digest in self.kin or self._goes_on(digest, event, REMEMBERED)
+
+    def _has_home(self, event: Event) -> bool:
+        """Whether it is known where a push belongs. A platform may be pushed again, for another index."""
+        line = self.kin.line_of(event)
+        if line and self.kin.is_accessory(event):
+            return True
+        heads = {head.digest for head in self.pushes.heads}
+        return any(digest in heads or self._goes_on(digest, event, FAMILY) for digest in line)
+
+    def _goes_on(self, digest: str, event: Event, within: timedelta) -> bool:
+        about = about_image(self.pushes.repository, digest)
+        return self.threads.going_on(about, event.occurred_at, within) is not None
+
+    def _ask_for(self, digest: str, head: Event | None = None) -> bool:
+        """Whether there is such an image."""
+        question = partial(self.harbor.artifact, self.pushes.repository, digest, with_accessory=True)
+        artifact = self._ask(question)
+        if artifact is not None:
+            self._learn(artifact, head)
+        return artifact is not None
+
+    def _learn(self, artifact: Artifact, head: Event | None = None) -> None:
+        self.asked.add(artifact.digest)
+        self.kin.learn(taught_by(self.pushes.repository, artifact, head.occurred_at if head else None))
+
+    def _ask(self, question: Callable[[], _T | None]) -> _T | None:
+        if self.pushes.is_of_run or self.patience.kin <= 0:
             return None
-        text = formatters.family_message(head, events, self._kin(image), self.style)
-        return text, tuple(member.id for member in members if member.waits)
-
-    def _kin(self, image: Image) -> formatters.Family:
-        """What belongs to the image, by what is known of it today."""
-        if image.digest is None:
-            return formatters.Family((), ())
-        parts = self._store.platforms_of(image.repository, image.digest)
-        digests = [image.digest, *(part.digest for part in parts)]
-        attached = [fact.kind for fact in self._store.accessories_of(image.repository, digests)]
-        attached += [ATTESTATION for part in parts if part.platform == UNKNOWN_PLATFORM]
-        platforms = [part.platform for part in parts if part.platform != UNKNOWN_PLATFORM]
-        return formatters.Family(tuple(platforms), tuple(attached))
-
-    def _project_id(self, name: str) -> int | None:
-        """A project keeps its number; what is not known today may be tomorrow."""
-        if name not in self._projects and (fact := self._store.project(name)) and fact.project_id is not None:
-            self._projects[name] = fact.project_id
-        return self._projects.get(name)
+        self.patience.kin -= 1
+        try:
+            return self.patience.ask("artifact", question)
+        except PollerError as error:
+            _log.info("push.kin_unknown", error=error)
+            return None

@@ -50,6 +50,7 @@ _WINDOWS = (timedelta(minutes=10), timedelta(days=1), timedelta(days=30))
 _MOST_BYTES = 64 * 2**20
 SCANS_PAGE = 20
 _WITH_SCAN = {"with_scan_overview": "true", "with_sbom_overview": "true"}
+_WITH_ACCESSORY = {"with_accessory": "true"}
 _INDEXES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -153,9 +154,11 @@ class Harbor:
 
     # -- what rows do not say -----------------------------------------------------------------------
 
-    def artifact(self, repository: str, reference: str, *, with_scan: bool = False) -> Artifact | None:
+    def artifact(
+        self, repository: str, reference: str, *, with_scan: bool = False, with_accessory: bool = False
+    ) -> Artifact | None:
         """An artifact by tag or digest, or None when it is not there."""
-        params = _WITH_SCAN if with_scan else {}
+        params = (_WITH_SCAN if with_scan else {}) | (_WITH_ACCESSORY if with_accessory else {})
         path = f"{repository_path(repository)}/artifacts/{quote(reference, safe=':')}"
         return self._ask_for(rows.artifact, path, params, {"X-Accept-Vulnerabilities": _VULNERABILITIES})
 
@@ -163,6 +166,11 @@ class Harbor:
         """Up to 20 artifacts of a repository that were pushed in a window of time (whole seconds), newest first."""
         params = {"q": q(push_time=between(start, end)), "sort": "-push_time", "page_size": "20"}
         return self._ask(rows.artifacts, f"{repository_path(repository)}/artifacts", params)
+
+    def artifacts_lately(self, repository: str, since: datetime, *, most: int) -> tuple[Artifact, ...]:
+        """The newest artifacts of a repository that were pushed since then, with what was attached to them."""
+        params = {"q": q(push_time=between(since, None)), "sort": "-push_time", "page_size": str(most)}
+        return self._ask(rows.artifacts, f"{repository_path(repository)}/artifacts", params | _WITH_ACCESSORY)
 
     def artifacts_scanned(
         self, repository: str, *, page: int = 1, pulled_since: datetime | None = None

@@ -18,6 +18,7 @@ from poller.config import Config
 from poller.enrich import Enricher, ForScanners, Patience
 from poller.errors import NotAllowed, NotFound, PollerError, WrongCredentials
 from poller.events import PROJECT_TYPES, SCAN_TYPES, Event, EventType, Gap, Reason, Source
+from poller.folding import Folder
 from poller.harbor import Harbor, Log, Reach, ReachKind
 from poller.knowledge import Knowledge
 from poller.logs import Log as Logger
@@ -29,6 +30,7 @@ from poller.results import ResultReader
 from poller.rows import PAGE, AuditRow
 from poller.survey import Survey, log_name, table_of
 from poller.sweep import Sweep
+from poller.threads import REMEMBERED
 from poller.watch import Watch
 from poller.waves import Waves
 from state import (
@@ -98,7 +100,8 @@ class AuditPoller:
         self._operations = normalize.known_operations() - unneeded if unneeded else frozenset[str]()
         self._is_stopping = False
         projects = Projects(harbor, store)
-        reporter = Reporter(harbor, store, self.survey, projects, config.scans, self.decide)
+        reporter = Reporter(harbor, store, self.survey, projects, config, self.decide)
+        self._folder = Folder(harbor, store, config.delivery)
         self._results = ResultReader(harbor, store, reporter, self.survey, lambda: self._is_stopping)
         self._waves = Waves(harbor, store, reporter, self.survey, config.scans)
         self._sight = sight.Sight(store, self.decide, config.harbor.projects)
@@ -316,14 +319,18 @@ class AuditPoller:
         knowledge = self.knowledge_for(entries)
         events = self.events(entries, now, knowledge)
         tellings = [replace(self.decide(event), since=_tellable_since(event, covered_from, now)) for event in events]
+        folded = self._folder.fold(tellings, self._patience, now)
         coverage = Coverage(cursor.log, covered_from, cursor.polled_at, rows=read, new=len(tellings))
         return self._store.record(
-            tellings,
+            folded.of(tellings),
             now=now,
             cursor=cursor,
             coverage=coverage,
-            learnt=knowledge.take_changes(),
+            learnt=knowledge.take_changes() + folded.learnt,
             scans=self._noticed(entries, now) if entries else (),
+            threads=folded.threads,
+            regrouped=folded.regrouped,
+            held=folded.held,
         )
 
     def _noticed(self, entries: Sequence[Entry], now: datetime) -> list[NoticedScan]:
@@ -374,13 +381,15 @@ class AuditPoller:
         return not self._config.harbor.projects or project in self._config.harbor.projects
 
     def decide(self, event: Event) -> Telling:
-        """What is to become of an event: told, or off, and by which setting."""
+        """What is to become of an event: told, told by another one, or off, and by which setting."""
         if event.type not in self._config.events:
             return Telling(event, DeliveryState.OFF, f"events.{event.type} = false")
         project = _project_of(event)
         if project is not None and not self._is_in_projects(project):
             return Telling(event, DeliveryState.OFF, "harbor.projects does not name its project")
-        reason = SCANNERS_OWN if self._is_scanners_own(event) else self._too_little(event)
+        if self._config.delivery.is_calm and self._is_scanners_own(event):
+            return Telling(event, DeliveryState.FOLDED, SCANNERS_OWN)
+        reason = self._too_little(event)
         return Telling(event, DeliveryState.OFF, reason) if reason else Telling(event, DeliveryState.PENDING)
 
     def _is_scanners_own(self, event: Event) -> bool:
@@ -542,11 +551,13 @@ def _is_before_first_run(row: AuditRow, cursor: Cursor) -> bool:
 
 
 PRUNE_EVERY = timedelta(hours=6)
+THREADS_KEPT = REMEMBERED + CLOCKS_APART
 
 
 def prune(store: Store, config: Config, now: datetime) -> int:
     """Forget what is told and old. Met again, it is still known not to be news."""
-    deleted = store.prune(before=now - config.state.keep, is_swept=config.is_swept)
+    threads_before = now - THREADS_KEPT
+    deleted = store.prune(before=now - config.state.keep, is_swept=config.is_swept, threads_before=threads_before)
     if deleted:
         _log.info("state.pruned", events=deleted)
     return deleted

@@ -15,6 +15,8 @@ from typing import Any
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 SAME_DELETION = timedelta(seconds=2)
 """Deleting a repository writes its rows within milliseconds of each other, in any order."""
+ATTESTATION = "unknown/unknown"
+"""The platform of what an index lists and is no image: what buildx tells of how a platform's image was built."""
 ROBOT_LIVES = timedelta(hours=24)
 """A scanner's robot is made for one scan; a name whose UUID is older belongs to a person's robot."""
 
@@ -74,6 +76,10 @@ class PlatformFact:
     index_digest: str
     platform: str
     at: datetime = LONG_AGO
+
+    @property
+    def is_image(self) -> bool:
+        return self.platform != ATTESTATION
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from formatters.scans import rank
 from poller import comparison, scans
 from poller.allowance import Need
 from poller.comparing import Comparer
-from poller.config import ScansConfig
-from poller.events import SBOM, Event, Scan, event_key
+from poller.config import Config
+from poller.events import SBOM, Event, EventType, Scan, event_key
 from poller.harbor import Harbor
 from poller.knowledge import LONG_AGO, Changes, PlatformFact, TagFact
 from poller.plan import FEW, IMAGE, WAVE
@@ -18,7 +19,8 @@ from poller.projects import Projects
 from poller.rows import Artifact
 from poller.scans import Result, ScanFacts
 from poller.survey import Survey
-from state import DeliveryState, Mode, NoticedScan, Store, Telling, Wave
+from poller.threads import Threads, about_image
+from state import DeliveryState, Mode, NoticedScan, Store, Telling, Thread, Wave
 
 SCAN_ON_PUSH = timedelta(seconds=10)
 """What is asked for so soon after a push, and by nobody by hand, was asked for by the push."""
@@ -50,12 +52,13 @@ class Reporter:
         store: Store,
         survey: Survey,
         projects: Projects,
-        config: ScansConfig,
+        config: Config,
         decide: Callable[[Event], Telling],
     ) -> None:
         self._store = store
         self._survey = survey
-        self._config = config
+        self._config = config.scans
+        self._delivery = config.delivery
         self._decide = decide
         self.comparer = Comparer(harbor, store)
         self._projects = projects
@@ -94,7 +97,9 @@ class Reporter:
         facts, asked = self._facts(scan, place, now)
         event = scans.event(scan, result, artifact.digest, tag, facts)
         compared = self.comparer.compare(self.comparer.placed(event, place, taught), now)
-        is_of_wave = not result.is_sbom and scans.is_unasked(scan, facts)
+        is_unasked = not result.is_sbom and scans.is_unasked(scan, facts)
+        push = self._push_of(compared.event, place, is_unasked=is_unasked)
+        is_of_wave = is_unasked and push is None and self._delivery.is_calm
         if self._config.only_changed and not comparison.is_changed(compared.event):
             compared = self.comparer.name_findings(compared, Need.WANTED, now)  # one may have come, and one gone
         telling = self._decide(compared.event)
@@ -106,8 +111,10 @@ class Reporter:
         telling = replace(telling, event=event, since=min(event.occurred_at, now), mode=mode)
         if is_of_wave and is_of_interest(telling):
             reported = self._of_wave(telling, now, patience)
+        elif push is not None and telling.state is DeliveryState.PENDING and not self._is_important(telling):
+            reported = Reported(replace(telling, group=push.group))
         else:
-            reported = self._of_image(telling, learnt, now)
+            reported = self._of_image(telling, learnt, now, is_of_push=push is not None)
         return self._store.finish_look(
             scan, (reported.telling,), now, learnt, wave=reported.wave, hold_until=reported.hold
         )
@@ -125,7 +132,35 @@ class Reporter:
         wave = self._store.wave() if is_of_wave else None
         return Need.NONE if wave is not None and wave.members >= FEW else Need.WANTED
 
+    def _is_important(self, telling: Telling) -> bool:
+        """Whether people must not miss it, so that it is told for itself; also if there is nothing to compare with."""
+        if telling.mode is Mode.IMPORTANT or telling.event.type is EventType.SCANNING_FAILED:
+            return True
+        severity, important = comparison.severity_of(telling.event), self._config.important
+        return bool(severity) and important is not None and rank(severity) <= rank(important)
+
     # -- together with what ---------------------------------------------------------------------------
+
+    def _push_of(self, event: Event, place: PlatformFact | None, *, is_unasked: bool) -> Thread | None:
+        """The push, not long ago, of the image that was scanned, or of the index that it is a platform of.
+
+        What nobody asked for is the first scan since that push, or it is one of a scan-all.
+        """
+        window = self._delivery.scan_window
+        if not self._delivery.is_calm or window is None or event.repository is None or event.digest is None:
+            return None
+        digests = (place.index_digest, event.digest) if place else (event.digest,)
+        threads, repository, at = Threads(self._store.threads), event.repository.full_name, event.occurred_at
+        found = (
+            threads.going_on(about_image(repository, digest), at, timedelta(seconds=window), SAME_MOMENT)
+            for digest in digests
+        )
+        push = next((thread for thread in found if thread is not None), None)
+        is_again = push is not None and is_unasked and self._is_scanned_since(event.digest, push.began_at)
+        return None if is_again else push
+
+    def _is_scanned_since(self, digest: str, at: datetime) -> bool:
+        return any(fact.ended_at >= at for fact in self._store.reports([digest]).values())
 
     def _of_wave(self, telling: Telling, now: datetime, patience: timedelta) -> Reported:
         """Its results wait for the end of it; the first few that bring news are told at once."""
@@ -138,16 +173,18 @@ class Reporter:
             return Reported(replace(telling, group=wave.group, mode=Mode.SINGLE), joined)
         return Reported(replace(telling, group=wave.group, mode=Mode.AUTO, held_until=now + LONGEST_WAVE), joined)
 
-    def _of_image(self, telling: Telling, learnt: Changes, now: datetime) -> Reported:
+    def _of_image(self, telling: Telling, learnt: Changes, now: datetime, *, is_of_push: bool) -> Reported:
         """One message about an image of several platforms, when all of them have ended."""
-        group = image_group(telling.event)
+        group = image_group(telling.event) if self._delivery.is_calm else None
         if group is None or telling.event.repository is None or telling.state is not DeliveryState.PENDING:
             return Reported(telling)
         repository, digest = telling.event.repository.full_name, telling.event.digest
         index_digest = group.rpartition("@")[2]
         known = (*self._store.platforms_of(repository, index_digest), *learnt.platforms)
-        missing = {fact.digest for fact in known if fact.index_digest == index_digest} - {digest}
+        missing = {fact.digest for fact in known if fact.index_digest == index_digest and fact.is_image} - {digest}
         missing -= self._platforms_told(group, telling.event.occurred_at)
+        if is_of_push:
+            missing -= self._told_with_push(missing, telling.event.occurred_at)
         until = now
         if missing:
             until += REST_OF_IMAGE_RUNS if self._store.open_scans(missing) else REST_OF_IMAGE
@@ -162,6 +199,15 @@ class Reporter:
         }
         told = {digest for digest, waits in lately.items() if digest and not waits}
         return set(lately) - set(self._store.open_scans(told))
+
+    def _told_with_push(self, digests: Collection[str], at: datetime) -> set[str]:
+        """Platforms that have a result already, which was not important."""
+        lately = {
+            fact.digest
+            for fact in self._store.reports(digests).values()
+            if abs(fact.ended_at - at) <= 2 * REST_OF_IMAGE_RUNS
+        }
+        return lately - self._store.open_scans(lately)
 
     # -- what the overview does not say ---------------------------------------------------------------
 

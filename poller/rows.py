@@ -18,6 +18,7 @@ import msgspec
 
 from poller.errors import HarborGarbled
 from poller.events import Finding, Source, row_key
+from poller.knowledge import ATTESTATION
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -63,13 +64,22 @@ class Reference(msgspec.Struct, frozen=True):
     @property
     def is_image(self) -> bool:
         """Attestations are listed under a platform that there is not; no scanner looks at them."""
-        return self.platform != "unknown/unknown"
+        return self.platform != ATTESTATION
+
+
+class Accessory(msgspec.Struct, frozen=True):
+    """What was attached to an artifact, its `subject` (a digest). `type` as Harbor calls it: `signature.cosign`."""
+
+    digest: str
+    type: str
+    subject: str
 
 
 class Artifact(msgspec.Struct, frozen=True):
     """`scan_overview` is {mime type: report summary}, absent where Harbor shows none (not: never scanned).
 
-    `sbom_overview` is that of the last run that made a list of materials, since 2.11.
+    `sbom_overview` is that of the last run that made a list of materials, since 2.11. `accessories` where they were
+    asked for.
     """
 
     digest: str
@@ -78,6 +88,7 @@ class Artifact(msgspec.Struct, frozen=True):
     references: tuple[Reference, ...] = ()
     scan_overview: dict[str, dict[str, Any]] | None = None
     sbom_overview: dict[str, Any] | None = None
+    accessories: tuple[Accessory, ...] = ()
 
 
 class Project(msgspec.Struct, frozen=True):
@@ -231,6 +242,12 @@ class _Reference(msgspec.Struct):
     platform: _Platform | None = None
 
 
+class _Accessory(msgspec.Struct):
+    digest: str = ""
+    type: str = ""
+    subject_artifact_digest: str = ""  # old versions do not say it
+
+
 class _Artifact(msgspec.Struct):
     digest: str
     push_time: Any = None
@@ -238,6 +255,7 @@ class _Artifact(msgspec.Struct):
     references: list[_Reference] | None = None
     scan_overview: Any = None
     sbom_overview: Any = None
+    accessories: list[_Accessory] | None = None
 
     def checked(self) -> Artifact:
         return Artifact(
@@ -247,6 +265,11 @@ class _Artifact(msgspec.Struct):
             references=tuple(Reference(each.child_digest, str(each.platform or "")) for each in self.references or ()),
             scan_overview=_overview(self.scan_overview),
             sbom_overview=self.sbom_overview if isinstance(self.sbom_overview, dict) else None,
+            accessories=tuple(
+                Accessory(each.digest, each.type, each.subject_artifact_digest or self.digest)
+                for each in self.accessories or ()
+                if each.digest
+            ),
         )
 
 

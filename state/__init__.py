@@ -25,6 +25,7 @@ from state.records import (
     SweepPlace,
     Telling,
     Thread,
+    Waiting,
     Wave,
 )
 from state.store import POLLER, Store
@@ -56,5 +57,6 @@ __all__ = [
     "SweepPlace",
     "Telling",
     "Thread",
+    "Waiting",
     "Wave",
 ]

@@ -115,6 +115,14 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A push that was not told yet, and the group that it is in."""
+
+    event: Event
+    group: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """An event of a group. `waits`: it is told together with the others, and was not yet."""
 

@@ -26,11 +26,15 @@ _ID_PARTS = 500
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What is older than `before` may be forgotten. `is_swept`: whether the sweep goes on meeting artifacts."""
+    """What is older than `before` may be forgotten. `is_swept`: whether the sweep goes on meeting artifacts.
+
+    `threads_before`: the same of threads, which nothing joins any more after days.
+    """
 
     harbor_id: int
     before: datetime
     is_swept: bool = True
+    threads_before: datetime | None = None
 
     def forget_events(self, connection: Connection) -> int:
         """Forget events that are told and cannot be news again: their rows' bits stay. Returns how many they were."""
@@ -92,6 +96,8 @@ class Retention:
         is_old = t.known_projects.c.checked_at < self.before  # it would be asked for anew anyway
         yield t.known_projects, self._is_mine(t.known_projects), is_old
         yield t.known_platforms, *self._lost_platforms()
+        yield t.known_accessories, *self._lost_accessories()
+        yield t.threads, self._is_mine(t.threads), t.threads.c.last_at < (self.threads_before or self.before)
         yield t.attempts, t.attempts.c.at < self.before
 
     def _unmet_reports(self) -> tuple[Any, ...]:
@@ -117,6 +123,22 @@ class Retention:
         )
         lost = old.except_(*pointed)  # in one go: image by image would take long where a repository has many tags
         return self._is_mine(t.known_platforms), tuple_(platforms.repository, platforms.index_digest).in_(lost)
+
+    def _lost_accessories(self) -> tuple[Any, ...]:
+        """What was attached to images that no tag points at, nor did before, and that are no platform of one."""
+        accessories, tags, platforms = t.known_accessories.c, t.known_tags.c, t.known_platforms.c
+        old = select(accessories.repository, accessories.subject).where(
+            self._is_mine(t.known_accessories), accessories.at < self.before
+        )
+        images = (
+            *(
+                select(tags.repository, digest).where(self._is_mine(t.known_tags))
+                for digest in (tags.digest, tags.previous)
+            ),
+            select(platforms.repository, platforms.digest).where(self._is_mine(t.known_platforms)),
+        )
+        lost = old.except_(*images)
+        return self._is_mine(t.known_accessories), tuple_(accessories.repository, accessories.subject).in_(lost)
 
     def _is_mine(self, table: Table) -> Any:
         return table.c.harbor_id == self.harbor_id

@@ -69,6 +69,7 @@ from state.records import (
     SweepPlace,
     Telling,
     Thread,
+    Waiting,
     Wave,
 )
 
@@ -77,6 +78,8 @@ POLLER = "poller"
 _ATTEMPTS_KEPT = timedelta(minutes=10)
 """Longer than they count for the chat's pace."""
 _HELD_AT_ONCE = 20_000
+_JUST_RECORDED = 2000
+_MADE_BEFORE = timedelta(hours=1)
 _LONGEST_LINE = timedelta(hours=1)
 """A line of the ledger in which something happened says when to the hour."""
 _TOLD = (DeliveryState.SENT, DeliveryState.FOLDED)
@@ -176,10 +179,14 @@ class Store:
         place: SweepPlace | None = None,
         gaps: Sequence[Gap] = (),
         threads: Sequence[Thread] = (),
+        regrouped: Mapping[str, str] | None = None,
+        held: Mapping[str, datetime] | None = None,
     ) -> int:
         """Write events, what is to become of them, how far we read and what was learnt: in one transaction.
 
         An event that is known already is left alone; one may be told on several routes. Returns how many were new.
+        `regrouped`: {key: group} of events that wait and were found to belong to others. `held`: until when what
+        waits of a group goes on waiting.
         """
         with self._writing() as connection:
             new = self._record_all(connection, tellings, now)
@@ -197,6 +204,10 @@ class Store:
             for gap in gaps:
                 self._save_gap(connection, gap, now)
             self._upsert(connection, t.threads, ["harbor_id", "about"], *map(self._own, threads))
+            for key, group in (regrouped or {}).items():
+                self._change_pending(connection, self._is_key(key), group=group)
+            for group, until in (held or {}).items():
+                connection.execute(update(t.deliveries).where(*_waits_in(group)).values(held_until=until))
             return new
 
     def cover(self, coverage: Coverage) -> None:
@@ -421,6 +432,8 @@ class Store:
                 self._upsert(connection, t.waves, ["harbor_id"], self._own(wave))
             self._tell_of_no_scanner(connection, scan)
             new = self._record_all(connection, tellings, now)
+            for telling in tellings:
+                self._follow(connection, scan, telling.event)
             if hold_until is not None:
                 for group in {telling.group for telling in tellings if telling.group}:
                     connection.execute(
@@ -561,6 +574,57 @@ class Store:
             rows = self._known(connection, t.threads, "about", abouts)
             return {row.about: Thread(**_without(row, "harbor_id")) for row in rows}
 
+    def waiting_pushes(
+        self, *, since: datetime, repositories: Collection[str] = (), project: str | None = None
+    ) -> tuple[Waiting, ...]:
+        """Pushes that were recorded just before and are not told yet: into these repositories, or into the project.
+
+        As far as they are among the last `_JUST_RECORDED` events. What a backfill found is told in its own way.
+        """
+        place: Any = t.events.c.repository.in_(repositories)
+        if project is not None:
+            place = or_(place, t.events.c.repository.startswith(f"{project}/", autoescape=True))
+        query = (
+            self._all_events(t.deliveries.c.group)
+            .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
+            .where(
+                t.events.c.harbor_id == self._harbor_id,
+                t.events.c.id > _before_the_last_events(),
+                t.events.c.seen_at >= since,
+                t.events.c.type == EventType.PUSH_ARTIFACT,
+                place,
+                t.deliveries.c.state == DeliveryState.PENDING,
+                t.deliveries.c.mode == Mode.AUTO,
+            )
+            .order_by(t.events.c.id)
+        )
+        with self._reading() as connection:
+            found = {row.key: Waiting(_event(row), row.group) for row in connection.execute(query)}
+            return tuple(found.values())
+
+    def told_groups(self, groups: Collection[str]) -> frozenset[str]:
+        """Those of the groups of which something was told just before."""
+        c = t.deliveries.c
+        just_recorded = c.event_id > _before_the_last_events()
+        query = select(c.group).where(just_recorded, c.state == DeliveryState.SENT)
+        with self._reading() as connection:
+            found = (connection.scalars(query.where(c.group.in_(part))) for part in _parts(sorted(groups)))
+            return frozenset(group for part in found for group in part if group)
+
+    def pushed_by(
+        self, operator: str, project: str, *, since: datetime, until: datetime
+    ) -> tuple[tuple[str | None, datetime], ...]:
+        """(tag, time) of what somebody pushed into a project in that time."""
+        query = select(t.events.c.tag, t.events.c.occurred_at).where(
+            t.events.c.harbor_id == self._harbor_id,
+            t.events.c.type == EventType.PUSH_ARTIFACT,
+            t.events.c.operator == operator,
+            t.events.c.repository.startswith(f"{project}/", autoescape=True),
+            t.events.c.occurred_at.between(since, until),
+        )
+        with self._reading() as connection:
+            return tuple((row.tag, row.occurred_at) for row in connection.execute(query))
+
     # -- scans that belong together ---------------------------------------------------------------
 
     def wave(self) -> Wave | None:
@@ -603,17 +667,15 @@ class Store:
     def regroup(self, event: Event, group: str) -> None:
         """Tell an event together with others than it was held for."""
         with self._writing() as connection:
-            pending = update(t.deliveries).where(*self._pending_of(self._is_event(event)))
-            connection.execute(pending.values(group=group, held_until=None))
+            self._change_pending(connection, self._is_key(event.key), group=group, held_until=None)
 
     def complete_scan(self, event: Event, *, mode: Mode | None = None) -> None:
         """Write what is known of a scan by now; with a mode, the event is told in that way, whatever its group does."""
-        mine = self._is_event(event)
+        mine = self._is_key(event.key)
         with self._writing() as connection:
             connection.execute(update(t.events).where(mine).values(scan_details=_details(event)))
             if mode is not None:
-                pending = update(t.deliveries).where(*self._pending_of(mine))
-                connection.execute(pending.values(mode=mode, held_until=None))
+                self._change_pending(connection, mine, mode=mode, held_until=None)
 
     # -- the sweep --------------------------------------------------------------------------------
 
@@ -991,12 +1053,13 @@ class Store:
 
     # -- retention ------------------------------------------------------------------------------
 
-    def prune(self, *, before: datetime, is_swept: bool = True) -> int:
+    def prune(self, *, before: datetime, is_swept: bool = True, threads_before: datetime | None = None) -> int:
         """Forget what is told and older than that, in portions. Returns how many events.
 
-        `is_swept`: whether the sweep goes on meeting the artifacts that there are.
+        `is_swept`: whether the sweep goes on meeting the artifacts that there are. `threads_before`: what nothing
+        joined since then does not go on.
         """
-        old = retention.Retention(self._harbor_id, before, is_swept)
+        old = retention.Retention(self._harbor_id, before, is_swept, threads_before or before)
         self._forget(old.forget_the_rest)
         return self._forget(old.forget_events)
 
@@ -1174,9 +1237,20 @@ class Store:
             t.events.c.occurred_at >= first - ROBOT_LIVES,
             or_(t.events.c.operator == scan.robot, t.events.c.subject == scan.robot),
         )
-        folded = and_(t.deliveries.c.state == DeliveryState.OFF, t.deliveries.c.reason == SCANNERS_OWN)
         told = {"state": DeliveryState.PENDING, "reason": "", "finished_at": None}
-        connection.execute(update(t.deliveries).where(folded, t.deliveries.c.event_id.in_(its_own)).values(told))
+        folded = and_(_FOLDED_INTO_SCAN, t.deliveries.c.event_id.in_(its_own))
+        connection.execute(update(t.deliveries).where(folded).values(told))
+
+    def _follow(self, connection: Connection, scan: NoticedScan, result: Event) -> None:
+        """What the scan's robot did, and what became of a list of materials before, is told by the result."""
+        its_own = select(t.events.c.id).where(
+            t.events.c.harbor_id == self._harbor_id,
+            _when_at_work(scan),
+            or_(t.events.c.operator == scan.robot, t.events.c.subject == scan.robot),
+        )
+        told_by = connection.scalar(select(t.events.c.id).where(self._is_key(result.key)))
+        unled = and_(_FOLDED_INTO_SCAN, t.deliveries.c.follows.is_(None), t.deliveries.c.event_id.in_(its_own))
+        connection.execute(update(t.deliveries).where(unled).values(follows=told_by))
 
     def _forget_creation(self, connection: Connection, repository: str, deleted_at: datetime) -> None:
         """Artifacts deleted with their repository have no creation date in the webhook, and rows come in any order."""
@@ -1272,12 +1346,7 @@ class Store:
 
     def _pending_in(self, group: str) -> tuple[Any, ...]:
         """The deliveries that wait for their group: not those that are told for themselves."""
-        return (
-            t.deliveries.c.route == self._route,
-            t.deliveries.c.group == group,
-            t.deliveries.c.state == DeliveryState.PENDING,
-            t.deliveries.c.mode != Mode.SINGLE,
-        )
+        return (t.deliveries.c.route == self._route, *_waits_in(group))
 
     def _pending(self, mode: Mode) -> tuple[Any, ...]:
         return (
@@ -1286,13 +1355,14 @@ class Store:
             t.deliveries.c.mode == mode,
         )
 
-    def _is_event(self, event: Event) -> Any:
-        return and_(t.events.c.harbor_id == self._harbor_id, t.events.c.key == event.key)
+    def _is_key(self, key: str) -> Any:
+        return and_(t.events.c.harbor_id == self._harbor_id, t.events.c.key == key)
 
-    def _pending_of(self, mine: Any) -> tuple[Any, ...]:
-        """The pending deliveries of the events that meet the condition."""
+    def _change_pending(self, connection: Connection, mine: Any, **values: Any) -> None:
+        """Of the pending deliveries, on all routes, of the events that meet the condition."""
         told = t.deliveries.c.event_id.in_(select(t.events.c.id).where(mine))
-        return told, t.deliveries.c.state == DeliveryState.PENDING
+        pending = t.deliveries.c.state == DeliveryState.PENDING
+        connection.execute(update(t.deliveries).where(told, pending).values(values))
 
     def _events(self) -> Select[Any]:
         return self._all_events().where(t.events.c.harbor_id == self._harbor_id)
@@ -1312,12 +1382,25 @@ class Store:
             connection.execute(update(t.deliveries).where(t.deliveries.c.id.in_(part)).values(values))
 
     def _deliveries_of(self, connection: Connection, ids: Sequence[int]) -> dict[int, tuple[DeliveryRecord, ...]]:
+        """By event. One that another tells of has the message of that, on the same route if it is told there."""
         answer: dict[int, tuple[DeliveryRecord, ...]] = {}
         for part in _parts(ids):
-            for row in connection.execute(select(t.deliveries).where(t.deliveries.c.event_id.in_(part))):
-                record = DeliveryRecord(row.route, DeliveryState(row.state), row.reason, row.chat_id, row.message_id)
+            rows = connection.execute(select(t.deliveries).where(t.deliveries.c.event_id.in_(part))).all()
+            told = self._messages_of(connection, {row.follows for row in rows if row.follows and not row.message_id})
+            for row in rows:
+                found = told.get(row.follows, {})
+                chat_id, message_id = found.get(row.route) or next(iter(found.values()), (row.chat_id, row.message_id))
+                record = DeliveryRecord(row.route, DeliveryState(row.state), row.reason, chat_id, message_id)
                 answer[row.event_id] = (*answer.get(row.event_id, ()), record)
         return answer
+
+    def _messages_of(self, connection: Connection, ids: Collection[int]) -> dict[int, dict[str, tuple[str, int]]]:
+        """The chat and message that told of an event, {event: {route: …}}."""
+        query = select(t.deliveries).where(t.deliveries.c.event_id.in_(ids), t.deliveries.c.message_id.is_not(None))
+        found: dict[int, dict[str, tuple[str, int]]] = {}
+        for row in connection.execute(query.order_by(t.deliveries.c.id)) if ids else ():
+            found.setdefault(row.event_id, {})[row.route] = (row.chat_id, row.message_id)
+        return found
 
 
 def _told_with(chat_id: str, message_id: int, now: datetime) -> dict[str, Any]:
@@ -1352,6 +1435,38 @@ def _lease(row: Row[Any] | None) -> Lease | None:
     if row is None or not row.owner:
         return None
     return Lease(row.owner, row.acquired_at, row.expires_at, row.epoch, row.beats)
+
+
+_FOLDED_INTO_SCAN = and_(
+    t.deliveries.c.state.in_([DeliveryState.FOLDED, DeliveryState.OFF]),  # as it was called at first
+    t.deliveries.c.reason == SCANNERS_OWN,
+)
+
+
+def _before_the_last_events() -> Any:
+    """An id that so many events follow: what was recorded just before is found without a look at the rest."""
+    return select(func.max(t.events.c.id) - _JUST_RECORDED).scalar_subquery()
+
+
+def _when_at_work(scan: NoticedScan) -> Any:
+    """When the scan's robot has left rows: by the index, as a scan-all has many results and there are many events.
+
+    Its pull and its end say exactly when they were; its making, and the push of a list, only about when.
+    """
+    times = [time for time in (scan.started_at, scan.ended_at) if time is not None]
+    occurred_at = t.events.c.occurred_at
+    if not times or not (scan.asked_by or scan.list_digest):
+        return occurred_at.in_(times)
+    return occurred_at.between(min(times) - _MADE_BEFORE, max(times))
+
+
+def _waits_in(group: str) -> tuple[Any, ...]:
+    """What waits on any route for its group."""
+    return (
+        t.deliveries.c.group == group,
+        t.deliveries.c.state == DeliveryState.PENDING,
+        t.deliveries.c.mode != Mode.SINGLE,
+    )
 
 
 def _columns(event: Event) -> dict[str, Any]:

@@ -1,0 +1,231 @@
+"""What is told together with what: the groups of events that were recorded just now, and of those that still wait.
+
+Decided by facts: what an index lists, what was attached to what, who did it and when. Nothing is held back here but a
+job's deletions; whoever tells waits a moment, and adds to a message what comes later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import groupby
+
+from poller import threads as going_on
+from poller.config import Delivery
+from poller.enrich import Patience
+from poller.events import Event, EventType
+from poller.families import Families, Pushes
+from poller.harbor import Harbor
+from poller.kin import Kin, is_head
+from poller.knowledge import Changes
+from poller.scans import JOBSERVICE
+from poller.threads import (
+    BETWEEN_DEEDS,
+    BETWEEN_DELETIONS_OF_A_JOB,
+    FAMILY,
+    REMEMBERED,
+    SAME_PULL,
+    SAME_PUSH,
+    Threads,
+    about_deletions,
+    about_image,
+    about_pull,
+    about_push,
+    about_pushes,
+)
+from state import DeliveryState, Store, Telling, Thread, Waiting
+
+
+@dataclass(slots=True)
+class Folded:
+    """What became of a page: the groups of its events and of others that wait, by key; what is to be held; and why."""
+
+    groups: dict[str, str] = field(default_factory=dict)
+    regrouped: dict[str, str] = field(default_factory=dict)
+    held: dict[str, datetime] = field(default_factory=dict)
+    threads: tuple[Thread, ...] = ()
+    learnt: Changes = field(default_factory=Changes)
+
+    def of(self, tellings: Sequence[Telling]) -> list[Telling]:
+        """The tellings with their groups. What is not to be told needs none."""
+        return [self._grouped(each) if each.state is DeliveryState.PENDING else each for each in tellings]
+
+    def _grouped(self, telling: Telling) -> Telling:
+        return replace(telling, group=telling.group or self.groups.get(telling.event.key))
+
+
+class Folder:
+    """Decides about the events of a page, before they are recorded."""
+
+    def __init__(self, harbor: Harbor, store: Store, config: Delivery) -> None:
+        self._store = store
+        self._config = config
+        self._families = Families(harbor, store)
+
+    def fold(self, tellings: Sequence[Telling], patience: Patience, now: datetime) -> Folded:
+        folded = Folded()
+        if not self._config.is_calm:
+            return folded
+        threads = Threads(self._store.threads)
+        told = {each.event.key: each.event for each in tellings if each.state is DeliveryState.PENDING}
+        events = sorted(told.values(), key=lambda event: event.occurred_at)
+        self._fold_pulls([e for e in events if e.type is EventType.PULL_ARTIFACT], threads, folded)
+        self._fold_pushes([e for e in events if e.type is EventType.PUSH_ARTIFACT], threads, folded, patience, now)
+        self._fold_deletions([e for e in events if e.type in going_on.DELETIONS], threads, folded, now)
+        folded.threads = tuple(threads.changed.values())
+        return folded
+
+    # -- pulls ----------------------------------------------------------------------------------------
+
+    def _fold_pulls(self, pulls: Sequence[Event], threads: Threads, folded: Folded) -> None:
+        """Each pull of a platform after those of the indexes, whose rows may come later."""
+        indexes = self._indexes(pulls)
+        window = timedelta(seconds=self._config.pull_window or 0)
+        abouts = {about_pull(pull) for pull in pulls}
+        threads.need(abouts | {about_pull(pull, indexes[pull.key]) for pull in pulls if pull.key in indexes})
+        for pull in sorted(pulls, key=lambda pull: pull.key in indexes):
+            group = self._with_index(pull, indexes.get(pull.key), threads)
+            folded.groups[pull.key] = group or self._with_the_last(pull, window, threads)
+
+    def _with_index(self, pull: Event, index: str | None, threads: Threads) -> str | None:
+        about = about_pull(pull, index)
+        if index is None or not threads.going_on(about, pull.occurred_at, SAME_PULL, SAME_PULL):
+            return None
+        return threads.join(about, pull, SAME_PULL)
+
+    def _with_the_last(self, pull: Event, window: timedelta, threads: Threads) -> str:
+        return threads.join(about_pull(pull), pull, window) if window else threads.open(about_pull(pull), pull)
+
+    def _indexes(self, pulls: Iterable[Event]) -> dict[str, str]:
+        """The digests of the indexes that pulled platforms belong to, by the pull's key."""
+        alone = [pull for pull in pulls if pull.tag is None and pull.digest]
+        return {
+            pull.key: platforms[pull.digest].index_digest
+            for repository, some in _by_repository(alone)
+            if (platforms := self._store.platforms(repository, {pull.digest for pull in some if pull.digest}))
+            for pull in some
+            if pull.digest in platforms
+        }
+
+    # -- pushes ---------------------------------------------------------------------------------------
+
+    def _fold_pushes(
+        self, pushes: Sequence[Event], threads: Threads, folded: Folded, patience: Patience, now: datetime
+    ) -> None:
+        if not pushes:
+            return
+        places = _by_repository(pushes)
+        waiting = self._store.waiting_pushes(since=now - FAMILY, repositories=[name for name, _ in places])
+        threads.need({about_push(event) for event in pushes} | {about_push(each.event) for each in waiting})
+        self._open_runs([event for event in pushes if is_head(event)], threads, folded, now)
+        for repository, new in places:
+            here = [each for each in waiting if _is_in(each.event, repository)]
+            is_of_run = all(_is_of_run(event, threads) for event in new)
+            pushes_here = Pushes(repository, new, [each.event for each in here], is_of_run=is_of_run)
+            kin = self._families.kin(pushes_here, threads, patience)
+            folded.learnt += kin.learnt
+            _fold_repository(new, here, kin, threads, folded)
+
+    def _open_runs(self, heads: Sequence[Event], threads: Threads, folded: Folded, now: datetime) -> None:
+        """Somebody who pushes a great many images into a project: they are told as one."""
+        by_run = sorted(heads, key=about_pushes)
+        for about, some in groupby(by_run, key=about_pushes):
+            ours = list(some)
+            if _is_of_run(ours[0], threads):
+                continue
+            begun = going_on.run_begins(self._times_of_heads(ours))
+            if begun is not None:
+                first = next((head for head in ours if head.occurred_at >= begun), ours[-1])
+                group = threads.open(about, first, at=begun)
+                self._catch_up(first, begun, group, threads, folded, now)
+
+    def _times_of_heads(self, heads: Sequence[Event]) -> list[datetime]:
+        """When these and those just before were pushed. More in one go than these is no matter."""
+        first = heads[0]
+        assert first.repository is not None
+        known = self._store.pushed_by(
+            first.operator,
+            first.repository.namespace,
+            since=first.occurred_at - BETWEEN_DEEDS,
+            until=heads[-1].occurred_at,
+        )
+        return [at for tag, at in known if is_head(replace(first, tag=tag))] + [head.occurred_at for head in heads]
+
+    def _catch_up(
+        self, first: Event, begun: datetime, group: str, threads: Threads, folded: Folded, now: datetime
+    ) -> None:
+        """What waits of a run that was not known for one."""
+        assert first.repository is not None
+        waiting = self._store.waiting_pushes(since=now - FAMILY, project=first.repository.namespace)
+        told = self._store.told_groups({each.group for each in waiting if each.group})
+        for each in waiting:
+            is_of_run = each.event.operator == first.operator and each.event.occurred_at >= begun
+            if is_of_run and each.group not in told:
+                folded.regrouped[each.event.key] = group
+                threads.follow(about_push(each.event), group)
+
+    # -- deletions ------------------------------------------------------------------------------------
+
+    def _fold_deletions(self, deletions: Sequence[Event], threads: Threads, folded: Folded, now: datetime) -> None:
+        threads.need({about_deletions(event) for event in deletions})
+        for event in deletions:
+            about, is_of_job = about_deletions(event), event.operator == JOBSERVICE
+            group = threads.join(about, event, BETWEEN_DELETIONS_OF_A_JOB if is_of_job else BETWEEN_DEEDS)
+            folded.groups[event.key] = group
+            thread = threads.find(about)
+            until = going_on.held_until(thread, now) if is_of_job and thread else None
+            if until is not None:
+                folded.held[group] = until
+
+
+# -- one repository's pushes, as far as all is known ------------------------------------------------------
+
+
+def _fold_repository(
+    new: Sequence[Event], waiting: Sequence[Waiting], kin: Kin, threads: Threads, folded: Folded
+) -> None:
+    """Images first, then what belongs to them; then what waits for an image that has come now."""
+    for event in new:
+        if is_head(event):
+            folded.groups[event.key] = _group_of_its_own(event, threads)
+    for event in new:
+        if not is_head(event):
+            folded.groups[event.key] = _home(event, kin, threads) or _group_of_its_own(event, threads)
+    for each in waiting:
+        is_alone = each.group is None or each.group.startswith(f"{about_push(each.event)}#")
+        if is_alone and not is_head(each.event) and (group := _home(each.event, kin, threads)):
+            folded.regrouped[each.event.key] = group
+
+
+def _group_of_its_own(event: Event, threads: Threads) -> str:
+    """That of a run, if it is one of many; or of the same image's push just before, by another tag."""
+    about, run = about_push(event), about_pushes(event)
+    if _is_of_run(event, threads):
+        return threads.open(about, event, threads.join(run, event, BETWEEN_DEEDS))
+    return threads.join(about, event, SAME_PUSH)
+
+
+def _is_of_run(event: Event, threads: Threads) -> bool:
+    return threads.going_on(about_pushes(event), event.occurred_at, BETWEEN_DEEDS, BETWEEN_DEEDS) is not None
+
+
+def _home(event: Event, kin: Kin, threads: Threads) -> str | None:
+    """The group of the image that a push belongs to; what belongs to the push itself is told there, too."""
+    within = REMEMBERED if kin.is_accessory(event) else FAMILY
+    for digest in reversed(kin.line_of(event)):
+        about = about_image(kin.repository, digest)
+        if threads.going_on(about, event.occurred_at, within):
+            return threads.open(about_push(event), event, threads.join(about, event, within))
+    return None
+
+
+def _by_repository(events: Iterable[Event]) -> list[tuple[str, list[Event]]]:
+    found: dict[str, list[Event]] = {}
+    for event in events:
+        found.setdefault(event.repository.full_name if event.repository else "", []).append(event)
+    return list(found.items())
+
+
+def _is_in(event: Event, repository: str) -> bool:
+    return event.repository is not None and event.repository.full_name == repository

@@ -1,0 +1,88 @@
+"""What grows while it is told: an image and what belongs to it, its pulls, a run of deeds. Each is one message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import formatters
+from poller.config import Config
+from poller.events import Event, EventType
+from poller.plan import PULLS, PUSH
+from state import Member, Store
+
+UNKNOWN_PLATFORM = "unknown/unknown"
+"""What BuildKit calls the manifest of an attestation in an index."""
+ATTESTATION = "attestation"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What the name of a group of a push says: `push:team/app@sha256:…#…`, or with a tag if no digest is known."""
+
+    repository: str
+    digest: str | None
+    tag: str | None
+
+    @classmethod
+    def of(cls, group: str) -> Image:
+        place = group.removeprefix(PUSH).partition("#")[0]
+        repository, is_digest, digest = place.partition("@")
+        if is_digest:
+            return cls(repository, digest, None)
+        repository, _, tag = place.rpartition(":")
+        return cls(repository, None, tag)
+
+    def is_pushed_by(self, event: Event) -> bool:
+        if event.type is not EventType.PUSH_ARTIFACT:
+            return False
+        return event.digest == self.digest if self.digest is not None else event.tag == self.tag
+
+
+class Growing:
+    """Tells growing groups of a route. Names lead to Harbor's portal, where a project's number there is known."""
+
+    def __init__(self, store: Store, config: Config, language: str) -> None:
+        self._store = store
+        self._projects: dict[str, int] = {}
+        portal = formatters.Portal(config.harbor.url, self._project_id) if config.delivery.links else None
+        self.style = formatters.Style(language, config.timezone, config.escape_chars, portal)
+
+    def told(self, group: str, *, is_new_only: bool) -> tuple[str, tuple[int, ...]] | None:
+        """The message, and the deliveries that are told by it and were not yet; None: the image has not come.
+
+        `is_new_only`: of what is counted, count what was not told yet.
+        """
+        if group.startswith(PUSH):
+            return self._family(Image.of(group), list(self._store.in_group(group)))
+        counted, ids = formatters.Pulls() if group.startswith(PULLS) else formatters.Run(), list[int]()
+        for member in self._store.in_group(group, is_waiting=is_new_only):
+            counted.add(member.event)
+            if member.waits:
+                ids.append(member.id)
+        return counted.message(self.style), tuple(ids)
+
+    def _family(self, image: Image, members: Sequence[Member]) -> tuple[str, tuple[int, ...]] | None:
+        events = [member.event for member in members]
+        head = next(filter(image.is_pushed_by, events), None)
+        if head is None:
+            return None
+        text = formatters.family_message(head, events, self._kin(image), self.style)
+        return text, tuple(member.id for member in members if member.waits)
+
+    def _kin(self, image: Image) -> formatters.Family:
+        """What belongs to the image, by what is known of it today."""
+        if image.digest is None:
+            return formatters.Family((), ())
+        parts = self._store.platforms_of(image.repository, image.digest)
+        digests = [image.digest, *(part.digest for part in parts)]
+        attached = [fact.kind for fact in self._store.accessories_of(image.repository, digests)]
+        attached += [ATTESTATION for part in parts if part.platform == UNKNOWN_PLATFORM]
+        platforms = [part.platform for part in parts if part.platform != UNKNOWN_PLATFORM]
+        return formatters.Family(tuple(platforms), tuple(attached))
+
+    def _project_id(self, name: str) -> int | None:
+        """A project keeps its number; what is not known today may be tomorrow."""
+        if name not in self._projects and (fact := self._store.project(name)) and fact.project_id is not None:
+            self._projects[name] = fact.project_id
+        return self._projects.get(name)

@@ -1,0 +1,167 @@
+"""What goes on for a while and is one message: pulls of an image, its push and what belongs to it, a run of deeds.
+
+Pure. The times are those of the events, by Harbor's clock: rows may come late, and a clock may be set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from poller.events import Event, EventType
+from poller.plan import PULLS, PUSH, RUN
+from poller.scans import JOBSERVICE
+from state import Thread
+
+LONGEST = timedelta(hours=24)
+"""After that a new message begins, even if it goes on and on."""
+LATE = timedelta(minutes=10)
+"""A row that is older than the beginning of what it belongs to is not older by more."""
+
+SAME_PULL = timedelta(seconds=10)
+"""Docker asks for an index, and right after for the platform's image."""
+SAME_PUSH = timedelta(minutes=1)
+"""Between the tags that one push gives to an image."""
+FAMILY = timedelta(minutes=15)
+"""The platforms of an index are pushed before it, and what is copied comes in any order."""
+REMEMBERED = timedelta(days=2)
+"""So long after its push something may be attached to an image and still be told with it."""
+
+BETWEEN_DEEDS = timedelta(minutes=1)
+"""Between two deletions, or two of many pushes, that somebody makes in one go."""
+BETWEEN_DELETIONS_OF_A_JOB = timedelta(minutes=10)
+"""Retention takes one repository after the other, over all projects."""
+MANY_PUSHES = 10
+"""More images than that within `BETWEEN_DEEDS`, by one operator into one project, are no release but a replication."""
+
+JOB_IS_QUIET = timedelta(seconds=30)
+LONGEST_HOLD = timedelta(minutes=10)
+"""What a job deletes is told when it was quiet for so long, but it is not held back for longer than this."""
+
+DELETIONS = frozenset(
+    {
+        EventType.DELETE_ARTIFACT,
+        EventType.TAG_DELETED,
+        EventType.REPOSITORY_DELETED,
+        EventType.PROJECT_DELETED,
+    }
+)
+_LONGEST_OPERATOR = 150
+
+
+# -- what an event is about -------------------------------------------------------------------------
+
+
+def about_image(repository: str, reference: str) -> str:
+    """`reference`: the digest, or where that is not known the tag."""
+    return f"{PUSH}{_place(repository, reference)}"
+
+
+def about_push(event: Event) -> str:
+    return about_image(_repository(event), event.digest or event.tag or "")
+
+
+def about_pull(event: Event, digest: str | None = None) -> str:
+    """`digest`: of the image that it belongs to, if that is another one."""
+    image = _place(_repository(event), digest or event.digest or event.tag or "")
+    return f"{PULLS}{image}|{event.operator[:_LONGEST_OPERATOR]}"
+
+
+def about_deletions(event: Event) -> str:
+    """A job's are one over all projects; people work in one project at a time."""
+    project = event.repository.namespace if event.repository else event.subject
+    return _run("deletions", event.operator, "" if event.operator == JOBSERVICE else project)
+
+
+def about_pushes(event: Event) -> str:
+    return _run("pushes", event.operator, _repository(event).partition("/")[0])
+
+
+def _run(deeds: str, operator: str, project: str) -> str:
+    return f"{RUN}{deeds}|{operator[:_LONGEST_OPERATOR]}|{project}"
+
+
+def _place(repository: str, reference: str) -> str:
+    return f"{repository}{'@' if ':' in reference else ':'}{reference}"
+
+
+def _repository(event: Event) -> str:
+    return event.repository.full_name if event.repository else ""
+
+
+# -- what goes on -----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Threads:
+    """The threads that events of a page may join, and what became of them. `load`: what is stored of them."""
+
+    load: Callable[[Collection[str]], Mapping[str, Thread]]
+    known: dict[str, Thread | None] = field(default_factory=dict)
+    changed: dict[str, Thread] = field(default_factory=dict)
+
+    def need(self, abouts: Collection[str]) -> None:
+        """Load these at once, as far as they are not known yet."""
+        missing = set(abouts) - self.known.keys()
+        stored = self.load(missing) if missing else {}
+        self.known |= {about: stored.get(about) for about in missing}
+
+    def find(self, about: str) -> Thread | None:
+        self.need([about])
+        return self.known[about]
+
+    def going_on(self, about: str, at: datetime, within: timedelta, late: timedelta = LATE) -> Thread | None:
+        """The thread, if an event of that moment may join it."""
+        thread = self.find(about)
+        if thread is None or not thread.began_at - late <= at <= thread.last_at + within:
+            return None
+        return thread if at - thread.began_at <= max(LONGEST, within) else None
+
+    def join(self, about: str, event: Event, within: timedelta) -> str:
+        """The group of the event: that of the thread, which is opened anew if it does not go on."""
+        thread = self.going_on(about, event.occurred_at, within)
+        if thread is None:
+            return self.open(about, event)
+        self._put(_grown(thread, event.occurred_at))
+        return thread.group
+
+    def open(self, about: str, event: Event, group: str | None = None, *, at: datetime | None = None) -> str:
+        """Begin a thread with an event. `group`: of what it is told with, if that is not its own.
+
+        `at`: when it began, if that was before the event.
+        """
+        at = at or event.occurred_at
+        thread = Thread(about, group or f"{about}#{event.key}", at, at, 1)
+        self._put(thread)
+        return thread.group
+
+    def follow(self, about: str, group: str) -> None:
+        """What is told of a thread from now on belongs to another group."""
+        thread = self.find(about)
+        if thread is not None and thread.group != group:
+            self._put(replace(thread, group=group))
+
+    def _put(self, thread: Thread) -> None:
+        self.known[thread.about] = self.changed[thread.about] = thread
+
+
+def _grown(thread: Thread, at: datetime) -> Thread:
+    return replace(
+        thread,
+        began_at=min(thread.began_at, at),
+        last_at=max(thread.last_at, at),
+        members=thread.members + 1,
+    )
+
+
+def run_begins(times: Iterable[datetime]) -> datetime | None:
+    """When the first of so many pushes was that they are a run; None: they are few."""
+    ordered: Sequence[datetime] = sorted(times)
+    pairs = zip(ordered, ordered[MANY_PUSHES:], strict=False)
+    return next((first for first, last in pairs if last - first <= BETWEEN_DEEDS), None)
+
+
+def held_until(thread: Thread, now: datetime) -> datetime | None:
+    """Until when a job's deletions wait for more. Its span is Harbor's: our clocks need not agree."""
+    return now + JOB_IS_QUIET if thread.last_at - thread.began_at < LONGEST_HOLD else None
