@@ -15,10 +15,11 @@ import formatters
 from poller import backoff, pacing, plan
 from poller.config import Config
 from poller.logs import Log
+from poller.routes import DEFAULT, Route
 from poller.telegram import ChatRefused, Later, MessageRefused, Sent, Telegram
 from state import Due, RouteState, Store
 
-ROUTE = "telegram"
+ROUTE = DEFAULT
 MOST_DUE = 5000
 PACE_REMEMBERS = timedelta(minutes=2)
 TRY_TOPIC_AGAIN = timedelta(hours=1)
@@ -56,13 +57,20 @@ class _Message:
 class Teller:
     """Tells the chat what is due, in order, at its pace."""
 
-    def __init__(self, telegram: Telegram, store: Store, config: Config, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        telegram: Telegram,
+        store: Store,
+        config: Config,
+        clock: Callable[[], datetime],
+        route: Route | None = None,
+    ) -> None:
+        self.route = self._chat = route or config.routes[0]
         self._telegram = telegram
         self._clock = clock
-        self._store = store
-        self._chat = config.telegram
+        self._store = store.for_route(self.route.name)
         self._delivery = config.delivery
-        self._style = formatters.Style(config.language, config.timezone, config.escape_chars)
+        self._style = formatters.Style(self.route.language, config.timezone, config.escape_chars)
         self._owed: Callable[[], object] | None = None  # the note of what came of the last message
         self._topic_tried: datetime | None = None
 

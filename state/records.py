@@ -150,6 +150,19 @@ class DeliveryRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of an event on a route, in full."""
+
+    record: DeliveryRecord
+    mode: Mode
+    since: datetime
+    attempts: int
+    finished_at: datetime | None
+    group: str | None
+    held_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """A recorded event, as `events` shows it."""
 

@@ -8,6 +8,7 @@ from copy import copy
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -56,6 +57,7 @@ from state.records import (
     DeliveryRecord,
     DeliveryState,
     Due,
+    Fate,
     Grant,
     Lease,
     Member,
@@ -71,6 +73,8 @@ from state.records import (
     Wave,
 )
 
+Spread = Callable[[Telling], Sequence[Telling]]
+"""What is to become of an event on each route, from what is to become of it at all."""
 POLLER = "poller"
 """The lease of who reads and tells."""
 _ATTEMPTS_KEPT = timedelta(minutes=10)
@@ -91,6 +95,8 @@ class Store:
         self._engine = engine
         self._where = database.display(engine.url)
         self._route = route
+        self._routes: tuple[str, ...] = (route,)
+        self._spread: Spread = _as_it_is
         self._grant: Grant | None = None
         self._harbor_id = self._known_harbor(harbor_url) or self._new_harbor(harbor_url)
 
@@ -111,7 +117,17 @@ class Store:
     def for_route(self, name: str) -> Store:
         """The same state, with the deliveries of another route."""
         bound = copy(self)
-        bound._route = name
+        bound._route, bound._routes = name, (name,)
+        return bound
+
+    def for_routes(self, names: Iterable[str], spread: Spread) -> Store:
+        """The same state over several routes: what is asked for is of all of them.
+
+        `spread`: what is to become, on each of them, of what is recorded.
+        """
+        bound = copy(self)
+        bound._routes = tuple(dict.fromkeys((*names, self._route)))
+        bound._spread = spread
         return bound
 
     def close(self) -> None:
@@ -588,15 +604,18 @@ class Store:
     def in_group(self, group: str, *, is_waiting: bool = False) -> Iterator[Member]:
         """Every event of a group, one by one: there may be a hundred thousand. `is_waiting`: those to be told yet."""
         waits = and_(*self._pending_in(group))
+        is_one_route = len(self._routes) == 1
         query = (
             self._all_events(t.deliveries.c.id.label("delivery_id"), waits.label("waits"))
             .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
-            .where(t.deliveries.c.route == self._route, t.deliveries.c.group == group)
-            .order_by(t.deliveries.c.id)
+            .where(self._is_on_routes(), t.deliveries.c.group == group)
+            .order_by(*([] if is_one_route else [t.events.c.id]), t.deliveries.c.id)
         )
         with self._reading() as connection:
-            for row in connection.execution_options(yield_per=500).execute(query.where(waits) if is_waiting else query):
-                yield Member(row.delivery_id, _event(row), bool(row.waits))
+            rows = connection.execution_options(yield_per=500).execute(query.where(waits) if is_waiting else query)
+            for _, same in groupby(rows, key=lambda row: row.id):  # on several routes it is one event all the same
+                first, *others = same
+                yield Member(first.delivery_id, _event(first), any(row.waits for row in (first, *others)))
 
     def regroup(self, event: Event, group: str) -> None:
         """Tell an event together with others than it was held for."""
@@ -656,7 +675,7 @@ class Store:
     # -- deliveries: the outbox -----------------------------------------------------------------
 
     def due(self, now: datetime, *, most: int) -> tuple[Due, ...]:
-        """Pending deliveries of the route, oldest first, also those of a Harbor that has another address now.
+        """Pending deliveries of the route or routes, oldest first, also those of a Harbor that has another address now.
 
         What waits for the rest of its group is not due.
         """
@@ -670,7 +689,7 @@ class Store:
             )
             .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
             .where(
-                t.deliveries.c.route == self._route,
+                self._is_on_routes(),
                 t.deliveries.c.state == DeliveryState.PENDING,
                 or_(t.deliveries.c.held_until.is_(None), t.deliveries.c.held_until <= now),
             )
@@ -800,12 +819,20 @@ class Store:
             return tuple(connection.scalars(query.order_by(t.attempts.c.at)))
 
     def route(self, chat_id: str, thread_id: int | None) -> RouteState:
-        """What is remembered of the chat; nothing, when another chat or topic is configured now."""
+        """What is remembered of the chat; nothing, when another chat or topic is configured now.
+
+        A pause of the chat is one for all routes that lead to it.
+        """
         with self._reading() as connection:
-            row = connection.execute(select(t.routes).where(t.routes.c.name == self._route)).one_or_none()
-        if row is None or row.chat_id != chat_id or row.thread_id != thread_id:
-            return RouteState(self._route, chat_id, thread_id)
-        return RouteState(**row._mapping)
+            of_chat = connection.execute(select(t.routes).where(t.routes.c.chat_id == chat_id)).all()
+        found = (row for row in of_chat if row.name == self._route and row.thread_id == thread_id)
+        mine = next((RouteState(**row._mapping) for row in found), RouteState(self._route, chat_id, thread_id))
+        others = [row for row in of_chat if row.name != self._route and row.blocked_until is not None]
+        longest = max(others, key=lambda row: row.blocked_until, default=None)
+        if longest is None or (mine.blocked_until is not None and mine.blocked_until >= longest.blocked_until):
+            return mine
+        shared = ("blocked_until", "blocked_at", "needs_operator", "reason")
+        return replace(mine, **{name: longest._mapping[name] for name in shared})
 
     def save_route(self, route: RouteState) -> None:
         with self._writing() as connection:
@@ -816,9 +843,7 @@ class Store:
             t.deliveries.c.state
         )
         with self._reading() as connection:
-            rows = {
-                row[0]: (row[1], row[2]) for row in connection.execute(query.where(t.deliveries.c.route == self._route))
-            }
+            rows = {row[0]: (row[1], row[2]) for row in connection.execute(query.where(self._is_on_routes()))}
         number = {state: rows.get(state, (0, None))[0] for state in DeliveryState}
         oldest = rows.get(DeliveryState.PENDING, (0, None))[1]
         return Counts(oldest_pending=oldest, **number)
@@ -826,12 +851,24 @@ class Store:
     def held(self, now: datetime) -> int:
         """How many pending deliveries wait for the rest of their group."""
         query = select(func.count()).where(
-            t.deliveries.c.route == self._route,
+            self._is_on_routes(),
             t.deliveries.c.state == DeliveryState.PENDING,
             t.deliveries.c.held_until > now,
         )
         with self._reading() as connection:
             return connection.scalar(query) or 0
+
+    def route_anew(self) -> Mapping[str, int]:
+        """Spread what is pending on routes that are none of these. Returns how many deliveries were on which."""
+        stray = and_(t.deliveries.c.state == DeliveryState.PENDING, t.deliveries.c.route.not_in(self._routes))
+        query = select(t.deliveries.c.route, func.count()).where(stray).group_by(t.deliveries.c.route)
+        with self._reading() as connection:
+            found = {row[0]: row[1] for row in connection.execute(query)}
+        has_more = bool(found)
+        while has_more:
+            with self._writing() as connection:
+                has_more = self._spread_again(connection, stray) > 0
+        return found
 
     # -- looking back ---------------------------------------------------------------------------
 
@@ -855,6 +892,25 @@ class Store:
             rows = list(reversed(connection.execute(query).all()))
             told = self._deliveries_of(connection, [row.id for row in rows])
         return tuple(Seen(_event(row), row.seen_at, told.get(row.id, ())) for row in rows)
+
+    def event(self, key: str) -> tuple[Seen, tuple[Fate, ...]] | None:
+        """An event, and all that is known of what became of it."""
+        with self._reading() as connection:
+            row = connection.execute(self._events().where(t.events.c.key == key)).one_or_none()
+            if row is None:
+                return None
+            deliveries = t.deliveries.c
+            query = select(t.deliveries).where(deliveries.event_id == row.id).order_by(deliveries.id)
+            fates = tuple(_fate(each) for each in connection.execute(query))
+        return Seen(_event(row), row.seen_at, tuple(fate.record for fate in fates)), fates
+
+    def keys_with(self, part: str, *, most: int) -> tuple[str, ...]:
+        """Keys of recorded events that hold this text, the newest first."""
+        query = select(t.events.c.key).where(
+            t.events.c.harbor_id == self._harbor_id, t.events.c.key.contains(part, autoescape=True)
+        )
+        with self._reading() as connection:
+            return tuple(connection.scalars(query.order_by(t.events.c.id.desc()).limit(most)))
 
     # -- when the clock was set -------------------------------------------------------------------
 
@@ -1033,18 +1089,22 @@ class Store:
         """In few statements, however many events there are: one for each would be most of a backlog's time."""
         if not tellings:
             return 0
+        tellings = [each for telling in tellings for each in self._spread(telling)]
         common = {"harbor_id": self._harbor_id, "seen_at": now}
         insert = self._insert(t.events).on_conflict_do_nothing(index_elements=["harbor_id", "key"])
         # In one order whoever records, or two that record the same would wait for each other.
-        in_order = sorted(tellings, key=lambda each: (each.event.source, each.event.source_id))
-        values = [common | _columns(telling.event) for telling in in_order]
+        events: dict[str, Event] = {}
+        for telling in tellings:
+            events.setdefault(telling.event.key, telling.event)
+        in_order = sorted(events.values(), key=lambda event: (event.source, event.source_id))
+        values = [common | _columns(event) for event in in_order]
         rows = connection.execute(insert.returning(t.events.c.key, t.events.c.id), values)
         ids = {row.key: row.id for row in rows}
         # Deliveries are told in the order of their ids; of an event that is there twice the first counts.
-        fresh: dict[tuple[int, str | None], Telling] = {}
+        fresh: dict[tuple[int, str], Telling] = {}
         for each in tellings:
             if each.event.key in ids:
-                fresh.setdefault((ids[each.event.key], each.route), each)
+                fresh.setdefault((ids[each.event.key], each.route or self._route), each)
         if fresh:
             deliveries = [self._delivery(event_id, telling, now) for (event_id, _), telling in fresh.items()]
             connection.execute(t.deliveries.insert(), deliveries)
@@ -1114,8 +1174,35 @@ class Store:
             or_(t.events.c.operator == scan.robot, t.events.c.subject == scan.robot),
         )
         folded = and_(t.deliveries.c.state == DeliveryState.OFF, t.deliveries.c.reason == SCANNERS_OWN)
-        told = {"state": DeliveryState.PENDING, "reason": "", "finished_at": None}
-        connection.execute(update(t.deliveries).where(folded, t.deliveries.c.event_id.in_(its_own)).values(told))
+        self._spread_again(connection, and_(folded, t.deliveries.c.event_id.in_(its_own)))
+
+    def _spread_again(self, connection: Connection, which: Any) -> int:
+        """Let deliveries be pending on the routes that take their events, a portion at most. Returns how many.
+
+        What was told on a route is not told there again.
+        """
+        of_delivery = ("mode", "since", "group", "held_until")
+        columns = [t.deliveries.c[name] for name in ("route", *of_delivery)]
+        query = self._all_events(t.deliveries.c.id.label("delivery_id"), *columns).join(
+            t.deliveries, t.deliveries.c.event_id == t.events.c.id
+        )
+        rows = connection.execute(query.where(which).order_by(t.deliveries.c.id).limit(_HELD_AT_ONCE)).all()
+        fresh, moved = list[dict[str, Any]](), list[int]()
+        for row in rows:
+            facts = {name: row._mapping[name] for name in of_delivery}
+            tellings = self._spread(Telling(_event(row), DeliveryState.PENDING, **facts))
+            found = {each["route"]: each for each in (self._delivery(row.id, each, row.seen_at) for each in tellings)}
+            if (same := found.pop(row.route, None)) is not None:
+                connection.execute(update(t.deliveries).where(t.deliveries.c.id == row.delivery_id).values(same))
+            else:
+                moved.append(row.delivery_id)
+            fresh += found.values()
+        for part in _parts(moved):
+            connection.execute(delete(t.deliveries).where(t.deliveries.c.id.in_(part)))
+        if fresh:
+            insert = self._insert(t.deliveries).on_conflict_do_nothing(index_elements=["event_id", "route"])
+            connection.execute(insert, fresh)
+        return len(rows)
 
     def _forget_creation(self, connection: Connection, repository: str, deleted_at: datetime) -> None:
         """Artifacts deleted with their repository have no creation date in the webhook, and rows come in any order."""
@@ -1212,7 +1299,7 @@ class Store:
     def _pending_in(self, group: str) -> tuple[Any, ...]:
         """The deliveries that wait for their group: not those that are told for themselves."""
         return (
-            t.deliveries.c.route == self._route,
+            self._is_on_routes(),
             t.deliveries.c.group == group,
             t.deliveries.c.state == DeliveryState.PENDING,
             t.deliveries.c.mode != Mode.SINGLE,
@@ -1220,10 +1307,14 @@ class Store:
 
     def _pending(self, mode: Mode) -> tuple[Any, ...]:
         return (
-            t.deliveries.c.route == self._route,
+            self._is_on_routes(),
             t.deliveries.c.state == DeliveryState.PENDING,
             t.deliveries.c.mode == mode,
         )
+
+    def _is_on_routes(self) -> Any:
+        is_one = len(self._routes) == 1
+        return t.deliveries.c.route == self._routes[0] if is_one else t.deliveries.c.route.in_(self._routes)
 
     def _is_event(self, event: Event) -> Any:
         return and_(t.events.c.harbor_id == self._harbor_id, t.events.c.key == event.key)
@@ -1252,11 +1343,24 @@ class Store:
 
     def _deliveries_of(self, connection: Connection, ids: Sequence[int]) -> dict[int, tuple[DeliveryRecord, ...]]:
         answer: dict[int, tuple[DeliveryRecord, ...]] = {}
+        query = select(t.deliveries).order_by(t.deliveries.c.id)
         for part in _parts(ids):
-            for row in connection.execute(select(t.deliveries).where(t.deliveries.c.event_id.in_(part))):
-                record = DeliveryRecord(row.route, DeliveryState(row.state), row.reason, row.chat_id, row.message_id)
-                answer[row.event_id] = (*answer.get(row.event_id, ()), record)
+            for row in connection.execute(query.where(t.deliveries.c.event_id.in_(part))):
+                answer[row.event_id] = (*answer.get(row.event_id, ()), _delivery_record(row))
         return answer
+
+
+def _as_it_is(telling: Telling) -> Sequence[Telling]:
+    return (telling,)
+
+
+def _delivery_record(row: Row[Any]) -> DeliveryRecord:
+    return DeliveryRecord(row.route, DeliveryState(row.state), row.reason, row.chat_id, row.message_id)
+
+
+def _fate(row: Row[Any]) -> Fate:
+    names = ("since", "attempts", "finished_at", "group", "held_until")
+    return Fate(_delivery_record(row), Mode(row.mode), **{name: row._mapping[name] for name in names})
 
 
 def _guard(connection: Connection, grant: Grant) -> None:

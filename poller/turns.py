@@ -1,0 +1,51 @@
+"""Telling on several routes: each in its turn, so that a chat with much to tell holds up no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from poller.telling import Teller, Told, Wait
+
+
+class Tellers:
+    """The tellers of all routes, as one."""
+
+    def __init__(self, tellers: Sequence[Teller]) -> None:
+        self._tellers = tuple(tellers)
+        self._next = 0  # whose turn it is
+
+    def deliver(self) -> Told | Wait:
+        """Send at most one message: of the first from the turn on that may send one."""
+        self.settle()
+        waits = list[Wait]()
+        for number in self._from_turn():
+            step = self._tellers[number].deliver()
+            if isinstance(step, Told):
+                self._next = (number + 1) % len(self._tellers)
+                return step
+            waits.append(step)
+        return soonest(waits)
+
+    @property
+    def owes_a_note(self) -> bool:
+        """Whether something came of a message and the database does not know yet."""
+        return any(teller.owes_a_note for teller in self._tellers)
+
+    def settle(self) -> None:
+        """Write what came of the last messages, if that could not be written yet."""
+        for teller in self._tellers:
+            teller.settle()
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """The route and text of what would be sent now, without sending or marking it."""
+        return ((teller.route.name, text) for teller in self._tellers for text in teller.texts())
+
+    def _from_turn(self) -> Iterator[int]:
+        yield from range(self._next, len(self._tellers))
+        yield from range(self._next)
+
+
+def soonest(waits: Sequence[Wait]) -> Wait:
+    """When it is worth asking again. A chat that needs a person is no reason to give up the others."""
+    due = [wait for wait in waits if wait.seconds is not None]
+    return min(due, key=lambda wait: (wait.needs_operator, wait.seconds), default=Wait(None))
