@@ -20,7 +20,8 @@ from poller.backfill import Found, Wanted
 from poller.config import Config
 from poller.events import ANONYMOUS, Event, Gap, Reason
 from poller.findings import Report
-from poller.standing import LEDGER_SPAN, Standing
+from poller.routes import DEFAULT
+from poller.standing import LEDGER_SPAN, RouteStanding, Standing
 from state import Counts, Coverage, DeliveryRecord, DeliveryState, Outcome, Seen
 
 _MARKS = {"✓": "green", "!": "yellow", "✗": "red"}
@@ -31,6 +32,13 @@ _STATES = {
     DeliveryState.REFUSED: "red",
     DeliveryState.OFF: "bright_black",
 }
+_MOST_NEWS_FIRST = (
+    DeliveryState.REFUSED,
+    DeliveryState.PENDING,
+    DeliveryState.SENT,
+    DeliveryState.FOLDED,
+    DeliveryState.OFF,
+)
 _STATE_WIDTH = max(map(len, DeliveryState))
 _TIME_WIDTH = len("2026-11-24 12:00:00")
 _NAME_WIDTH = 12  # of what stands before each line of `status`
@@ -66,11 +74,10 @@ def events(seen: Sequence[Seen], zone: tzinfo) -> None:
         return
     width = max(len(each.event.type) for each in seen)
     for each in seen:
-        event, delivery = each.event, each.deliveries[0] if each.deliveries else None
-        state = delivery.state if delivery else DeliveryState.OFF
+        event, state = each.event, _state_of(each.deliveries)
         told = _coloured(f"{state:{_STATE_WIDTH}}", _STATES[state])
         head = f"{_local(event.occurred_at, zone)}  {told}  {event.type:{width}}  "
-        _wrapped(head, f"{_name(event)} by {event.operator or ANONYMOUS}{_why(delivery)}", _TIME_WIDTH + 2)
+        _wrapped(head, f"{_name(event)} by {event.operator or ANONYMOUS}{_why(each.deliveries)}", _TIME_WIDTH + 2)
 
 
 def _name(event: Event) -> str:
@@ -80,8 +87,19 @@ def _name(event: Event) -> str:
     return f"{name}@{event.digest[:_DIGEST_SHOWN]}" if event.digest else name
 
 
-def _why(delivery: DeliveryRecord | None) -> str:
-    return f" ({delivery.reason})" if delivery and delivery.reason else ""
+def _state_of(deliveries: Sequence[DeliveryRecord]) -> DeliveryState:
+    """What there is most to say of, where the routes differ."""
+    states = {delivery.state for delivery in deliveries}
+    return next((state for state in _MOST_NEWS_FIRST if state in states), DeliveryState.OFF)
+
+
+def _why(deliveries: Sequence[DeliveryRecord]) -> str:
+    """The reason; with the route, where that is not the only one there is."""
+    if len(deliveries) > 1:
+        parts = [f"{d.route}: {d.state}{f', {d.reason}' if d.reason else ''}" for d in deliveries]
+    else:
+        parts = [": ".join(filter(None, (d.route if d.route != DEFAULT else "", d.reason))) for d in deliveries]
+    return f" ({'; '.join(parts)})" if any(parts) else ""
 
 
 # -- backfill ---------------------------------------------------------------------------------------
@@ -141,7 +159,10 @@ def _status_lines(standing: Standing, zone: tzinfo, now: datetime) -> Iterator[t
     yield "sweep", [_sweep(standing, zone)]
     yield "refused", [f"{_number(counts.refused, 'event')}; `events` says why" if counts.refused else "none"]
     yield "not told", [f"{_number(counts.off, 'event')}; `events` says why" if counts.off else "none"]
-    yield "chat", _chat(standing, zone)
+    if len(standing.routes) > 1:
+        yield "routes", [line for route in standing.routes for line in _of_route(route, zone, now)]
+    else:
+        yield "chat", [line for route in standing.routes for line in _chat(route, zone)] or ["none: nothing is told"]
     yield "poller", [_poller(standing, zone)]
     yield "next run", [_next_run(standing, zone)]
     yield "times", [f"in {zone}"]
@@ -241,15 +262,24 @@ def _sweep(standing: Standing, zone: tzinfo) -> str:
     return f"looked through all repositories, beginning at {_local(place.round_began_at, zone)}"
 
 
-def _chat(standing: Standing, zone: tzinfo) -> list[str]:
-    route = standing.route
-    lines = [str(standing.chat_id)]
-    if route.moved_to is not None:
-        lines.append(f"the group {route.chat_id} became this one: put the new number into [telegram] chat_id")
-    if route.topic_lost:
-        lines.append("its topic is gone or closed; correct [telegram] message_thread_id")
-    if standing.silent_until is not None:
-        lines.append(f"no attempt before {_local(standing.silent_until, zone)}: {route.reason}")
+def _of_route(route: RouteStanding, zone: tzinfo, now: datetime) -> list[str]:
+    where, *news = _chat(route, zone)
+    oldest = route.counts.oldest_pending
+    waits = f"{_number(route.counts.pending, 'event')} wait, the oldest for {_span(now - oldest)}" if oldest else ""
+    return [f"{route.name}: {where}, {waits or 'nothing waits'}", *(f"  {line}" for line in news)]
+
+
+def _chat(route: RouteStanding, zone: tzinfo) -> list[str]:
+    state = route.state
+    home = "[telegram]" if route.name == DEFAULT else f'[[route]] "{route.name}"'
+    topic = f", topic {state.thread_id}" if state.thread_id is not None and route.name != DEFAULT else ""
+    lines = [f"{route.chat_id}{topic}"]
+    if state.moved_to is not None:
+        lines.append(f"the group {state.chat_id} became this one: put the new number into {home} chat_id")
+    if state.topic_lost:
+        lines.append(f"its topic is gone or closed; correct {home} message_thread_id")
+    if route.silent_until is not None:
+        lines.append(f"no attempt before {_local(route.silent_until, zone)}: {state.reason}")
     return lines
 
 
