@@ -21,6 +21,7 @@ import click
 import formatters
 from formatters.examples import examples
 from poller import config as configuration
+from poller import explain as explaining
 from poller import jobs, lease, logs, pacing, show, times
 from poller.backfill import Backfill, Wanted
 from poller.config import Config
@@ -506,6 +507,7 @@ def status(context: Context, as_json: bool) -> int:
 @click.option("--type", "types", multiple=True, type=TYPE, help="Only this type. May be repeated.")
 @click.option("--repository", metavar="NAME", help="Only this one; with its project: team/app.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The newest N. Default: 50, or all with --json.")
+@click.option("--explain", "key", metavar="KEY", help="Why this event went where it went; --json shows the keys.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 @_command
@@ -515,10 +517,15 @@ def events(
     types: tuple[EventType, ...],
     repository: str | None,
     limit: int | None,
+    key: str | None,
     as_json: bool,
 ) -> int:
     """Show what was seen, newest last, and what became of it."""
     config = context.config()
+    if key is not None:
+        if since or types or repository or limit:
+            raise ConfigError("--explain is of one event: leave --since, --type, --repository and --limit out")
+        return _explain(context, config, key, as_json=as_json)
     start = _moment("--since", since, utc_now(), config.timezone) if since else None
     with context.kept(config) as store:
         seen = store.seen(since=start, types=types, repository=repository, limit=limit or (None if as_json else 50))
@@ -527,6 +534,17 @@ def events(
             click.echo(json.dumps(show.seen_json(each), ensure_ascii=False))
     else:
         show.events(seen, config.timezone)
+    return DONE
+
+
+def _explain(context: Context, config: Config, key: str, *, as_json: bool) -> int:
+    with context.kept(config) as store:
+        decide = AuditPoller(context.harbor(config), store, config).decide
+        explained = explaining.explain(key, store, config, decide, utc_now())
+    if as_json:
+        click.echo(json.dumps(explained.to_json(), ensure_ascii=False))
+    else:
+        show.explanation(explained, config.timezone)
     return DONE
 
 

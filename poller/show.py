@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
@@ -19,10 +19,11 @@ from poller import lease, logs
 from poller.backfill import Found, Wanted
 from poller.config import Config
 from poller.events import ANONYMOUS, Event, Gap, Reason
+from poller.explain import Explanation, Story, Verdict, group_words
 from poller.findings import Report
 from poller.routes import DEFAULT
 from poller.standing import LEDGER_SPAN, RouteStanding, Standing
-from state import Counts, Coverage, DeliveryRecord, DeliveryState, Outcome, Seen
+from state import Counts, Coverage, DeliveryRecord, DeliveryState, Fate, Outcome, Seen
 
 _MARKS = {"✓": "green", "!": "yellow", "✗": "red"}
 _STATES = {
@@ -102,6 +103,64 @@ def _why(deliveries: Sequence[DeliveryRecord]) -> str:
     return f" ({'; '.join(parts)})" if any(parts) else ""
 
 
+def explanation(explained: Explanation, zone: tzinfo) -> None:
+    """Why an event went where it went."""
+    _rows(_explained(explained, zone))
+
+
+def _explained(explained: Explanation, zone: tzinfo) -> Iterator[tuple[str, list[str]]]:
+    event = explained.seen.event
+    yield "event", [f"{event.type} {_name(event)} by {event.operator or ANONYMOUS}, {_local(event.occurred_at, zone)}"]
+    yield "key", [event.key]
+    yield "found in", [f"{explained.row}; seen at {_local(explained.seen.seen_at, zone)}"]
+    is_told = explained.today.state is DeliveryState.PENDING
+    yield "settings", [f"today: {'it is told' if is_told else f'{explained.today.state}, {explained.today.reason}'}"]
+    yield "routes", [f"{verdict.route}: {_verdict(verdict)}" for verdict in explained.verdicts]
+    yield (
+        "recorded",
+        [f"{story.fate.record.route}: {_story(story, zone)}" for story in explained.stories] or ["nothing"],
+    )
+    for group in explained.groups:
+        words = group_words(group)
+        yield "group", [group if words == group else f"{words} ({group})"]
+    yield "times", [f"in {zone}"]
+
+
+def _verdict(verdict: Verdict) -> str:
+    if verdict.is_taken is None:
+        return f"is not asked, as {verdict.reason}"
+    if not verdict.is_taken:
+        return f"does not take it: {verdict.reason}"
+    return f"takes it, and does not tell it: {verdict.reason}" if verdict.reason else "takes it"
+
+
+def _story(story: Story, zone: tzinfo) -> str:
+    fate, record = story.fate, story.fate.record
+    at = f" at {_local(fate.finished_at, zone)}" if fate.finished_at else ""
+    reason = f" ({record.reason})" if record.reason else ""
+    match record.state:
+        case DeliveryState.SENT:
+            return f"sent as message {record.message_id} of {record.chat_id}{at}{reason}"
+        case DeliveryState.FOLDED:
+            where = f" of {record.chat_id}{at}" if record.chat_id else ""
+            return f"{record.reason or 'folded'}{where}, because {story.why_together}"
+        case DeliveryState.OFF | DeliveryState.REFUSED:
+            return f"{record.state}: {record.reason}"
+    return f"pending since {_local(fate.since, zone)}, {_next_attempt(story, zone)}{_tried(fate)}"
+
+
+def _next_attempt(story: Story, zone: tzinfo) -> str:
+    if not story.is_configured:
+        return "and goes by the routes of today at the next start"
+    if story.next_attempt is None:
+        return "next attempt as soon as the chat's pace and what is before it allow"
+    return f"next attempt at {_local(story.next_attempt, zone)}"
+
+
+def _tried(fate: Fate) -> str:
+    return f"; tried {_number(fate.attempts, 'time')} in vain ({fate.record.reason})" if fate.attempts else ""
+
+
 # -- backfill ---------------------------------------------------------------------------------------
 
 
@@ -140,7 +199,12 @@ def progress(what: str, total: int) -> AbstractContextManager[Callable[[int], ob
 
 
 def status(standing: Standing, zone: tzinfo, now: datetime) -> None:
-    for name, lines in _status_lines(standing, zone, now):
+    _rows(_status_lines(standing, zone, now))
+
+
+def _rows(rows: Iterable[tuple[str, list[str]]]) -> None:
+    """Lines with a name before the first of each."""
+    for name, lines in rows:
         for number, line in enumerate(lines):
             head = name if number == 0 else ""
             _wrapped(_coloured(f"{head:{_NAME_WIDTH}}", bold=True), line, _NAME_WIDTH)
