@@ -50,16 +50,21 @@ def never(route: Route, earlier: Sequence[Route], config: Config) -> tuple[str, 
         return _no_kind(route.takes, kinds)
     if closed := _closed_projects(route.takes, config.harbor.projects):
         return f"[harbor] projects names none that matches {closed}", "correct the route, or name the project there"
-    hiding = [_first_that_hides(route, earlier, kind) for kind in sorted(kinds & config.events)]
-    if not all(hiding):
+    hiding = _hiding(route, [other for other in earlier if not other.goes_on], sorted(kinds & config.events))
+    if not hiding:
         return None
-    names = " and ".join(dict.fromkeys(f'"{other.name}"' for other in hiding if other))
+    names = " and ".join(f'"{name}"' for name in hiding)
     return f"{names} before it takes all of that", "move it up, or set continue = true there"
 
 
-def _first_that_hides(route: Route, earlier: Sequence[Route], kind: EventType) -> Route | None:
-    """The first route that leaves it nothing of that kind."""
-    return next((other for other in earlier if not other.goes_on and takes_all_of(other, route, kind)), None)
+def _hiding(route: Route, earlier: Sequence[Route], kinds: Sequence[EventType]) -> list[str]:
+    """The routes that leave it nothing of these kinds, as few as can be; none, if it may get something."""
+    for other in earlier:
+        if all(takes_all_of(other, route, kind) for kind in kinds):
+            return [other.name]
+    first = [next((each.name for each in earlier if takes_all_of(each, route, kind)), None) for kind in kinds]
+    found = [name for name in first if name is not None]
+    return list(dict.fromkeys(found)) if len(found) == len(kinds) else []
 
 
 def kinds_of(filter_: Filter) -> frozenset[EventType]:
