@@ -96,7 +96,8 @@ class Context:
         """One for each route, for whoever tells alone; what waits on routes of another day goes to these."""
         jobs.route_anew(store, config)
         telegram = self.telegram(config)
-        return Tellers([Teller(telegram, store, config, clock, route) for route in config.telling_routes])
+        routes = config.telling_routes
+        return Tellers({route.name: Teller(telegram, store, config, clock, route) for route in routes})
 
     @contextmanager
     def kept(self, config: Config) -> Iterator[Store]:

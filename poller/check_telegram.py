@@ -63,11 +63,12 @@ def probe(
     except TelegramUnavailable as error:
         return [failure(TELEGRAM, error, _way_to_telegram(config))]
     found = [fine(TELEGRAM, f"the token is that of the bot @{bot.username}")]
-    of_topic = {(route.chat_id, route.message_thread_id): route for route in reversed(routes)}
-    of_chat = {route.chat_id: route for route in of_topic.values()}
-    for chat_id, first in reversed(of_chat.items()):
-        here = [route for route in reversed(of_topic.values()) if route.chat_id == chat_id]
-        found += _of_route(first, config, _chat_and_topics(telegram, config, here, test_message))
+    of_topic: dict[tuple[int | str, int | None], Route] = {}
+    for route in routes:
+        of_topic.setdefault((route.chat_id, route.message_thread_id), route)
+    for chat_id in dict.fromkeys(route.chat_id for route in routes):
+        here = [route for route in of_topic.values() if route.chat_id == chat_id]
+        found += _of_route(here[0], config, _chat_and_topics(telegram, config, here, test_message))
     return found
 
 

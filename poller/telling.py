@@ -65,12 +65,12 @@ class Teller:
         clock: Callable[[], datetime],
         route: Route | None = None,
     ) -> None:
-        self.route = self._chat = route or config.routes[0]
+        self._chat = route or config.routes[0]
         self._telegram = telegram
         self._clock = clock
-        self._store = store.for_route(self.route.name)
+        self._store = store.for_route(self._chat.name)
         self._delivery = config.delivery
-        self._style = formatters.Style(self.route.language, config.timezone, config.escape_chars)
+        self._style = formatters.Style(self._chat.language, config.timezone, config.escape_chars)
         self._owed: Callable[[], object] | None = None  # the note of what came of the last message
         self._topic_tried: datetime | None = None
 

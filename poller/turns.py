@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from poller.telling import Teller, Told, Wait
 
 
 class Tellers:
-    """The tellers of all routes, as one."""
+    """The tellers of all routes, by name, as one."""
 
-    def __init__(self, tellers: Sequence[Teller]) -> None:
-        self._tellers = tuple(tellers)
+    def __init__(self, tellers: Mapping[str, Teller]) -> None:
+        self._names = tuple(tellers)
+        self._tellers = tuple(tellers.values())
         self._next = 0  # whose turn it is
 
     def deliver(self) -> Told | Wait:
@@ -38,7 +39,8 @@ class Tellers:
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """The route and text of what would be sent now, without sending or marking it."""
-        return ((teller.route.name, text) for teller in self._tellers for text in teller.texts())
+        pairs = zip(self._names, self._tellers, strict=True)
+        return ((name, text) for name, teller in pairs for text in teller.texts())
 
     def _from_turn(self) -> Iterator[int]:
         yield from range(self._next, len(self._tellers))

@@ -29,7 +29,7 @@ from poller.standing import standing
 from poller.telegram import Telegram
 from poller.telling import Teller, Told, Wait
 from poller.turns import Tellers, soonest
-from state import DeliveryState, Mode, RouteState, Store, Telling, Wave
+from state import SCANNERS_OWN, DeliveryState, Mode, NoticedScan, Outcome, RouteState, Store, Telling, Wave
 from tests import test_cli
 from tests.harness import NOON, TOKEN, Clock, Site, site
 from tests.test_config import HARBOR, REFERENCE, TELEGRAM, loaded, mistakes, written
@@ -418,7 +418,7 @@ class Town:
 
     def tellers(self) -> Tellers:
         jobs.route_anew(self.here.store, self.here.config)
-        return Tellers([self.teller(route.name) for route in self.here.config.telling_routes])
+        return Tellers({route.name: self.teller(route.name) for route in self.here.config.telling_routes})
 
     def teller(self, name: str) -> Teller:
         client = Telegram(Secret(TOKEN), api_url=self.telegram.url)
@@ -533,7 +533,9 @@ def test_what_waits_on_a_route_that_is_gone_goes_by_the_routes_of_today(tmp_path
         here.world.push("lib/db", "2", "ann")
         here.poll()
         here.clock.advance(10)
-        assert isinstance(Tellers([town.teller("scans")]).deliver(), Told)  # one of the two has come by its route
+        assert isinstance(
+            Tellers({"scans": town.teller("scans")}).deliver(), Told
+        )  # one of the two has come by its route
         here.configure(more=TWO.replace('"scans"', '"security"').replace('"rest"', '"rest"\nevents = ["PULL*"]'))
         here.restart()
         town.tell()
@@ -632,6 +634,18 @@ def test_what_a_backfill_found_is_released_on_every_route(store: Store) -> None:
     store.record([Telling(PUSH, PENDING, mode=Mode.DIGEST, held_until=NOON + SECOND)], now=NOON)
     store.set_mode(Mode.DIGEST, Mode.SINGLE)
     assert [[item.mode for item in store.for_route(name).due(NOON, most=9)] for name in "ab"] == [[Mode.SINGLE]] * 2
+
+
+def test_what_turns_out_to_be_no_scanners_is_told_on_every_route(store: Store) -> None:
+    """It was off once, on no route in particular."""
+    robot = "robot$team+trivy-1"
+    event = pull(operator=robot, source_id=2)
+    assert [each.route for each in both(Telling(event, OFF, SCANNERS_OWN))] == [None]
+    store.record([Telling(event, OFF, SCANNERS_OWN), Telling(PUSH, OFF, "setting")], now=NOON)
+    seen = NoticedScan(robot, "team/app", PUSH.digest, started_at=NOON, look_at=NOON)
+    store.record([], now=NOON, scans=[seen, replace(seen, outcome=Outcome.NO_SCAN)])
+    assert [store.for_route(name).counts().pending for name in ("a", "b", DEFAULT)] == [1, 1, 0]
+    assert store.for_route(DEFAULT).counts().off == 1
 
 
 def test_a_pause_of_a_chat_is_one_for_all_its_routes(store: Store) -> None:
