@@ -136,7 +136,7 @@ def spread(telling: Telling, routes: Sequence[Route]) -> tuple[Telling, ...]:
     is_pending = telling.state is DeliveryState.PENDING
     if telling.route is not None or not (is_pending or telling.group):
         return (telling,)
-    takers = [each.route for each in ask(telling.event, routes) if not each.why_not]
+    takers = [each.route for each in ask(telling.along or telling.event, routes) if not each.why_not]
     telling_ones = [route for route in takers if not route.is_nowhere] or takers
     if not is_pending:
         return tuple(replace(telling, route=route.name) for route in telling_ones) or (telling,)

@@ -296,8 +296,10 @@ def _waiting(standing: Standing, now: datetime) -> str:
     oldest = standing.counts.oldest_pending
     if oldest is None:
         return "none"
+    left = standing.counts.pending - sum(route.counts.pending for route in standing.routes)
+    gone = f"; {left} on routes that are gone, which the next start sends on by those of today" if left else ""
     held = f"; {standing.held} until their image, scan-all or backfill is complete" if standing.held else ""
-    return f"{_number(standing.counts.pending, 'event')}, the oldest for {_span(now - oldest)}{held}"
+    return f"{_number(standing.counts.pending, 'event')}, the oldest for {_span(now - oldest)}{held}{gone}"
 
 
 _SCANS = {

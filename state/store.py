@@ -117,7 +117,7 @@ class Store:
     def for_route(self, name: str) -> Store:
         """The same state, with the deliveries of another route."""
         bound = copy(self)
-        bound._route, bound._routes = name, (name,)
+        bound._route, bound._routes, bound._spread = name, (name,), _as_it_is
         return bound
 
     def for_routes(self, names: Iterable[str], spread: Spread) -> Store:
@@ -839,11 +839,13 @@ class Store:
             self._upsert(connection, t.routes, ["name"], asdict(route))
 
     def counts(self) -> Counts:
-        query = select(t.deliveries.c.state, func.count(), func.min(t.deliveries.c.since)).group_by(
-            t.deliveries.c.state
-        )
+        """Of the route; over all routes also of those that are gone."""
+        c = t.deliveries.c
+        query = select(c.state, func.count(), func.min(c.since)).group_by(c.state)
+        if self._spread is _as_it_is:
+            query = query.where(self._is_on_routes())
         with self._reading() as connection:
-            rows = {row[0]: (row[1], row[2]) for row in connection.execute(query.where(self._is_on_routes()))}
+            rows = {row[0]: (row[1], row[2]) for row in connection.execute(query)}
         number = {state: rows.get(state, (0, None))[0] for state in DeliveryState}
         oldest = rows.get(DeliveryState.PENDING, (0, None))[1]
         return Counts(oldest_pending=oldest, **number)

@@ -160,6 +160,14 @@ def test_what_is_not_told_needs_no_route_but_its_group() -> None:
     assert spread(grouped, [route("a", projects=("lib",))]) == (grouped,)
 
 
+def test_a_part_goes_where_the_whole_goes() -> None:
+    """A platform of an image has no tag of its own."""
+    routes = [route("a", tags=("1.*",)), route("b")]
+    platform = Telling(replace(PUSH, tag=None), PENDING, group="image:1")
+    assert [each.route for each in spread(platform, routes)] == ["b"]
+    assert [each.route for each in spread(replace(platform, along=PUSH), routes)] == ["a"]
+
+
 # -- any routes -----------------------------------------------------------------------------------------
 
 GLOBS = st.lists(st.sampled_from(["team", "te*", "*", "lib", "team/app", "1.27", "v?", "ann", "[ab]nn"]), max_size=2)
@@ -533,9 +541,7 @@ def test_what_waits_on_a_route_that_is_gone_goes_by_the_routes_of_today(tmp_path
         here.world.push("lib/db", "2", "ann")
         here.poll()
         here.clock.advance(10)
-        assert isinstance(
-            Tellers({"scans": town.teller("scans")}).deliver(), Told
-        )  # one of the two has come by its route
+        assert isinstance(Tellers({"scans": town.teller("scans")}).deliver(), Told)  # by the old name
         here.configure(more=TWO.replace('"scans"', '"security"').replace('"rest"', '"rest"\nevents = ["PULL*"]'))
         here.restart()
         town.tell()
@@ -704,6 +710,10 @@ def test_status_shows_what_waits_on_each_route(town: Town) -> None:
         ("scans", -1002, 1),
         ("rest", -1001, 1),
     ]
+    assert facts["pending"] == 2
+    town.here.configure(more=TWO.replace('"scans"', '"security"'))
+    facts = standing(town.here.store, town.here.config, town.here.clock.now).to_json()
+    assert [each["pending"] for each in facts["routes"]] == [0, 1]
     assert facts["pending"] == 2
 
 
