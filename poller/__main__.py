@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -20,6 +21,7 @@ import click
 import formatters
 from formatters.examples import examples
 from poller import config as configuration
+from poller import explain as explaining
 from poller import jobs, lease, logs, pacing, show, times
 from poller.backfill import Backfill, Wanted
 from poller.config import Config
@@ -29,10 +31,12 @@ from poller.exit_codes import DONE, MISTAKE, TAKEN, TRY_AGAIN
 from poller.foreground import Foreground, Interrupted
 from poller.harbor import Harbor
 from poller.jobs import AuditPoller
+from poller.pacing import limits_for
 from poller.standing import standing
 from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller, Told, Wait
 from poller.times import utc_now
+from poller.turns import Tellers
 from state import POLLER, Mode, Store
 
 EPILOG = """\b
@@ -92,8 +96,12 @@ class Context:
         c = config.telegram
         return Telegram(c.bot_token, api_url=c.api_url, proxy=c.proxy)
 
-    def teller(self, config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> Teller:
-        return Teller(self.telegram(config), store, config, clock)
+    def tellers(self, config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> Tellers:
+        """One for each route, for whoever tells alone; what waits on routes of another day goes to these."""
+        jobs.route_anew(store, config)
+        telegram = self.telegram(config)
+        routes = config.telling_routes
+        return Tellers({route.name: Teller(telegram, store, config, clock, route) for route in routes})
 
     @contextmanager
     def kept(self, config: Config) -> Iterator[Store]:
@@ -259,7 +267,7 @@ def run(context: Context) -> int:
             store,
             lease.Owner.this_process(),
             new_poller=lambda held: AuditPoller(harbor, held, config),
-            new_teller=lambda held, clock: context.teller(config, held, clock),
+            new_tellers=lambda held, clock: context.tellers(config, held, clock),
         ).run()
 
 
@@ -273,14 +281,14 @@ def once(context: Context, is_printing: bool) -> int:
     """Poll once, deliver what is due, and exit: for cron and timers."""
     config = context.config()
     with context.store(config) as opened, context.foreground(opened, POLLER) as (store, work):
-        teller = context.teller(config, store)
+        tellers = context.tellers(config, store)
         poller = AuditPoller(context.harbor(config), store, config)
         trouble = _attempt(lambda: _poll_to_the_end(poller, work)) or _attempt(lambda: _look_around(poller))
         work.go_on()
         if is_printing:
-            _print_messages(teller)
+            _print_messages(tellers, config)
             return trouble
-        trouble = max(trouble, _deliver_all(teller, work, timedelta(seconds=config.delivery.max_delay)))
+        trouble = max(trouble, _deliver_all(tellers, work, timedelta(seconds=config.delivery.max_delay)))
         jobs.prune_if_due(store, config, utc_now())
         return trouble
 
@@ -308,21 +316,23 @@ def _attempt(work: Callable[[], object]) -> int:
     return DONE
 
 
-def _print_messages(teller: Teller) -> None:
-    texts = [formatters.plain(text) for text in teller.texts()]
-    for text in texts:
-        click.echo(text + "\n")
-    if not texts:
+def _print_messages(tellers: Tellers, config: Config) -> None:
+    """Where there are several routes, each with the name of its own above it."""
+    found = list(tellers.texts())
+    for route, text in found:
+        head = f"[{logs.visible(route)}]\n" if len(config.telling_routes) > 1 else ""
+        click.echo(f"{head}{formatters.plain(text)}\n")
+    if not found:
         _note("nothing waits to be told")
 
 
 def _deliver_all(
-    teller: Teller, work: Foreground, at_most: timedelta, on_told: Callable[[int], object] = lambda _events: None
+    tellers: Tellers, work: Foreground, at_most: timedelta, on_told: Callable[[int], object] = lambda _events: None
 ) -> int:
     """Deliver until nothing is due, or until waiting longer would not be worth it."""
     end = utc_now() + at_most
     while True:
-        step = _deliver_and_note(teller, work, end)
+        step = _deliver_and_note(tellers, work, end)
         if isinstance(step, Told):
             on_told(step.events)
             work.go_on()
@@ -336,13 +346,13 @@ def _deliver_all(
             work.sleep(step.seconds)
 
 
-def _deliver_and_note(teller: Teller, work: Foreground, end: datetime) -> Told | Wait:
+def _deliver_and_note(tellers: Tellers, work: Foreground, end: datetime) -> Told | Wait:
     """What Telegram has taken would be told again by the next run if it were not noted: try for as long as we may."""
     while True:
         try:
-            return teller.deliver(is_patient=False)  # nothing more will come while this runs
+            return tellers.deliver(is_patient=False)  # nothing more will come while this runs
         except (StateError, StateBusy):
-            if not teller.owes_a_note or utc_now() >= end:
+            if not tellers.owes_a_note or utc_now() >= end:
                 raise
             work.sleep(1)
 
@@ -409,14 +419,18 @@ def _tell_backfill(
     context: Context, config: Config, store: Store, work: Foreground, deliver: str | None, dry: int | None
 ) -> int:
     """Tell what waits, also what an interrupted backfill left. `dry`: only say how so many would be told."""
-    events = store.counts().pending if dry is None else dry
+    store = jobs.over_routes(store, config)
+    waiting = _by_chat(store, config) if dry is None else {config.telling_routes[0].chat_id: dry} if dry else {}
+    events = sum(waiting.values())
     if not events:
         _note("nothing to tell")
         return DONE
-    limits = pacing.limits_for(config.telegram.chat_id)
-    fits = events <= pacing.room((), utc_now(), FITS_WITHIN.total_seconds(), limits)
+    room = {
+        chat_id: pacing.room((), utc_now(), FITS_WITHIN.total_seconds(), limits_for(chat_id)) for chat_id in waiting
+    }
+    fits = all(count <= room[chat_id] for chat_id, count in waiting.items())
     is_single = deliver == "messages" or (deliver is None and fits)
-    minutes = max(1, round(events / limits.per_minute))
+    minutes = max(1, *(round(count / limits_for(chat).per_minute) for chat, count in waiting.items()))
     _note(f"{'would tell' if dry is not None else 'telling'} {_how(events, minutes, is_single, deliver)}")
     if dry is not None:
         return DONE
@@ -432,7 +446,15 @@ def _tell_backfill(
             return DONE
         advance = stack.enter_context(show.progress("telling", events))
         at_most = max(FITS_WITHIN, timedelta(minutes=2 * minutes))
-        return _deliver_all(context.teller(config, held), work, at_most, advance)
+        return _deliver_all(context.tellers(config, held), work, at_most, advance)
+
+
+def _by_chat(store: Store, config: Config) -> dict[int | str, int]:
+    """How much waits for which chat."""
+    waiting = Counter[int | str]()
+    for route in config.telling_routes:
+        waiting[route.chat_id] += store.for_route(route.name).counts().pending
+    return dict(+waiting)
 
 
 def _who_tells(store: Store) -> str:
@@ -501,6 +523,7 @@ def status(context: Context, as_json: bool) -> int:
 @click.option("--type", "types", multiple=True, type=TYPE, help="Only this type. May be repeated.")
 @click.option("--repository", metavar="NAME", help="Only this one; with its project: team/app.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The newest N. Default: 50, or all with --json.")
+@click.option("--explain", "key", metavar="KEY", help="Why this event went where it went; --json shows the keys.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 @_command
@@ -510,10 +533,15 @@ def events(
     types: tuple[EventType, ...],
     repository: str | None,
     limit: int | None,
+    key: str | None,
     as_json: bool,
 ) -> int:
     """Show what was seen, newest last, and what became of it."""
     config = context.config()
+    if key is not None:
+        if since or types or repository or limit:
+            raise ConfigError("--explain is of one event: leave --since, --type, --repository and --limit out")
+        return _explain(context, config, key, as_json=as_json)
     start = _moment("--since", since, utc_now(), config.timezone) if since else None
     with context.kept(config) as store:
         seen = store.seen(since=start, types=types, repository=repository, limit=limit or (None if as_json else 50))
@@ -522,6 +550,17 @@ def events(
             click.echo(json.dumps(show.seen_json(each), ensure_ascii=False))
     else:
         show.events(seen, config.timezone)
+    return DONE
+
+
+def _explain(context: Context, config: Config, key: str, *, as_json: bool) -> int:
+    with context.kept(config) as store:
+        decide = AuditPoller(context.harbor(config), store, config).decide
+        explained = explaining.explain(key, store, config, decide, utc_now())
+    if as_json:
+        click.echo(json.dumps(explained.to_json(), ensure_ascii=False))
+    else:
+        show.explanation(explained, config.timezone)
     return DONE
 
 

@@ -85,7 +85,7 @@ class Backfill:
         self, harbor: Harbor, store: Store, poller: AuditPoller, wanted: Wanted, *, is_dry: bool, is_told: bool
     ) -> None:
         self._harbor = harbor
-        self._store = store
+        self._store = poller.over_routes(store)
         self._poller = poller
         self._wanted = wanted
         self._is_dry = is_dry
@@ -178,7 +178,7 @@ class Backfill:
 
     def _count(self, tellings: list[Telling]) -> None:
         self.found.new.update(telling.event.type for telling in tellings)
-        self.found.to_tell += sum(telling.state is DeliveryState.PENDING for telling in tellings)
+        self.found.to_tell += sum(map(self._poller.is_told, tellings))
 
     def _hours_of(self, log: Log) -> list[tuple[datetime, datetime]]:
         """The hours to read of a log, without the empty time before its first row."""

@@ -13,11 +13,13 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 import formatters
-from poller import check_harbor, check_telegram, lease
+from poller import check_harbor, check_routes, check_telegram, lease
 from poller.config import Config
 from poller.events import Gap
 from poller.findings import Finding, Report, fine, guarded, warning, wrong
 from poller.harbor import Harbor
+from poller.jobs import over_routes
+from poller.routes import DEFAULT
 from poller.telegram import Telegram
 from state import RouteState, Store
 
@@ -34,13 +36,17 @@ def check(
     config: Config, harbor: Harbor, telegram: Telegram, open_store: OpenStore, *, is_sending: bool, now: datetime
 ) -> Report:
     """Everything that can be found out now. `is_sending`: send a test message to the chat as well."""
-    style = formatters.Style(config.language, config.timezone, config.escape_chars)
-    test_message = formatters.test_message(style) if is_sending else None
+
+    def test_message(language: str) -> str:
+        return formatters.test_message(formatters.Style(language, config.timezone, config.escape_chars))
+
+    routes = config.telling_routes
     return Report(
         (
             *_configuration(config, now),
+            *check_routes.probe(config),
             *check_harbor.probe(harbor, config, now),
-            *check_telegram.probe(telegram, config.telegram, test_message),
+            *check_telegram.probe(telegram, config.telegram, routes, test_message if is_sending else None),
             *guarded(DATABASE, lambda: _database(open_store, config, now)),
         )
     )
@@ -70,13 +76,15 @@ def _zone(config: Config) -> str:
 
 def _database(open_store: OpenStore, config: Config, now: datetime) -> Iterator[Finding]:
     with open_store() as store:
-        counts = store.counts()
+        counts = over_routes(store, config).counts()
         events = counts.pending + counts.sent + counts.folded + counts.refused + counts.off
         yield _room(config) or fine(DATABASE, f"{_place(config)} can be written; it holds {_number(events, 'event')}")
         yield _lease(store, now)
         yield from map(_gap, store.open_gaps())
-        route = store.route(str(config.telegram.chat_id), config.telegram.message_thread_id)
-        yield from _route(route, counts.pending, now)
+        for route in config.telling_routes:
+            mine = store.for_route(route.name)
+            state = mine.route(str(route.chat_id), route.message_thread_id)
+            yield from _route(state, mine.counts().pending, now)
 
 
 def _room(config: Config) -> Finding | None:
@@ -116,23 +124,25 @@ def _lease(store: Store, now: datetime) -> Finding:
 
 def _route(route: RouteState, pending: int, now: datetime) -> Iterator[Finding]:
     """What was learnt of the chat while telling."""
+    home, of = ("[telegram]", "") if route.name == DEFAULT else (f'[[route]] "{route.name}"', f'route "{route.name}": ')
     if route.moved_to is not None:
         yield warning(
             TELEGRAM,
-            f"the group {route.chat_id} was upgraded to a supergroup; messages go to its new number {route.moved_to}",
-            f'put chat_id = "{route.moved_to}" into [telegram]',
+            f"{of}the group {route.chat_id} was upgraded to a supergroup; messages go to its new number"
+            f" {route.moved_to}",
+            f'put chat_id = "{route.moved_to}" into {home}',
         )
     if route.topic_lost:
         yield warning(
             TELEGRAM,
-            f"the topic {route.thread_id} was gone or closed when last written to; messages go to the chat itself",
-            "correct [telegram] message_thread_id",
+            f"{of}the topic {route.thread_id} was gone or closed when last written to; messages go to the chat itself",
+            f"correct {home} message_thread_id",
         )
     if route.blocked_until is not None and route.blocked_until > now:
         until = route.blocked_until.isoformat(timespec="seconds")
         yield warning(
             TELEGRAM,
-            f"the last message was not accepted ({route.reason}); {_number(pending, 'event')} wait until {until}",
+            f"{of}the last message was not accepted ({route.reason}); {_number(pending, 'event')} wait until {until}",
         )
 
 

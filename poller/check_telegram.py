@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import formatters
 from poller.config import TelegramConfig
 from poller.findings import WRONG, Finding, failure, fine, guarded, warning, wrong
+from poller.routes import DEFAULT, Route
 from poller.telegram import (
     GENERAL_TOPIC,
     Chat,
@@ -20,6 +23,8 @@ from poller.telegram import (
 )
 
 TELEGRAM = "Telegram"
+
+_AT_HOME = re.compile(r"\[telegram\] (chat_id|message_thread_id)")
 
 _WRONG_TOKEN = "take the token from @BotFather (/mybots, API Token) and put it into [telegram] bot_token"
 _REMEDIES = {
@@ -43,8 +48,14 @@ _REMEDIES = {
 }
 
 
-def probe(telegram: Telegram, config: TelegramConfig, test_message: str | None) -> list[Finding]:
-    """The bot, its chat, its topic. `test_message` (MarkdownV2) is sent, if there is one."""
+TestMessage = Callable[[str], str]
+"""The text (MarkdownV2) in a language."""
+
+
+def probe(
+    telegram: Telegram, config: TelegramConfig, routes: Sequence[Route], test_message: TestMessage | None
+) -> list[Finding]:
+    """The bot, and each chat and topic of the routes that tell. `test_message` is sent, if there is one."""
     try:
         bot = telegram.me()
     except TelegramRefused as error:
@@ -52,10 +63,35 @@ def probe(telegram: Telegram, config: TelegramConfig, test_message: str | None) 
     except TelegramUnavailable as error:
         return [failure(TELEGRAM, error, _way_to_telegram(config))]
     found = [fine(TELEGRAM, f"the token is that of the bot @{bot.username}")]
-    found += guarded(TELEGRAM, lambda: _chat(telegram, config, is_sending=test_message is not None))
-    if test_message is not None:
-        found.append(_send(telegram, config, test_message))
+    of_topic: dict[tuple[int | str, int | None], Route] = {}
+    for route in routes:
+        of_topic.setdefault((route.chat_id, route.message_thread_id), route)
+    for chat_id in dict.fromkeys(route.chat_id for route in routes):
+        here = [route for route in of_topic.values() if route.chat_id == chat_id]
+        found += _of_route(here[0], config, _chat_and_topics(telegram, config, here, test_message))
     return found
+
+
+def _chat_and_topics(
+    telegram: Telegram, config: TelegramConfig, routes: Sequence[Route], test_message: TestMessage | None
+) -> list[Finding]:
+    """A chat, once, and each of its topics that routes lead to."""
+    places = [replace(config, chat_id=r.chat_id, message_thread_id=r.message_thread_id) for r in routes]
+    found = guarded(TELEGRAM, lambda: _chat(telegram, places, is_sending=test_message is not None))
+    if test_message is not None:
+        found += [_send(telegram, place, test_message(r.language)) for place, r in zip(places, routes, strict=True)]
+    return found
+
+
+def _of_route(route: Route, config: TelegramConfig, found: Sequence[Finding]) -> list[Finding]:
+    """The same, said of a route that has a chat of its own."""
+    if route.name == DEFAULT or route.chat_id == config.chat_id:
+        return list(found)
+    home = f'[[route]] "{route.name}"'
+    return [
+        replace(each, text=f'route "{route.name}": {each.text}', remedy=_AT_HOME.sub(rf"{home} \1", each.remedy))
+        for each in found
+    ]
 
 
 def _way_to_telegram(config: TelegramConfig) -> str:
@@ -70,14 +106,16 @@ def _way_to_telegram(config: TelegramConfig) -> str:
 # -- the chat ---------------------------------------------------------------------------------------
 
 
-def _chat(telegram: Telegram, config: TelegramConfig, *, is_sending: bool) -> Iterator[Finding]:
+def _chat(telegram: Telegram, places: Sequence[TelegramConfig], *, is_sending: bool) -> Iterator[Finding]:
+    config = places[0]
     try:
         chat = telegram.chat(config.chat_id)
         yield from _standing(telegram, config, chat)
     except TelegramRefused as error:
         yield failure(TELEGRAM, error, _remedy(error.reason, config))
         return
-    yield from _topic(chat, config, is_sending=is_sending)
+    for place in places:
+        yield from _topic(chat, place, is_sending=is_sending)
 
 
 def _remedy(reason: str, config: TelegramConfig) -> str:

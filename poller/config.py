@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, timedelta, tzinfo
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+from poller import config_routes, cron, timezones
 from poller import config_values as values
-from poller import cron, timezones
 from poller.config_file import Mistakes, Section, Table, is_there, note_unknown, read_bytes, read_toml, section
+from poller.config_routes import SEVERITIES, Usual
 from poller.config_secrets import Places, find_secret, readers
 from poller.config_values import PLACEHOLDERS, TELEGRAM_ESCAPES, Unfit, duration
 from poller.errors import ConfigError
 from poller.events import SCAN_TYPES, USUAL_TYPES, EventType
-from poller.routes import DEFAULT, Route
+from poller.routes import QuietHours, Route
 from poller.secret import Secret
 
 PLACES = (Path("conf.toml"), Path("/etc/harbor-poller/conf.toml"))
 STATE_URL_VARIABLE = "HARBOR_POLLER_STATE_URL"
-SEVERITIES = ("critical", "high", "medium", "low")
-"""Of findings, worst first."""
-
 KEYS = {
     "": ("language", "timezone"),
     "harbor": ("url", "username", "password", "password_file", "projects", "ca_file", "verify", "proxy", "timeout"),
@@ -34,6 +32,7 @@ KEYS = {
         "api_url",
         "proxy",
         "silent",
+        "quiet_hours",
     ),
     "markdown": ("escape_chars",),
     "events": tuple(EventType),
@@ -71,11 +70,12 @@ class HarborConfig:
 @dataclass(frozen=True, slots=True)
 class TelegramConfig:
     bot_token: Secret
-    chat_id: int | str
+    chat_id: int | str  # where routes name chats of their own, and this none: that of the first
     message_thread_id: int | None = None
     api_url: str = "https://api.telegram.org"
     proxy: str | None = field(default=None, repr=False)  # may hold a password
     silent: frozenset[EventType] = frozenset()  # what comes without a sound
+    quiet_hours: QuietHours | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +151,11 @@ class Config:
     warnings: tuple[str, ...] = ()
 
     @property
+    def telling_routes(self) -> tuple[Route, ...]:
+        """Those that tell anything."""
+        return tuple(route for route in self.routes if not route.is_nowhere)
+
+    @property
     def is_swept(self) -> bool:
         """Whether the sweep looks for results of scans."""
         return bool(self.events & SCAN_TYPES) and self.schedule.sweep is not None
@@ -185,7 +190,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     """The configuration of that file, with the secrets from wherever they are. Raises ConfigError."""
     document = read_toml(path)
     mistakes = Mistakes(path)
-    note_unknown(document, KEYS, mistakes)
+    note_unknown(document, KEYS, mistakes, tables=["route"])
     config = _read(document, path, environ, mistakes)
     if mistakes.lines:
         raise ConfigError("\n".join(mistakes.lines))
@@ -199,7 +204,10 @@ def _read(document: Table, path: Path, environ: Mapping[str, str], mistakes: Mis
     system: tzinfo = UTC if top.has("timezone") else timezones.of_system(environ)
     timezone = top.read("timezone", timezones.named, system)
     harbor = _harbor(document, environ, folder, mistakes)
-    telegram = _telegram(document, environ, folder, mistakes)
+    telegram = _telegram(document, environ, folder, timezone, mistakes)
+    routes = config_routes.routes(document, _usual(telegram, language, timezone), mistakes)
+    if not telegram.chat_id:
+        telegram = replace(telegram, chat_id=next((route.chat_id for route in routes if not route.is_nowhere), 0))
     escape_chars = section(document, "markdown", mistakes).read("escape_chars", values.escape_chars, TELEGRAM_ESCAPES)
     events = _events(section(document, "events", mistakes))
     return Config(
@@ -214,9 +222,9 @@ def _read(document: Table, path: Path, environ: Mapping[str, str], mistakes: Mis
         schedule=_schedule(section(document, "schedule", mistakes)),
         delivery=_delivery(section(document, "delivery", mistakes)),
         state=_state(section(document, "state", mistakes), environ, folder),
-        routes=(_default_route(telegram, language),),
+        routes=routes,
         scans=_scans(section(document, "scans", mistakes)),
-        warnings=tuple(_warnings(document, path, harbor, events)),
+        warnings=tuple(_warnings(document, path, harbor, events, routes)),
     )
 
 
@@ -248,21 +256,38 @@ def _ca_file(value: object, folder: Path) -> Path | None:
     return path
 
 
-def _telegram(document: Table, environ: Mapping[str, str], folder: Path, mistakes: Mistakes) -> TelegramConfig:
+def _telegram(
+    document: Table, environ: Mapping[str, str], folder: Path, timezone: tzinfo, mistakes: Mistakes
+) -> TelegramConfig:
     here = section(document, "telegram", mistakes, missing="add it, with bot_token (or bot_token_file) and chat_id")
-    no_chat: int | str = 0
     return TelegramConfig(
         bot_token=find_secret(_BOT_TOKEN, here, environ, folder),
-        chat_id=here.need("chat_id", values.chat_id, no_chat, 'the chat to tell, such as "-1001234567890" or "@name"'),
+        chat_id=_chat(here, document),
         message_thread_id=here.read("message_thread_id", values.message_thread_id, None),
         api_url=here.read("api_url", values.api_url, "https://api.telegram.org"),
         proxy=here.read("proxy", values.proxy, None),
-        silent=frozenset(EventType) if here.read("silent", values.switch, False) else frozenset(),
+        silent=here.read("silent", config_routes.silent, frozenset()),
+        quiet_hours=here.read("quiet_hours", config_routes.hours(timezone), None),
     )
 
 
-def _default_route(telegram: TelegramConfig, language: str) -> Route:
-    return Route(DEFAULT, telegram.chat_id, telegram.message_thread_id, language, telegram.silent)
+def _chat(here: Section, document: Table) -> int | str:
+    """0 for none: routes may each have their own."""
+    no_chat: int | str = 0
+    if not here.has("chat_id") and config_routes.all_name_chats(document):
+        if here.has("message_thread_id"):
+            here.mistakes.add(
+                here.where("message_thread_id"), "is the topic of no chat: give chat_id, or move it there"
+            )
+        return no_chat
+    meaning = 'the chat to tell, such as "-1001234567890" or "@name"'
+    or_routes = "; or give each [[route]] a chat_id" if "route" in document else ""
+    return here.need("chat_id", values.chat_id, no_chat, meaning + or_routes)
+
+
+def _usual(telegram: TelegramConfig, language: str, timezone: tzinfo) -> Usual:
+    chat_id = telegram.chat_id or None
+    return Usual(chat_id, telegram.message_thread_id, language, telegram.silent, telegram.quiet_hours, timezone)
 
 
 def _events(here: Section) -> frozenset[EventType]:
@@ -330,7 +355,9 @@ def _anchored(url: str, folder: Path) -> str:
 # -- warnings ---------------------------------------------------------------------------------------
 
 
-def _warnings(document: Table, path: Path, harbor: HarborConfig, events: frozenset[EventType]) -> list[str]:
+def _warnings(
+    document: Table, path: Path, harbor: HarborConfig, events: frozenset[EventType], routes: Sequence[Route]
+) -> list[str]:
     found = []
     others = readers(path)
     if others and _holds_secret(document):
@@ -339,6 +366,8 @@ def _warnings(document: Table, path: Path, harbor: HarborConfig, events: frozens
         found.append("[harbor] verify = false: whoever is between here and Harbor can read the password; use ca_file")
     if not events:
         found.append("[events] every event is switched off: nothing will be told")
+    if all(route.is_nowhere for route in routes):
+        found.append("[[route]] every route leads nowhere: nothing will be told")
     return found
 
 

@@ -92,6 +92,7 @@ class Section:
     values: Table
     mistakes: Mistakes
     is_missing: bool = False
+    label: str = ""  # how mistakes call it, if not by its name
 
     def has(self, key: str) -> bool:
         return key in self.values and self.values[key] != ""
@@ -114,6 +115,8 @@ class Section:
         return self.read(key, parse, stand_in)
 
     def where(self, key: str) -> str:
+        if self.label:
+            return f"{self.label} {key}"
         return f"[{self.name}] {key}" if self.name else key
 
 
@@ -134,13 +137,15 @@ def section(document: Table, name: str, mistakes: Mistakes, *, missing: str = ""
 # -- unknown names ----------------------------------------------------------------------------------
 
 
-def note_unknown(document: Table, known: Mapping[str, Sequence[str]], mistakes: Mistakes) -> None:
-    """`known`: the keys of each section; those of "" stand at the top of the file."""
+def note_unknown(
+    document: Table, known: Mapping[str, Sequence[str]], mistakes: Mistakes, *, tables: Collection[str] = ()
+) -> None:
+    """`known`: the keys of each section; those of "" stand at the top of the file. `tables`: known, too."""
     for name, value in document.items():
-        if name in known[""]:
+        if name in known[""] or name in tables:
             continue
         if name not in known or not name:
-            mistakes.add(_unknown_top(name, value), _hint_top(name, value, known))
+            mistakes.add(_unknown_top(name, value), _hint_top(name, value, known, tables))
         elif isinstance(value, Mapping):
             for key in value:
                 if key not in known[name]:
@@ -151,14 +156,19 @@ def _unknown_top(name: str, value: object) -> str:
     return f"[{name}]:" if _is_section(value) else f"{name}:"
 
 
-def _hint_top(name: str, value: object, known: Mapping[str, Sequence[str]]) -> str:
+def unknown_key(key: str, known: Sequence[str]) -> str:
+    """What to say of a key that is none of those."""
+    return f"unknown key; {_hint(key, '', {'': known})}"
+
+
+def _hint_top(name: str, value: object, known: Mapping[str, Sequence[str]], tables: Collection[str]) -> str:
     if not _is_section(value):
         return f"unknown key; {_hint(name, '', known)}"
-    sections = [section for section in known if section]
-    near = _nearest(name, sections)
+    shown = {section: f"[{section}]" for section in known if section} | {table: f"[[{table}]]" for table in tables}
+    near = nearest(name, shown)
     if near:
-        return f"unknown section; did you mean [{near}]?"
-    return "unknown section; there are " + ", ".join(f"[{section}]" for section in sections)
+        return f"unknown section; did you mean {shown[near]}?"
+    return "unknown section; there are " + ", ".join(shown.values())
 
 
 def _is_section(value: object) -> bool:
@@ -167,13 +177,13 @@ def _is_section(value: object) -> bool:
 
 def _hint(key: str, here: str, known: Mapping[str, Sequence[str]]) -> str:
     homes = [_place(name) for name in known if name != here and key in known[name]]
-    near = _nearest(key, known[here])
+    near = nearest(key, known[here])
     if homes:
         return f"{key} belongs {' or '.join(homes)}" + (f"; or did you mean {near}?" if near else "")
     if near:
         return f"did you mean {near}?"
     for name in known:
-        if elsewhere := _nearest(key, known[name], likeness=0.75):
+        if elsewhere := nearest(key, known[name], likeness=0.75):
             return f"did you mean {elsewhere} {_place(name)}?"
     return "known here are " + ", ".join(known[here])
 
@@ -182,7 +192,8 @@ def _place(name: str) -> str:
     return f"in [{name}]" if name else "at the top of the file, above the first section"
 
 
-def _nearest(word: str, words: Collection[str], *, likeness: float = 0.65) -> str | None:
+def nearest(word: str, words: Collection[str], *, likeness: float = 0.65) -> str | None:
+    """The one that was probably meant."""
     lower = {known.lower(): known for known in words}
     near = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=likeness)
     return lower[near[0]] if near else None

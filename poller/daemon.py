@@ -24,8 +24,9 @@ from poller.errors import LeaseTaken, OperatorError, PollerError, StateBusy, Sta
 from poller.exit_codes import DONE
 from poller.logs import Log
 from poller.standby import Standby
-from poller.telling import PACE_REMEMBERS, Teller, Told
+from poller.telling import PACE_REMEMBERS, Told
 from poller.times import utc_now
+from poller.turns import Tellers
 from state import Grant, Store
 
 _DELIVER_SECONDS = 1
@@ -84,14 +85,14 @@ class Daemon:
         owner: lease.Owner,
         *,
         new_poller: Callable[[Store], jobs.AuditPoller],
-        new_teller: Callable[[Store, Callable[[], datetime]], Teller],
+        new_tellers: Callable[[Store, Callable[[], datetime]], Tellers],
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._config = config
         self._store = store
         self._owner = owner
         self._new_poller = new_poller
-        self._new_teller = new_teller
+        self._new_tellers = new_tellers
         self._clock = clock
         self._stop = threading.Event()
         self._shift: Shift | None = None
@@ -112,12 +113,12 @@ class Daemon:
         """Nothing is kept in memory from one shift to the next: others have worked in between."""
         held, steady = self._store.under(grant), SteadyClock(self._clock)
         try:
-            poller, teller = self._new_poller(held), self._new_teller(held, steady)
+            poller, tellers = self._new_poller(held), self._new_tellers(held, steady)
         except PollerError as error:
             _log.warning("daemon.not_started", error=error)
             self._stop.wait(lease.LOOK_SECONDS)
             return
-        self._shift = Shift(self._config, held, grant, poller, teller, self._clock, steady)
+        self._shift = Shift(self._config, held, grant, poller, tellers, self._clock, steady)
         if self._stop.is_set():
             self._shift.end()
         self._shift.run()
@@ -139,7 +140,7 @@ class Shift:
         store: Store,
         grant: Grant,
         poller: jobs.AuditPoller,
-        teller: Teller,
+        tellers: Tellers,
         wall_clock: Callable[[], datetime],
         clock: SteadyClock,
     ) -> None:
@@ -147,7 +148,7 @@ class Shift:
         self._store = store
         self._grant = grant
         self._poller = poller
-        self._teller = teller
+        self._tellers = tellers
         self._wall_clock = wall_clock
         self._clock = clock
         self._stop = threading.Event()
@@ -183,8 +184,8 @@ class Shift:
         self._stop.wait()
         self._poller.stop()
         self._scheduler.shutdown(wait=True)
-        if self._teller.owes_a_note:
-            self._run_job("deliver", self._delivering, self._teller.settle)
+        if self._tellers.owes_a_note:
+            self._run_job("deliver", self._delivering, self._tellers.settle)
         self._is_over.set()
         for keeper in keepers:
             keeper.join()
@@ -262,7 +263,7 @@ class Shift:
         """Messages that the chat's pace holds up for less than a turn are waited for: a turn later is too late."""
         while not self._stop.is_set():
             with self._chats_turn:
-                step = self._teller.deliver()
+                step = self._tellers.deliver()
             self._delivering.gets_on()
             if isinstance(step, Told):
                 continue
@@ -333,7 +334,7 @@ class Shift:
     def _how_things_stand(self) -> str:
         """A database that is away is no reason to be killed: with it back, the work goes on."""
         try:
-            counts = self._store.counts()
+            counts = jobs.over_routes(self._store, self._config).counts()
         except PollerError:
             return "the state database does not answer"
         trouble = " · Harbor does not answer" if self._polling.failures else ""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
 
 from formatters.scans import rank
@@ -17,7 +18,7 @@ from poller import comparison, normalize, reading, scans, sight, walk
 from poller.config import Config
 from poller.enrich import Enricher, ForScanners, Patience
 from poller.errors import NotAllowed, NotFound, PollerError, WrongCredentials
-from poller.events import PROJECT_TYPES, SCAN_TYPES, Event, EventType, Gap, Reason, Source
+from poller.events import SCAN_TYPES, Event, EventType, Gap, Reason, Source
 from poller.folding import Folder
 from poller.harbor import Harbor, Log, Reach, ReachKind
 from poller.knowledge import Knowledge
@@ -27,6 +28,7 @@ from poller.projects import Projects
 from poller.reading import SeenRow
 from poller.reporting import Reporter
 from poller.results import ResultReader
+from poller.routes import project_of, spread
 from poller.rows import PAGE, AuditRow
 from poller.survey import Survey, log_name, table_of
 from poller.sweep import Sweep
@@ -85,6 +87,20 @@ class HistoryShown(PollerError):
     """A log that seemed to be empty shows rows from before the first run."""
 
 
+# -- routes -----------------------------------------------------------------------------------------
+
+
+def over_routes(store: Store, config: Config) -> Store:
+    """The state over all routes: what is recorded in it goes to each of them that takes it."""
+    return store.for_routes([route.name for route in config.routes], partial(spread, routes=config.routes))
+
+
+def route_anew(store: Store, config: Config) -> None:
+    """Let what waits on routes that are configured no more be told where it belongs today."""
+    for name, count in over_routes(store, config).route_anew().items():
+        _log.warning("route.gone", route=name, events=count, note="they are told by the routes of today")
+
+
 # -- polling ----------------------------------------------------------------------------------------
 
 
@@ -92,9 +108,9 @@ class AuditPoller:
     """Records every audit-log entry that was not met before."""
 
     def __init__(self, harbor: Harbor, store: Store, config: Config) -> None:
-        self._harbor = harbor
-        self._store = store
         self._config = config
+        self._harbor = harbor
+        self._store = store = self.over_routes(store)
         self.survey = Survey(harbor, store, config.harbor)
         unneeded = normalize.unneeded_operations(config.events, scans_wanted=bool(config.events & SCAN_TYPES))
         self._operations = normalize.known_operations() - unneeded if unneeded else frozenset[str]()
@@ -380,11 +396,19 @@ class AuditPoller:
     def _is_in_projects(self, project: str) -> bool:
         return not self._config.harbor.projects or project in self._config.harbor.projects
 
+    def over_routes(self, store: Store) -> Store:
+        """The state, to be written by somebody else who records what this poller decides."""
+        return over_routes(store, self._config)
+
+    def is_told(self, telling: Telling) -> bool:
+        """Whether any route tells it."""
+        return any(each.state is DeliveryState.PENDING for each in spread(telling, self._config.routes))
+
     def decide(self, event: Event) -> Telling:
         """What is to become of an event: told, told by another one, or off, and by which setting."""
         if event.type not in self._config.events:
             return Telling(event, DeliveryState.OFF, f"events.{event.type} = false")
-        project = _project_of(event)
+        project = project_of(event)
         if project is not None and not self._is_in_projects(project):
             return Telling(event, DeliveryState.OFF, "harbor.projects does not name its project")
         if self._config.delivery.is_calm and self._is_scanners_own(event):
@@ -515,15 +539,6 @@ class AuditPoller:
 def _tellable_since(event: Event, covered_from: datetime, now: datetime) -> datetime:
     """From when on the event could have been told: it waits for us, not for the poll before it happened."""
     return min(max(covered_from, event.occurred_at), now)
-
-
-def _project_of(event: Event) -> str | None:
-    """The project that an event is about; None where it is about no single one, or cannot be told."""
-    if event.repository is not None:
-        return event.repository.namespace
-    if event.type in PROJECT_TYPES:
-        return event.subject
-    return scans.project_of_robot(event.subject) if event.type in scans.ROBOT_TYPES else None
 
 
 def _known(logs: Sequence[Log], cursors: Mapping[str, Cursor]) -> tuple[Log, ...]:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from fnmatch import fnmatchcase
 
-from poller.events import EventType
+from formatters.scans import rank
+from poller.comparison import severity_of
+from poller.events import PROJECT_TYPES, Event, EventType
+from poller.scans import ROBOT_TYPES, project_of_robot
+from state import DeliveryState, Telling
+
+ALL_SEVERITIES = "none"
+NO_ROUTE = "no route takes it"
+"""Why what matches no route is not told."""
 
 DEFAULT = "telegram"
 """The only route where the configuration has none of its own: the chat of `[telegram]`, for everything."""
@@ -46,6 +56,29 @@ class Filter:
     operators: tuple[str, ...] = ()
     severity: str | None = None
 
+    def takes(self, event: Event) -> bool:
+        return not self.why_not(event)
+
+    def why_not(self, event: Event) -> str:
+        """The key of the configuration that does not match the event, and why; "" for what is taken."""
+        if self.types and event.type not in self.types:
+            return f"events does not name {event.type}"
+        globs = (
+            ("projects", self.projects, project_of(event)),
+            ("repositories", self.repositories, event.repository.full_name if event.repository else None),
+            ("tags", self.tags, tag_of(event)),
+            ("operators", self.operators, event.operator),
+        )
+        return next(filter(None, (_mismatch(*each) for each in globs)), "") or self._too_harmless(event)
+
+    def _too_harmless(self, event: Event) -> str:
+        if self.severity is None:
+            return ""
+        worst = severity_of(event)
+        if not worst:
+            return f"severity = {self.severity}: only completed scans have one"
+        return f"severity = {self.severity}: the worst finding is {worst}" if rank(worst) > rank(self.severity) else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -66,3 +99,96 @@ class Route:
     takes: Filter = field(default_factory=Filter)
     is_nowhere: bool = False
     goes_on: bool = False
+
+    def why_off(self, event: Event) -> str:
+        """Why what the route takes is not told there; "" for what is."""
+        if self.is_nowhere:
+            return f'route "{self.name}": nowhere'
+        severity = severity_of(event)
+        is_too_little = severity and self.minimum_severity != ALL_SEVERITIES and _is_below(severity, self)
+        return f'route "{self.name}": minimum_severity = {self.minimum_severity}' if is_too_little else ""
+
+    def must_not_hide(self, event: Event) -> bool:
+        """Whether this route passes over what it takes: that something is not seen is hidden only by name."""
+        return self.is_nowhere and event.type is EventType.COVERAGE and EventType.COVERAGE not in self.takes.types
+
+
+# -- which routes an event takes ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came of asking a route for an event. `why_not`: "" where it takes it."""
+
+    route: Route
+    why_not: str = ""
+
+
+def ask(event: Event, routes: Sequence[Route]) -> tuple[Asked, ...]:
+    """The routes that are asked for an event, in order, up to the one behind which nobody is."""
+    asked = list[Asked]()
+    for route in routes:
+        hides = "what cannot be seen is told, unless nowhere names COVERAGE" if route.must_not_hide(event) else ""
+        asked.append(Asked(route, route.takes.why_not(event) or hides))
+        if not asked[-1].why_not and not route.goes_on:
+            break
+    if event.type is EventType.COVERAGE and all(each.why_not for each in asked):
+        asked = _with_first_that_tells(asked)
+    return tuple(asked)
+
+
+def _with_first_that_tells(asked: Sequence[Asked]) -> list[Asked]:
+    """That something cannot be seen is told somewhere, whatever the filters of projects say."""
+    first = next((each for each in asked if not each.route.is_nowhere), None)
+    return [replace(each, why_not="") if each is first else each for each in asked]
+
+
+def spread(telling: Telling, routes: Sequence[Route]) -> tuple[Telling, ...]:
+    """What is to become of an event on each route that takes it; where none does, that, once.
+
+    What is not told anyway needs no route, unless it belongs to a group: then it goes where the group is told.
+    """
+    is_pending = telling.state is DeliveryState.PENDING
+    if telling.route is not None or not (is_pending or telling.group):
+        return (telling,)
+    takers = [each.route for each in ask(telling.along or telling.event, routes) if not each.why_not]
+    telling_ones = [route for route in takers if not route.is_nowhere] or takers
+    if not is_pending:
+        return tuple(replace(telling, route=route.name) for route in telling_ones) or (telling,)
+    found = tuple(_on(telling, route) for route in telling_ones)
+    return found or (replace(telling, state=DeliveryState.OFF, reason=NO_ROUTE),)
+
+
+def _on(telling: Telling, route: Route) -> Telling:
+    reason = route.why_off(telling.event)
+    state = DeliveryState.OFF if reason else DeliveryState.PENDING
+    return replace(telling, route=route.name, state=state, reason=reason)
+
+
+# -- what filters look at -----------------------------------------------------------------------------
+
+
+def project_of(event: Event) -> str | None:
+    """The project that an event is about; None where it is about no single one, or cannot be told."""
+    if event.repository is not None:
+        return event.repository.namespace
+    if event.type in PROJECT_TYPES:
+        return event.subject
+    return project_of_robot(event.subject) if event.type in ROBOT_TYPES else None
+
+
+def tag_of(event: Event) -> str | None:
+    """The tag that people know it by: a platform of an image has that of the image."""
+    if event.tag is None and event.scan is not None and event.scan.index is not None:
+        return event.scan.index.tag
+    return event.tag
+
+
+def _mismatch(key: str, globs: Sequence[str], name: str | None) -> str:
+    if not globs or (name is not None and any(fnmatchcase(name, glob) for glob in globs)):
+        return ""
+    return f"{key} does not match {name}" if name is not None else f"{key}: the event has none"
+
+
+def _is_below(severity: str, route: Route) -> bool:
+    return rank(severity) > rank(route.minimum_severity)

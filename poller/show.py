@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
@@ -19,9 +19,11 @@ from poller import lease, logs
 from poller.backfill import Found, Wanted
 from poller.config import Config
 from poller.events import ANONYMOUS, Event, Gap, Reason
+from poller.explain import Explanation, Story, Verdict, group_words
 from poller.findings import Report
-from poller.standing import LEDGER_SPAN, Standing
-from state import Counts, Coverage, DeliveryRecord, DeliveryState, Outcome, Seen
+from poller.routes import DEFAULT
+from poller.standing import LEDGER_SPAN, RouteStanding, Standing
+from state import Counts, Coverage, DeliveryRecord, DeliveryState, Fate, Outcome, Seen
 
 _MARKS = {"✓": "green", "!": "yellow", "✗": "red"}
 _STATES = {
@@ -31,6 +33,13 @@ _STATES = {
     DeliveryState.REFUSED: "red",
     DeliveryState.OFF: "bright_black",
 }
+_MOST_NEWS_FIRST = (
+    DeliveryState.REFUSED,
+    DeliveryState.PENDING,
+    DeliveryState.SENT,
+    DeliveryState.FOLDED,
+    DeliveryState.OFF,
+)
 _STATE_WIDTH = max(map(len, DeliveryState))
 _TIME_WIDTH = len("2026-11-24 12:00:00")
 _NAME_WIDTH = 12  # of what stands before each line of `status`
@@ -66,11 +75,10 @@ def events(seen: Sequence[Seen], zone: tzinfo) -> None:
         return
     width = max(len(each.event.type) for each in seen)
     for each in seen:
-        event, delivery = each.event, each.deliveries[0] if each.deliveries else None
-        state = delivery.state if delivery else DeliveryState.OFF
+        event, state = each.event, _state_of(each.deliveries)
         told = _coloured(f"{state:{_STATE_WIDTH}}", _STATES[state])
         head = f"{_local(event.occurred_at, zone)}  {told}  {event.type:{width}}  "
-        _wrapped(head, f"{_name(event)} by {event.operator or ANONYMOUS}{_why(delivery)}", _TIME_WIDTH + 2)
+        _wrapped(head, f"{_name(event)} by {event.operator or ANONYMOUS}{_why(each.deliveries)}", _TIME_WIDTH + 2)
 
 
 def _name(event: Event) -> str:
@@ -80,8 +88,77 @@ def _name(event: Event) -> str:
     return f"{name}@{event.digest[:_DIGEST_SHOWN]}" if event.digest else name
 
 
-def _why(delivery: DeliveryRecord | None) -> str:
-    return f" ({delivery.reason})" if delivery and delivery.reason else ""
+def _state_of(deliveries: Sequence[DeliveryRecord]) -> DeliveryState:
+    """What there is most to say of, where the routes differ."""
+    states = {delivery.state for delivery in deliveries}
+    return next((state for state in _MOST_NEWS_FIRST if state in states), DeliveryState.OFF)
+
+
+def _why(deliveries: Sequence[DeliveryRecord]) -> str:
+    """The reason; with the route, where that is not the only one there is."""
+    if len(deliveries) > 1:
+        parts = [f"{d.route}: {d.state}{f', {d.reason}' if d.reason else ''}" for d in deliveries]
+    else:
+        parts = [": ".join(filter(None, (d.route if d.route != DEFAULT else "", d.reason))) for d in deliveries]
+    return f" ({'; '.join(parts)})" if any(parts) else ""
+
+
+def explanation(explained: Explanation, zone: tzinfo) -> None:
+    """Why an event went where it went."""
+    _rows(_explained(explained, zone))
+
+
+def _explained(explained: Explanation, zone: tzinfo) -> Iterator[tuple[str, list[str]]]:
+    event = explained.seen.event
+    yield "event", [f"{event.type} {_name(event)} by {event.operator or ANONYMOUS}, {_local(event.occurred_at, zone)}"]
+    yield "key", [event.key]
+    yield "found in", [f"{explained.row}; seen at {_local(explained.seen.seen_at, zone)}"]
+    is_told = explained.today.state is DeliveryState.PENDING
+    yield "settings", [f"today: {'it is told' if is_told else f'{explained.today.state}, {explained.today.reason}'}"]
+    yield "routes", [f"{verdict.route}: {_verdict(verdict)}" for verdict in explained.verdicts]
+    yield (
+        "recorded",
+        [f"{story.fate.record.route}: {_story(story, zone)}" for story in explained.stories] or ["nothing"],
+    )
+    for group in explained.groups:
+        words = group_words(group)
+        yield "group", [group if words == group else f"{words} ({group})"]
+    yield "times", [f"in {zone}"]
+
+
+def _verdict(verdict: Verdict) -> str:
+    if verdict.is_taken is None:
+        return f"is not asked, as {verdict.reason}"
+    if not verdict.is_taken:
+        return f"does not take it: {verdict.reason}"
+    return f"takes it, and does not tell it: {verdict.reason}" if verdict.reason else "takes it"
+
+
+def _story(story: Story, zone: tzinfo) -> str:
+    fate, record = story.fate, story.fate.record
+    at = f" at {_local(fate.finished_at, zone)}" if fate.finished_at else ""
+    reason = f" ({record.reason})" if record.reason else ""
+    match record.state:
+        case DeliveryState.SENT:
+            return f"sent as message {record.message_id} of {record.chat_id}{at}{reason}"
+        case DeliveryState.FOLDED:
+            where = f" of {record.chat_id}{at}" if record.chat_id else ""
+            return f"{record.reason or 'folded'}{where}, because {story.why_together}"
+        case DeliveryState.OFF | DeliveryState.REFUSED:
+            return f"{record.state}: {record.reason}"
+    return f"pending since {_local(fate.since, zone)}, {_next_attempt(story, zone)}{_tried(fate)}"
+
+
+def _next_attempt(story: Story, zone: tzinfo) -> str:
+    if not story.is_configured:
+        return "and goes by the routes of today at the next start"
+    if story.next_attempt is None:
+        return "next attempt as soon as the chat's pace and what is before it allow"
+    return f"next attempt at {_local(story.next_attempt, zone)}"
+
+
+def _tried(fate: Fate) -> str:
+    return f"; tried {_number(fate.attempts, 'time')} in vain ({fate.record.reason})" if fate.attempts else ""
 
 
 # -- backfill ---------------------------------------------------------------------------------------
@@ -122,7 +199,12 @@ def progress(what: str, total: int) -> AbstractContextManager[Callable[[int], ob
 
 
 def status(standing: Standing, zone: tzinfo, now: datetime) -> None:
-    for name, lines in _status_lines(standing, zone, now):
+    _rows(_status_lines(standing, zone, now))
+
+
+def _rows(rows: Iterable[tuple[str, list[str]]]) -> None:
+    """Lines with a name before the first of each."""
+    for name, lines in rows:
         for number, line in enumerate(lines):
             head = name if number == 0 else ""
             _wrapped(_coloured(f"{head:{_NAME_WIDTH}}", bold=True), line, _NAME_WIDTH)
@@ -141,7 +223,10 @@ def _status_lines(standing: Standing, zone: tzinfo, now: datetime) -> Iterator[t
     yield "sweep", [_sweep(standing, zone)]
     yield "refused", [f"{_number(counts.refused, 'event')}; `events` says why" if counts.refused else "none"]
     yield "not told", [f"{_number(counts.off, 'event')}; `events` says why" if counts.off else "none"]
-    yield "chat", _chat(standing, zone)
+    if len(standing.routes) > 1:
+        yield "routes", [line for route in standing.routes for line in _of_route(route, zone, now)]
+    else:
+        yield "chat", [line for route in standing.routes for line in _chat(route, zone)] or ["none: nothing is told"]
     yield "poller", [_poller(standing, zone)]
     yield "next run", [_next_run(standing, zone)]
     yield "times", [f"in {zone}"]
@@ -211,8 +296,10 @@ def _waiting(standing: Standing, now: datetime) -> str:
     oldest = standing.counts.oldest_pending
     if oldest is None:
         return "none"
+    left = standing.counts.pending - sum(route.counts.pending for route in standing.routes)
+    gone = f"; {left} on routes that are gone, which the next start sends on by those of today" if left else ""
     held = f"; {standing.held} until their image, scan-all or backfill is complete" if standing.held else ""
-    return f"{_number(standing.counts.pending, 'event')}, the oldest for {_span(now - oldest)}{held}"
+    return f"{_number(standing.counts.pending, 'event')}, the oldest for {_span(now - oldest)}{held}{gone}"
 
 
 _SCANS = {
@@ -241,15 +328,24 @@ def _sweep(standing: Standing, zone: tzinfo) -> str:
     return f"looked through all repositories, beginning at {_local(place.round_began_at, zone)}"
 
 
-def _chat(standing: Standing, zone: tzinfo) -> list[str]:
-    route = standing.route
-    lines = [str(standing.chat_id)]
-    if route.moved_to is not None:
-        lines.append(f"the group {route.chat_id} became this one: put the new number into [telegram] chat_id")
-    if route.topic_lost:
-        lines.append("its topic is gone or closed; correct [telegram] message_thread_id")
-    if standing.silent_until is not None:
-        lines.append(f"no attempt before {_local(standing.silent_until, zone)}: {route.reason}")
+def _of_route(route: RouteStanding, zone: tzinfo, now: datetime) -> list[str]:
+    where, *news = _chat(route, zone)
+    oldest = route.counts.oldest_pending
+    waits = f"{_number(route.counts.pending, 'event')} wait, the oldest for {_span(now - oldest)}" if oldest else ""
+    return [f"{route.name}: {where}, {waits or 'nothing waits'}", *(f"  {line}" for line in news)]
+
+
+def _chat(route: RouteStanding, zone: tzinfo) -> list[str]:
+    state = route.state
+    home = "[telegram]" if route.name == DEFAULT else f'[[route]] "{route.name}"'
+    topic = f", topic {state.thread_id}" if state.thread_id is not None and route.name != DEFAULT else ""
+    lines = [f"{route.chat_id}{topic}"]
+    if state.moved_to is not None:
+        lines.append(f"the group {state.chat_id} became this one: put the new number into {home} chat_id")
+    if state.topic_lost:
+        lines.append(f"its topic is gone or closed; correct {home} message_thread_id")
+    if route.silent_until is not None:
+        lines.append(f"no attempt before {_local(route.silent_until, zone)}: {state.reason}")
     return lines
 
 

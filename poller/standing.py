@@ -9,8 +9,9 @@ from typing import Any
 
 from poller.config import Config
 from poller.events import Gap
-from poller.jobs import EVERYTHING
+from poller.jobs import EVERYTHING, over_routes
 from poller.lease import is_dead
+from poller.routes import Route
 from state import PAST, SHORT_PAUSE, Counts, Coverage, Cursor, Lease, Outcome, RouteState, Store, SweepPlace
 
 LEDGER_SPAN = timedelta(days=7)
@@ -27,11 +28,40 @@ class Covered:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteStanding:
+    """What waits on a route, and how its chat is. `silent_until`: when that is tried again."""
+
+    name: str
+    chat_id: int | str
+    counts: Counts
+    held: int
+    state: RouteState
+
+    @property
+    def silent_until(self) -> datetime | None:
+        return self.state.blocked_until
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "route": self.name,
+            "chat_id": self.chat_id,
+            "message_thread_id": self.state.thread_id,
+            "pending": self.counts.pending,
+            "oldest_pending": _iso(self.counts.oldest_pending),
+            "held": self.held,
+            "silent_until": _iso(self.silent_until),
+            "reason": self.state.reason,
+            "topic_lost": self.state.topic_lost,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """`covered`: each log, with the moment from which on all of it was read, but for the gaps.
 
     `gaps`: what was not seen, whatever became of it. `pauses`: how long nothing was polled, caught up afterwards.
     `failure`: the last one, of the last days.
+    `chat_id`, `route`: of the first of the `routes` that tell.
     `held`: how many of what is pending waits for what is told together with it. `scans`: of the last days, by outcome.
     """
 
@@ -50,6 +80,7 @@ class Standing:
     is_sweep_off: bool
     chat_id: int | str
     route: RouteState
+    routes: tuple[RouteStanding, ...]
     poller: Lease | None
     schedule: str
     next_run: datetime | None
@@ -98,6 +129,7 @@ class Standing:
                 "reason": route.reason,
                 "topic_lost": route.topic_lost,
             },
+            "routes": [route.to_json() for route in self.routes],
             "last_error": {"at": _iso(self.failure.covered_to), "error": self.failure.error} if self.failure else None,
             "poller": {"owner": self.poller.owner, "since": _iso(self.poller.acquired_at)} if self.poller else None,
             "schedule": self.schedule,
@@ -108,7 +140,8 @@ class Standing:
 def standing(store: Store, config: Config, now: datetime) -> Standing:
     registry, detected, detected_at = store.harbor()
     ledger, lease = store.ledger(since=now - LEDGER_SPAN), store.lease()
-    route = store.route(str(config.telegram.chat_id), config.telegram.message_thread_id)
+    store = over_routes(store, config)
+    routes = tuple(_of_route(store, route, now) for route in config.telling_routes)
     cursors = tuple(cursor for _, cursor in sorted(store.cursors().items()))
     holder = lease if lease and lease.expires_at > now and not is_dead(lease.owner) else None
     failures = [line for line in ledger if line.error]
@@ -126,11 +159,25 @@ def standing(store: Store, config: Config, now: datetime) -> Standing:
         scans=store.scan_outcomes(since=now - LEDGER_SPAN),
         sweep=store.sweep(),
         is_sweep_off=config.schedule.sweep is None,
-        chat_id=route.moved_to or config.telegram.chat_id,
-        route=route if route.blocked_until and route.blocked_until > now else replace(route, blocked_until=None),
+        chat_id=routes[0].chat_id if routes else config.telegram.chat_id,
+        route=routes[0].state if routes else RouteState("", "", None),
+        routes=routes,
         poller=holder,
         schedule=config.schedule.cron or f"every {config.schedule.poll:g} s",
         next_run=_next_run(config, cursors, now) if holder else None,
+    )
+
+
+def _of_route(store: Store, route: Route, now: datetime) -> RouteStanding:
+    mine = store.for_route(route.name)
+    state = mine.route(str(route.chat_id), route.message_thread_id)
+    is_blocked = state.blocked_until is not None and state.blocked_until > now
+    return RouteStanding(
+        name=route.name,
+        chat_id=state.moved_to or route.chat_id,
+        counts=mine.counts(),
+        held=mine.held(now),
+        state=state if is_blocked else replace(state, blocked_until=None),
     )
 
 

@@ -53,6 +53,7 @@ class Telling:
     group: str | None = None  # what is told together with it
     held_until: datetime | None = None  # when the rest of its group is waited for no longer
     route: str | None = None  # None: that of the store
+    along: Event | None = None  # what it is a part of, if that is known: it goes where that goes
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,19 @@ class DeliveryRecord:
     reason: str
     chat_id: str | None
     message_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of an event on a route, in full."""
+
+    record: DeliveryRecord
+    mode: Mode
+    since: datetime
+    attempts: int
+    finished_at: datetime | None
+    group: str | None
+    held_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

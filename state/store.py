@@ -8,6 +8,7 @@ from copy import copy
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -56,6 +57,7 @@ from state.records import (
     DeliveryRecord,
     DeliveryState,
     Due,
+    Fate,
     Grant,
     GroupMessage,
     Lease,
@@ -73,6 +75,8 @@ from state.records import (
     Wave,
 )
 
+Spread = Callable[[Telling], Sequence[Telling]]
+"""What is to become of an event on each route, from what is to become of it at all."""
 POLLER = "poller"
 """The lease of who reads and tells."""
 _ATTEMPTS_KEPT = timedelta(minutes=10)
@@ -96,6 +100,8 @@ class Store:
         self._engine = engine
         self._where = database.display(engine.url)
         self._route = route
+        self._routes: tuple[str, ...] = (route,)
+        self._spread: Spread = _as_it_is
         self._grant: Grant | None = None
         self._harbor_id = self._known_harbor(harbor_url) or self._new_harbor(harbor_url)
 
@@ -116,7 +122,17 @@ class Store:
     def for_route(self, name: str) -> Store:
         """The same state, with the deliveries of another route."""
         bound = copy(self)
-        bound._route = name
+        bound._route, bound._routes, bound._spread = name, (name,), _as_it_is
+        return bound
+
+    def for_routes(self, names: Iterable[str], spread: Spread) -> Store:
+        """The same state over several routes: what is asked for is of all of them.
+
+        `spread`: what is to become, on each of them, of what is recorded.
+        """
+        bound = copy(self)
+        bound._routes = tuple(dict.fromkeys((*names, self._route)))
+        bound._spread = spread
         return bound
 
     def close(self) -> None:
@@ -654,15 +670,18 @@ class Store:
     def in_group(self, group: str, *, is_waiting: bool = False) -> Iterator[Member]:
         """Every event of a group, one by one: there may be a hundred thousand. `is_waiting`: those to be told yet."""
         waits = and_(*self._pending_in(group))
+        is_one_route = len(self._routes) == 1
         query = (
             self._all_events(t.deliveries.c.id.label("delivery_id"), waits.label("waits"))
             .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
-            .where(t.deliveries.c.route == self._route, t.deliveries.c.group == group)
-            .order_by(t.deliveries.c.id)
+            .where(self._is_on_routes(), t.deliveries.c.group == group)
+            .order_by(*([] if is_one_route else [t.events.c.id]), t.deliveries.c.id)
         )
         with self._reading() as connection:
-            for row in connection.execution_options(yield_per=500).execute(query.where(waits) if is_waiting else query):
-                yield Member(row.delivery_id, _event(row), bool(row.waits))
+            rows = connection.execution_options(yield_per=500).execute(query.where(waits) if is_waiting else query)
+            for _, same in groupby(rows, key=lambda row: row.id):  # on several routes it is one event all the same
+                first, *others = same
+                yield Member(first.delivery_id, _event(first), any(row.waits for row in (first, *others)))
 
     def regroup(self, event: Event, group: str) -> None:
         """Tell an event together with others than it was held for."""
@@ -720,7 +739,7 @@ class Store:
     # -- deliveries: the outbox -----------------------------------------------------------------
 
     def due(self, now: datetime, *, most: int) -> tuple[Due, ...]:
-        """Pending deliveries of the route, oldest first, also those of a Harbor that has another address now.
+        """Pending deliveries of the route or routes, oldest first, also those of a Harbor that has another address now.
 
         What waits for the rest of its group is not due.
         """
@@ -734,7 +753,7 @@ class Store:
             )
             .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
             .where(
-                t.deliveries.c.route == self._route,
+                self._is_on_routes(),
                 t.deliveries.c.state == DeliveryState.PENDING,
                 or_(t.deliveries.c.held_until.is_(None), t.deliveries.c.held_until <= now),
             )
@@ -922,25 +941,33 @@ class Store:
             return tuple(connection.scalars(query.order_by(t.attempts.c.at)))
 
     def route(self, chat_id: str, thread_id: int | None) -> RouteState:
-        """What is remembered of the chat; nothing, when another chat or topic is configured now."""
+        """What is remembered of the chat; nothing, when another chat or topic is configured now.
+
+        A pause of the chat is one for all routes that lead to it.
+        """
         with self._reading() as connection:
-            row = connection.execute(select(t.routes).where(t.routes.c.name == self._route)).one_or_none()
-        if row is None or row.chat_id != chat_id or row.thread_id != thread_id:
-            return RouteState(self._route, chat_id, thread_id)
-        return RouteState(**row._mapping)
+            of_chat = connection.execute(select(t.routes).where(t.routes.c.chat_id == chat_id)).all()
+        found = (row for row in of_chat if row.name == self._route and row.thread_id == thread_id)
+        mine = next((RouteState(**row._mapping) for row in found), RouteState(self._route, chat_id, thread_id))
+        others = [row for row in of_chat if row.name != self._route and row.blocked_until is not None]
+        longest = max(others, key=lambda row: row.blocked_until, default=None)
+        if longest is None or (mine.blocked_until is not None and mine.blocked_until >= longest.blocked_until):
+            return mine
+        shared = ("blocked_until", "blocked_at", "needs_operator", "reason")
+        return replace(mine, **{name: longest._mapping[name] for name in shared})
 
     def save_route(self, route: RouteState) -> None:
         with self._writing() as connection:
             self._upsert(connection, t.routes, ["name"], asdict(route))
 
     def counts(self) -> Counts:
-        query = select(t.deliveries.c.state, func.count(), func.min(t.deliveries.c.since)).group_by(
-            t.deliveries.c.state
-        )
+        """Of the route; over all routes also of those that are gone."""
+        c = t.deliveries.c
+        query = select(c.state, func.count(), func.min(c.since)).group_by(c.state)
+        if self._spread is _as_it_is:
+            query = query.where(self._is_on_routes())
         with self._reading() as connection:
-            rows = {
-                row[0]: (row[1], row[2]) for row in connection.execute(query.where(t.deliveries.c.route == self._route))
-            }
+            rows = {row[0]: (row[1], row[2]) for row in connection.execute(query)}
         number = {state: rows.get(state, (0, None))[0] for state in DeliveryState}
         oldest = rows.get(DeliveryState.PENDING, (0, None))[1]
         return Counts(oldest_pending=oldest, **number)
@@ -948,12 +975,24 @@ class Store:
     def held(self, now: datetime) -> int:
         """How many pending deliveries wait for the rest of their group."""
         query = select(func.count()).where(
-            t.deliveries.c.route == self._route,
+            self._is_on_routes(),
             t.deliveries.c.state == DeliveryState.PENDING,
             t.deliveries.c.held_until > now,
         )
         with self._reading() as connection:
             return connection.scalar(query) or 0
+
+    def route_anew(self) -> Mapping[str, int]:
+        """Spread what is pending on routes that are none of these. Returns how many deliveries were on which."""
+        stray = and_(t.deliveries.c.state == DeliveryState.PENDING, t.deliveries.c.route.not_in(self._routes))
+        query = select(t.deliveries.c.route, func.count()).where(stray).group_by(t.deliveries.c.route)
+        with self._reading() as connection:
+            found = {row[0]: row[1] for row in connection.execute(query)}
+        has_more = bool(found)
+        while has_more:
+            with self._writing() as connection:
+                has_more = self._spread_again(connection, stray) > 0
+        return found
 
     # -- looking back ---------------------------------------------------------------------------
 
@@ -977,6 +1016,25 @@ class Store:
             rows = list(reversed(connection.execute(query).all()))
             told = self._deliveries_of(connection, [row.id for row in rows])
         return tuple(Seen(_event(row), row.seen_at, told.get(row.id, ())) for row in rows)
+
+    def event(self, key: str) -> tuple[Seen, tuple[Fate, ...]] | None:
+        """An event, and all that is known of what became of it."""
+        with self._reading() as connection:
+            row = connection.execute(self._events().where(t.events.c.key == key)).one_or_none()
+            if row is None:
+                return None
+            deliveries = t.deliveries.c
+            query = select(t.deliveries).where(deliveries.event_id == row.id).order_by(deliveries.id)
+            fates = tuple(_fate(each) for each in connection.execute(query))
+        return Seen(_event(row), row.seen_at, tuple(fate.record for fate in fates)), fates
+
+    def keys_with(self, part: str, *, most: int) -> tuple[str, ...]:
+        """Keys of recorded events that hold this text, the newest first."""
+        query = select(t.events.c.key).where(
+            t.events.c.harbor_id == self._harbor_id, t.events.c.key.contains(part, autoescape=True)
+        )
+        with self._reading() as connection:
+            return tuple(connection.scalars(query.order_by(t.events.c.id.desc()).limit(most)))
 
     # -- when the clock was set -------------------------------------------------------------------
 
@@ -1157,18 +1215,22 @@ class Store:
         """In few statements, however many events there are: one for each would be most of a backlog's time."""
         if not tellings:
             return 0
+        tellings = [each for telling in tellings for each in self._spread(telling)]
         common = {"harbor_id": self._harbor_id, "seen_at": now}
         insert = self._insert(t.events).on_conflict_do_nothing(index_elements=["harbor_id", "key"])
         # In one order whoever records, or two that record the same would wait for each other.
-        in_order = sorted(tellings, key=lambda each: (each.event.source, each.event.source_id))
-        values = [common | _columns(telling.event) for telling in in_order]
+        events: dict[str, Event] = {}
+        for telling in tellings:
+            events.setdefault(telling.event.key, telling.event)
+        in_order = sorted(events.values(), key=lambda event: (event.source, event.source_id))
+        values = [common | _columns(event) for event in in_order]
         rows = connection.execute(insert.returning(t.events.c.key, t.events.c.id), values)
         ids = {row.key: row.id for row in rows}
         # Deliveries are told in the order of their ids; of an event that is there twice the first counts.
-        fresh: dict[tuple[int, str | None], Telling] = {}
+        fresh: dict[tuple[int, str], Telling] = {}
         for each in tellings:
             if each.event.key in ids:
-                fresh.setdefault((ids[each.event.key], each.route), each)
+                fresh.setdefault((ids[each.event.key], each.route or self._route), each)
         if fresh:
             deliveries = [self._delivery(event_id, telling, now) for (event_id, _), telling in fresh.items()]
             connection.execute(t.deliveries.insert(), deliveries)
@@ -1237,9 +1299,35 @@ class Store:
             t.events.c.occurred_at >= first - ROBOT_LIVES,
             or_(t.events.c.operator == scan.robot, t.events.c.subject == scan.robot),
         )
-        told = {"state": DeliveryState.PENDING, "reason": "", "finished_at": None}
-        folded = and_(_FOLDED_INTO_SCAN, t.deliveries.c.event_id.in_(its_own))
-        connection.execute(update(t.deliveries).where(folded).values(told))
+        self._spread_again(connection, and_(_FOLDED_INTO_SCAN, t.deliveries.c.event_id.in_(its_own)))
+
+    def _spread_again(self, connection: Connection, which: Any) -> int:
+        """Let deliveries be pending on the routes that take their events, a portion at most. Returns how many.
+
+        What was told on a route is not told there again.
+        """
+        of_delivery = ("mode", "since", "group", "held_until")
+        columns = [t.deliveries.c[name] for name in ("route", *of_delivery)]
+        query = self._all_events(t.deliveries.c.id.label("delivery_id"), *columns).join(
+            t.deliveries, t.deliveries.c.event_id == t.events.c.id
+        )
+        rows = connection.execute(query.where(which).order_by(t.deliveries.c.id).limit(_HELD_AT_ONCE)).all()
+        fresh, moved = list[dict[str, Any]](), list[int]()
+        for row in rows:
+            facts = {name: row._mapping[name] for name in of_delivery}
+            tellings = self._spread(Telling(_event(row), DeliveryState.PENDING, **facts))
+            found = {each["route"]: each for each in (self._delivery(row.id, each, row.seen_at) for each in tellings)}
+            if (same := found.pop(row.route, None)) is not None:
+                connection.execute(update(t.deliveries).where(t.deliveries.c.id == row.delivery_id).values(same))
+            else:
+                moved.append(row.delivery_id)
+            fresh += found.values()
+        for part in _parts(moved):
+            connection.execute(delete(t.deliveries).where(t.deliveries.c.id.in_(part)))
+        if fresh:
+            insert = self._insert(t.deliveries).on_conflict_do_nothing(index_elements=["event_id", "route"])
+            connection.execute(insert, fresh)
+        return len(rows)
 
     def _follow(self, connection: Connection, scan: NoticedScan, result: Event) -> None:
         """What the scan's robot did, and what became of a list of materials before, is told by the result."""
@@ -1346,17 +1434,21 @@ class Store:
 
     def _pending_in(self, group: str) -> tuple[Any, ...]:
         """The deliveries that wait for their group: not those that are told for themselves."""
-        return (t.deliveries.c.route == self._route, *_waits_in(group))
+        return (self._is_on_routes(), *_waits_in(group))
 
     def _pending(self, mode: Mode) -> tuple[Any, ...]:
         return (
-            t.deliveries.c.route == self._route,
+            self._is_on_routes(),
             t.deliveries.c.state == DeliveryState.PENDING,
             t.deliveries.c.mode == mode,
         )
 
     def _is_key(self, key: str) -> Any:
         return and_(t.events.c.harbor_id == self._harbor_id, t.events.c.key == key)
+
+    def _is_on_routes(self) -> Any:
+        is_one = len(self._routes) == 1
+        return t.deliveries.c.route == self._routes[0] if is_one else t.deliveries.c.route.in_(self._routes)
 
     def _change_pending(self, connection: Connection, mine: Any, **values: Any) -> None:
         """Of the pending deliveries, on all routes, of the events that meet the condition."""
@@ -1384,13 +1476,14 @@ class Store:
     def _deliveries_of(self, connection: Connection, ids: Sequence[int]) -> dict[int, tuple[DeliveryRecord, ...]]:
         """By event. One that another tells of has the message of that, on the same route if it is told there."""
         answer: dict[int, tuple[DeliveryRecord, ...]] = {}
+        query = select(t.deliveries).order_by(t.deliveries.c.id)
         for part in _parts(ids):
-            rows = connection.execute(select(t.deliveries).where(t.deliveries.c.event_id.in_(part))).all()
+            rows = connection.execute(query.where(t.deliveries.c.event_id.in_(part))).all()
             told = self._messages_of(connection, {row.follows for row in rows if row.follows and not row.message_id})
             for row in rows:
                 found = told.get(row.follows, {})
                 chat_id, message_id = found.get(row.route) or next(iter(found.values()), (row.chat_id, row.message_id))
-                record = DeliveryRecord(row.route, DeliveryState(row.state), row.reason, chat_id, message_id)
+                record = replace(_delivery_record(row), chat_id=chat_id, message_id=message_id)
                 answer[row.event_id] = (*answer.get(row.event_id, ()), record)
         return answer
 
@@ -1410,6 +1503,19 @@ def _told_with(chat_id: str, message_id: int, now: datetime) -> dict[str, Any]:
 
 def _folded_into(message_id: int) -> dict[str, Any]:
     return {"state": DeliveryState.FOLDED, "reason": f"folded into message {message_id}"}
+
+
+def _as_it_is(telling: Telling) -> Sequence[Telling]:
+    return (telling,)
+
+
+def _delivery_record(row: Row[Any]) -> DeliveryRecord:
+    return DeliveryRecord(row.route, DeliveryState(row.state), row.reason, row.chat_id, row.message_id)
+
+
+def _fate(row: Row[Any]) -> Fate:
+    names = ("since", "attempts", "finished_at", "group", "held_until")
+    return Fate(_delivery_record(row), Mode(row.mode), **{name: row._mapping[name] for name in names})
 
 
 def _guard(connection: Connection, grant: Grant) -> None:

@@ -649,8 +649,8 @@ def test_status_is_for_people_and_as_json_for_programs(known: Site) -> None:
     facts = known.status()
     assert list(facts) == [
         *("harbor", "registry", "version", "detected_at", "covered", "gaps", "pauses", "pending"),
-        *("oldest_pending", "sent", "folded", "refused", "off", "held", "scans", "sweep", "chat", "last_error"),
-        *("poller", "schedule", "next_run"),
+        *("oldest_pending", "sent", "folded", "refused", "off", "held", "scans", "sweep", "chat", "routes"),
+        *("last_error", "poller", "schedule", "next_run"),
     ]
     assert set(facts["scans"]) == {"running", "told", "gone", "overwritten", "given up", "no scan"}
     assert facts["covered"][0]["log"] == "audit_log_ext"

@@ -1,0 +1,145 @@
+"""What `check` finds out about the routes: which of them can never take anything. Pure.
+
+Only what can be proven is said: of two patterns that they are alike, that one takes all, or that it fits a plain name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+
+from formatters.scans import rank
+from poller.config import Config
+from poller.events import EventType
+from poller.findings import Finding, fine, warning
+from poller.routes import Filter, Route
+
+CONFIGURATION = "configuration"
+
+_SCANS = frozenset({EventType.SCANNING_COMPLETED})
+_ABOUT_REPOSITORIES = frozenset(EventType) - {
+    EventType.USER_CREATED,
+    EventType.USER_UPDATED,
+    EventType.USER_DELETED,
+    EventType.LOGIN,
+    EventType.LOGIN_REFUSED,
+    EventType.LOGOUT,
+    EventType.CONFIGURATION_CHANGED,
+    EventType.COVERAGE,
+}
+"""What may have a project, a repository or a tag."""
+_ANYTHING = "*"
+
+
+def probe(config: Config) -> Iterator[Finding]:
+    """Which routes there are, and those that can never match."""
+    if len(config.routes) > 1 or config.routes[0].takes != Filter():
+        names = ", ".join(route.name for route in config.routes)
+        is_complete = any(route.takes == Filter() for route in config.routes)
+        rest = "" if is_complete else "; what none of them takes is not told"
+        yield fine(CONFIGURATION, f"routes, in the order in which they are asked: {names}{rest}")
+    for number, route in enumerate(config.routes):
+        if why := never(route, config.routes[:number], config):
+            yield warning(CONFIGURATION, f'route "{route.name}" can never take anything: {why[0]}', why[1])
+
+
+def never(route: Route, earlier: Sequence[Route], config: Config) -> tuple[str, str] | None:
+    """Why a route can never match, and what to do; None where it may."""
+    kinds = kinds_of(route.takes)
+    if not kinds & config.events:
+        return _no_kind(route.takes, kinds)
+    if closed := _closed_projects(route.takes, config.harbor.projects):
+        return f"[harbor] projects names none that matches {closed}", "correct the route, or name the project there"
+    hiding = _hiding(route, [other for other in earlier if not other.goes_on], sorted(kinds & config.events))
+    if not hiding:
+        return None
+    names = " and ".join(f'"{name}"' for name in hiding)
+    return f"{names} before it takes all of that", "move it up, or set continue = true there"
+
+
+def _hiding(route: Route, earlier: Sequence[Route], kinds: Sequence[EventType]) -> list[str]:
+    """The routes that leave it nothing of these kinds, as few as can be; none, if it may get something."""
+    for other in earlier:
+        if all(takes_all_of(other, route, kind) for kind in kinds):
+            return [other.name]
+    first = [next((each.name for each in earlier if takes_all_of(each, route, kind)), None) for kind in kinds]
+    found = [name for name in first if name is not None]
+    return list(dict.fromkeys(found)) if len(found) == len(kinds) else []
+
+
+def kinds_of(filter_: Filter) -> frozenset[EventType]:
+    """The kinds of events that a filter can match at all."""
+    kinds = filter_.types or frozenset(EventType)
+    if filter_.severity is not None:
+        kinds &= _SCANS
+    if filter_.projects or filter_.repositories or filter_.tags:
+        kinds &= _ABOUT_REPOSITORIES
+    return kinds
+
+
+def _no_kind(filter_: Filter, kinds: frozenset[EventType]) -> tuple[str, str]:
+    if kinds:
+        names = ", ".join(sorted(kinds))
+        return f"[events] has {names} switched off", "switch on what the route is to tell, or remove it"
+    if filter_.severity is not None and not filter_.types & _SCANS:
+        return "only SCANNING_COMPLETED has a severity, and its events do not name that", "correct events or severity"
+    return "what its events name has no project, repository or tag", "correct events, or remove these filters"
+
+
+def _closed_projects(filter_: Filter, read: Sequence[str]) -> str:
+    """The patterns, if none of them fits a project that is read; "" if one may."""
+    heads = [name.partition("/")[0] for name in filter_.repositories if "/" in name]
+    plain_heads = [head for head in heads if "*" not in head]  # a star may stand for the slash, too
+    is_known = len(plain_heads) == len(filter_.repositories)
+    for patterns in (filter_.projects, plain_heads if is_known else ()):
+        if read and patterns and not any(fnmatchcase(name, pattern) for name in read for pattern in patterns):
+            return ", ".join(patterns)
+    return ""
+
+
+# -- which route takes all that another takes ---------------------------------------------------------
+
+
+def takes_all_of(wide: Route, narrow: Route, kind: EventType) -> bool:
+    """Whether it is certain that the one route takes every event of a kind that the other one takes."""
+    if wide.is_nowhere and kind is EventType.COVERAGE and kind not in wide.takes.types:
+        return False  # such a route passes over that
+    a, b = wide.takes, narrow.takes
+    return (
+        kind in kinds_of(a)
+        and _severity_covers(a.severity, b.severity)
+        and _names_cover(a.projects, b.projects or _projects_of(b.repositories))
+        and _names_cover(a.repositories, b.repositories)
+        and _names_cover(a.tags, b.tags)
+        and (_ANYTHING in a.operators or _names_cover(a.operators, b.operators))
+    )
+
+
+def _severity_covers(wide: str | None, narrow: str | None) -> bool:
+    return wide is None or (narrow is not None and rank(narrow) <= rank(wide))
+
+
+def _names_cover(wide: Sequence[str], narrow: Sequence[str]) -> bool:
+    if not wide:
+        return True
+    return bool(narrow) and all(any(_covers(each, name) for each in wide) for name in narrow)
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    """Whether a pattern surely fits all that another one fits: the same, anything, or a plain name or beginning."""
+    if wide in (narrow, _ANYTHING):
+        return True
+    if not _is_pattern(narrow):
+        return fnmatchcase(narrow, wide)
+    beginning = wide.removesuffix("*")
+    return wide.endswith("*") and not _is_pattern(beginning) and narrow.startswith(beginning)
+
+
+def _is_pattern(name: str) -> bool:
+    return any(mark in name for mark in "*?[")
+
+
+def _projects_of(repositories: Sequence[str]) -> list[str]:
+    """The projects that patterns of repositories are about; none, if that is not certain of each."""
+    heads = [name.partition("/")[0] for name in repositories]
+    return [] if any(_is_pattern(head) for head in heads) else heads
