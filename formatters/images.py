@@ -39,6 +39,7 @@ def _latest(events: Sequence[Event]) -> list[Event]:
 
 
 def badness(event: Event) -> tuple[int, int, int, str]:
+    """To sort scans by. Smallest is worst."""
     known = figures(event.scan)
     return _outcome(event.type), rank(report(event.scan).severity), -known.total if known else 0, platform_of(event)
 
@@ -48,6 +49,7 @@ def _outcome(kind: EventType) -> int:
 
 
 def platform_of(event: Event) -> str:
+    """By its digest, where the scan is not one of an index."""
     index = event.scan.index if event.scan else None
     return (index.platform if index else "") or event.digest or ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from formatters.groups import Group, Tally, tally, times
+from formatters.groups import Group, Tally, times
 from formatters.markdown import LIMIT, shorten, units, visible
 from formatters.texts import EMOJI, Style
 
@@ -69,7 +69,8 @@ class _Lister:
 
 
 def _names(operators: Tally, detail: _Detail) -> str:
-    return tally(operators.names).told(detail.names, detail.length)
+    """Each once, however much they did."""
+    return Tally(names=dict.fromkeys(operators.names, 1), rest=operators.rest).told(detail.names, detail.length)
 
 
 def _more(count: int, style: Style) -> str:
