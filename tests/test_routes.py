@@ -372,7 +372,9 @@ def test_the_reference_shows_every_key_of_a_route(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("[[route]]\n[[route]]\nname = 'b'\n", '"b" can never take anything: "route 1" before it takes all of that'),
-        ("[[route]]\ncontinue = true\n[[route]]\n", ""),
+        ("[[route]]\ncontinue = true\n[[route]]\nchat_id = -5\n", ""),
+        ("[[route]]\ncontinue = true\n[[route]]\n", "lead to the same place: what both take is told there twice"),
+        ("[[route]]\ncontinue = true\nevents = ['PU*']\n[[route]]\nevents = ['DEL*']\n", ""),
         ("[[route]]\nprojects = ['te*']\n[[route]]\nprojects = ['team']\n", '"route 1" before it takes all'),
         ("[[route]]\nprojects = ['team']\n[[route]]\nprojects = ['te*']\n", ""),
         ("[[route]]\nprojects = ['te*']\n[[route]]\nprojects = ['team*']\n", '"route 1" before it takes all'),
