@@ -1,4 +1,4 @@
-"""What `check` finds out about the routes: which of them can never take anything. Pure.
+"""What `check` finds out about the routes: which of them can never take anything, or tell the same twice. Pure.
 
 Only what can be proven is said: of two patterns that they are alike, that one takes all, or that it fits a plain name.
 """
@@ -41,6 +41,21 @@ def probe(config: Config) -> Iterator[Finding]:
     for number, route in enumerate(config.routes):
         if why := never(route, config.routes[:number], config):
             yield warning(CONFIGURATION, f'route "{route.name}" can never take anything: {why[0]}', why[1])
+        if other := told_again(route, config.routes[number + 1 :], config.events):
+            yield warning(
+                CONFIGURATION,
+                f'routes "{route.name}" and "{other.name}" lead to the same place: what both take is told there twice',
+                f'remove continue from "{route.name}", or give one of them another chat or topic',
+            )
+
+
+def told_again(route: Route, later: Sequence[Route], told: frozenset[EventType]) -> Route | None:
+    """The next route to the same place, if it may take what this one hands on."""
+    if not route.goes_on:
+        return None
+    place, kinds = (route.chat_id, route.message_thread_id), kinds_of(route.takes) & told
+    here = (other for other in later if not other.is_nowhere and (other.chat_id, other.message_thread_id) == place)
+    return next((other for other in here if kinds & kinds_of(other.takes)), None)
 
 
 def never(route: Route, earlier: Sequence[Route], config: Config) -> tuple[str, str] | None:

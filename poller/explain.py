@@ -21,6 +21,9 @@ _SEVERAL = 3
 _GROUPS = {
     WAVE: "scans that nobody asked for one by one, as of a scan-all",
     IMAGE: "the platforms of an image",
+    "push:": "an image and what belongs to it",
+    "pull:": "pulls of an image by one account",
+    "run:": "what somebody did again and again",
 }
 
 

@@ -262,11 +262,13 @@ class Bench:
 
     def set(self, *, harbor: Any = None, telegram: Any = None, **changes: Any) -> None:
         """Change the configuration; `harbor` and `telegram` are changes of their sections."""
+        chat = replace(self.config.telegram, **(telegram or {}))
+        route = Route(DEFAULT, chat.chat_id, chat.message_thread_id, self.config.language)
         self.config = replace(
             self.config,
             harbor=replace(self.config.harbor, **(harbor or {})),
-            telegram=replace(self.config.telegram, **(telegram or {})),
-            **changes,
+            telegram=chat,
+            **{"routes": (route,), **changes},
         )
 
 

@@ -372,7 +372,9 @@ def test_the_reference_shows_every_key_of_a_route(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("[[route]]\n[[route]]\nname = 'b'\n", '"b" can never take anything: "route 1" before it takes all of that'),
-        ("[[route]]\ncontinue = true\n[[route]]\n", ""),
+        ("[[route]]\ncontinue = true\n[[route]]\nchat_id = -5\n", ""),
+        ("[[route]]\ncontinue = true\n[[route]]\n", "lead to the same place: what both take is told there twice"),
+        ("[[route]]\ncontinue = true\nevents = ['PU*']\n[[route]]\nevents = ['DEL*']\n", ""),
         ("[[route]]\nprojects = ['te*']\n[[route]]\nprojects = ['team']\n", '"route 1" before it takes all'),
         ("[[route]]\nprojects = ['team']\n[[route]]\nprojects = ['te*']\n", ""),
         ("[[route]]\nprojects = ['te*']\n[[route]]\nprojects = ['team*']\n", '"route 1" before it takes all'),
@@ -689,6 +691,24 @@ def test_an_explanation_says_which_route_decided_and_what_became_of_it(town: Tow
     assert [each["takes"] for each in pulled["routes"]] == [False, False]
     assert pulled["deliveries"][0]["reason"] == NO_ROUTE
     assert pulled["today"] == {"state": "pending", "reason": ""}
+
+
+def test_an_explanation_says_what_is_waited_for_and_what_told_it(town: Town) -> None:
+    """A pause of the chat; a digest or a group that has told it together with others."""
+    store, clock = town.here.store, town.here.clock
+    town.here.world.push("team/app", "1", "ann")
+    town.here.poll()
+    until = clock.now + 60 * SECOND
+    store.save_route(RouteState("scans", "-1002", None, blocked_until=until, blocked_at=clock.now, reason="busy"))
+    scans, rest = explained(town, "1 PUSH_ARTIFACT").stories
+    assert (scans.next_attempt, rest.next_attempt) == (until, None)
+    assert not scans.why_together
+    digest = replace(scans.fate, record=replace(scans.fate.record, state=FOLDED))
+    assert "a digest" in explain.Story(digest, is_configured=True).why_together
+    grouped = explain.Story(replace(digest, group="image:team/app@sha256:1"), is_configured=True)
+    assert grouped.why_together == "it belongs to a group: the platforms of an image"
+    town.here.configure(more="[[route]]\nname = 'other'\n")
+    assert [story.is_configured for story in explained(town, "1 PUSH_ARTIFACT").stories] == [False, False]
 
 
 def test_a_key_that_nothing_has_is_said_with_the_nearest(town: Town) -> None:
