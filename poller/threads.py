@@ -47,7 +47,7 @@ DELETIONS = frozenset(
         EventType.PROJECT_DELETED,
     }
 )
-_LONGEST_OPERATOR = 150
+_LONGEST_OPERATOR, _LONGEST_ABOUT = 150, 700
 
 
 # -- what an event is about -------------------------------------------------------------------------
@@ -132,7 +132,7 @@ class Threads:
         `at`: when it began, if that was before the event.
         """
         at = at or event.occurred_at
-        thread = Thread(about, group or f"{about}#{event.key}", at, at, 1)
+        thread = Thread(about, group or f"{about[:_LONGEST_ABOUT]}#{event.key}", at, at, 1)
         self._put(thread)
         return thread.group
 

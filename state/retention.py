@@ -138,7 +138,8 @@ class Retention:
             select(platforms.repository, platforms.digest).where(self._is_mine(t.known_platforms)),
         )
         lost = old.except_(*images)
-        return self._is_mine(t.known_accessories), tuple_(accessories.repository, accessories.subject).in_(lost)
+        is_lost = tuple_(accessories.repository, accessories.subject).in_(lost)
+        return self._is_mine(t.known_accessories), accessories.at < self.before, is_lost
 
     def _is_mine(self, table: Table) -> Any:
         return table.c.harbor_id == self.harbor_id

@@ -18,7 +18,7 @@ from poller import jobs
 from poller.backfill import Backfill, Wanted
 from poller.errors import StateError
 from poller.events import Event, EventType, Scan, Source
-from poller.knowledge import Changes, PlatformFact, ProjectFact, ReportFact, RepositoryFact, TagFact
+from poller.knowledge import AccessoryFact, Changes, PlatformFact, ProjectFact, ReportFact, RepositoryFact, TagFact
 from poller.standing import pauses
 from state import (
     Coverage,
@@ -31,6 +31,7 @@ from state import (
     Store,
     SweepPlace,
     Telling,
+    Thread,
     bitmap,
 )
 from tests.harness import NOON, Clock, Site, site
@@ -321,6 +322,37 @@ def test_platforms_are_kept_as_long_as_a_tag_leads_to_them(store: Store) -> None
     store.record((), now=OLD, learnt=learnt)
     store.prune(before=HORIZON)
     assert store.platforms("team/app", [f"sha256:{n}" for n in range(9)]).keys() == {"sha256:1", "sha256:2", "sha256:4"}
+
+
+def accessory(subject: str, digest: str, at: datetime = OLD) -> AccessoryFact:
+    return AccessoryFact("team/app", digest, subject, "signature.cosign", at)
+
+
+def test_accessories_are_kept_as_long_as_their_subject_may_be_there(store: Store) -> None:
+    """A tag leads to it, or it is a platform of an index that one leads to; or while they are young."""
+    learnt = Changes(
+        tags=(TagFact("team/app", "1", "sha256:now", OLD, "sha256:before"),),
+        platforms=(platform("sha256:now", "sha256:child"),),
+        accessories=(
+            accessory("sha256:now", "sha256:1"),
+            accessory("sha256:before", "sha256:2"),
+            accessory("sha256:child", "sha256:3"),
+            accessory("sha256:lost", "sha256:4"),
+            accessory("sha256:lost", "sha256:5", NOON),
+        ),
+    )
+    store.record((), now=OLD, learnt=learnt)
+    store.prune(before=HORIZON)
+    kept = store.accessories("team/app", [f"sha256:{n}" for n in range(9)])
+    assert kept.keys() == {"sha256:1", "sha256:2", "sha256:3", "sha256:5"}
+
+
+def test_threads_that_nothing_joins_any_more_are_forgotten(store: Store) -> None:
+    """After days, however long events are kept: there is one for each image that was pushed or pulled."""
+    threads = [Thread(name, f"{name}#1", OLD, last, 1) for name, last in (("old", NOON - 3 * DAY), ("new", NOON - DAY))]
+    store.record((), now=NOON, threads=threads)
+    store.prune(before=OLD - DAY, threads_before=NOON - 2 * DAY)
+    assert store.threads(["old", "new"]).keys() == {"new"}
 
 
 def test_repositories_and_projects_that_are_gone_are_forgotten(store: Store) -> None:

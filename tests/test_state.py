@@ -24,6 +24,7 @@ from poller.events import Change, Event, EventType, Finding, Index, Repository, 
 from poller.knowledge import Changes, ProjectFact, ReportFact, RepositoryFact, TagFact
 from state import (
     POLLER,
+    SCANNERS_OWN,
     Counts,
     Coverage,
     Cursor,
@@ -305,6 +306,61 @@ def test_waiting_counts_from_when_it_could_have_been_told(store: Store) -> None:
 
 def grouped(*numbers: int, group: str = "g", **changes: Any) -> list[Telling]:
     return [replace(each, group=group, held_until=NOW + HOUR, **changes) for each in pending(*numbers)]
+
+
+def test_what_waits_gets_another_group_on_every_route(store: Store) -> None:
+    """With the page that showed where it belongs; what was told stays where it is."""
+    both = [replace(each, route=route) for route in (ROUTE, "other") for each in grouped(1, 2, group="own")]
+    store.record(both, now=NOW)
+    store.told([store.due(NOW + DAY, most=9)[1].id], chat_id="-1", message_id=7, now=NOW)
+    keys = [event(1).key, event(2).key]
+    store.record(grouped(3, group="family"), now=NOW, regrouped=dict.fromkeys(keys, "family"))
+    assert [due.group for due in store.due(NOW + DAY, most=9)] == ["family", "family"]
+    assert [due.group for due in store.for_route("other").due(NOW + DAY, most=9)] == ["family", "family"]
+    assert [member.event.source_id for member in store.in_group("own")] == [2]
+
+
+def test_what_waits_of_a_group_is_held_for_longer(store: Store) -> None:
+    """Each time that more of it comes; and others are not."""
+    later = NOW + timedelta(seconds=30)
+    store.record([*grouped(1), *pending(2)], now=NOW, held={"g": later})
+    assert [due.event.source_id for due in store.due(NOW, most=9)] == [2]
+    store.record(grouped(3), now=NOW, held={"g": later + timedelta(seconds=30)})
+    assert [due.event.source_id for due in store.due(later, most=9)] == [2]
+    assert len(store.due(later + timedelta(seconds=30), most=9)) == 3
+
+
+def test_pushes_that_wait_are_found_by_where_they_are(store: Store) -> None:
+    """As far as they are recent, and not told yet, nor found by a backfill."""
+    digest = replace(pending(3)[0], mode=Mode.DIGEST)
+    old = pending(4)[0]
+    store.record([old], now=NOW - timedelta(hours=1))
+    elsewhere = Telling(event(5, repository=Repository("team/other")), DeliveryState.PENDING)
+    store.record([*grouped(1), *pending(2), digest, elsewhere], now=NOW)
+    since = NOW - timedelta(minutes=15)
+    here = event().repository
+    assert here is not None
+    waiting = store.waiting_pushes(since=since, repositories=[here.full_name])
+    assert [(each.event.source_id, each.group) for each in waiting] == [(1, "g"), (2, None)]
+    assert len(store.waiting_pushes(since=since, project=here.namespace)) == 3
+    [one] = [due for due in store.due(NOW + DAY, most=9) if due.event.source_id == 1]
+    store.told([one.id], chat_id="-1", message_id=7, now=NOW)
+    assert [each.event.source_id for each in store.waiting_pushes(since=since, project=here.namespace)] == [2, 5]
+    assert store.told_groups(["g", "h"]) == {"g"}
+
+
+def test_what_another_event_tells_has_the_message_of_that(store: Store) -> None:
+    """On the same route, else on any."""
+    robot = NoticedScan("robot$team+x", "team/app", started_at=NOW, ended_at=NOW)
+    pull = event(1, type=EventType.PULL_ARTIFACT, operator=robot.robot, occurred_at=NOW)
+    own = [Telling(pull, DeliveryState.FOLDED, SCANNERS_OWN, route=route) for route in (ROUTE, "other")]
+    store.record(own, now=NOW, scans=[robot])
+    assert {each.message_id for each in store.seen()[0].deliveries} == {None}
+    store.finish_look(robot, pending(2), NOW)
+    store.told([store.due(NOW, most=1)[0].id], chat_id="-1", message_id=7, now=NOW)
+    folded = next(seen for seen in store.seen() if seen.event.type is EventType.PULL_ARTIFACT)
+    assert {each.route for each in folded.deliveries} == {ROUTE, "other"}
+    assert {(each.state, each.message_id) for each in folded.deliveries} == {(DeliveryState.FOLDED, 7)}
 
 
 def test_what_waits_for_its_group_is_not_due(store: Store) -> None:
