@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from formatters import Occasion
 from poller import plan
-from poller.events import Event, EventType, Repository, Scan
+from poller.events import Event, EventType, Scan
 from poller.plan import FEW, IMAGE, PULLS, PUSH, RUN, WAVE, Hold, Manner, Memory, Moment, Parcel, Rest, Step
 from poller.routes import QuietHours
 from state import Due, GroupMessage, Mode
