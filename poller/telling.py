@@ -16,7 +16,7 @@ import formatters
 from poller import backoff, pacing, plan
 from poller.config import Config
 from poller.events import SCAN_TYPES, Event
-from poller.families import Families
+from poller.growing import Growing
 from poller.logs import Log
 from poller.routes import DEFAULT, Route
 from poller.telegram import CannotEdit, ChatRefused, Edited, Later, MessageRefused, Outcome, Sent, Telegram
@@ -108,8 +108,8 @@ class Teller:
         self._store = store.for_route(self._route.name)
         self._delivery = config.delivery
         self._manner = _manner(config, self._route)
-        self._families = Families(self._store, config, self._route.language)
-        self._style = self._families.style
+        self._growing = Growing(self._store, config, self._route.language)
+        self._style = self._growing.style
         self._memory = plan.Memory()
         self._look_again_at: datetime | None = None
         self._has_begun = False
@@ -284,7 +284,7 @@ class Teller:
 
     def _grown(self, group: str, *, is_new_only: bool) -> _Message | None:
         """All of a growing group, or what is new of it; None: the image is not there that the others belong to."""
-        told = self._families.told(group, is_new_only=is_new_only)
+        told = self._growing.told(group, is_new_only=is_new_only)
         return _Message(*told) if told is not None else None
 
     def texts(self) -> Iterator[str]:

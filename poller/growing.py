@@ -39,7 +39,7 @@ class Image:
         return event.digest == self.digest if self.digest is not None else event.tag == self.tag
 
 
-class Families:
+class Growing:
     """Tells growing groups of a route. Names lead to Harbor's portal, where a project's number there is known."""
 
     def __init__(self, store: Store, config: Config, language: str) -> None:
