@@ -148,9 +148,10 @@ class Teller:
 
     def _tell_next(self, chat: _Chat, *, is_patient: bool) -> Told | Wait:
         """What is new goes before what is changed."""
-        agenda = self._agenda(chat, MOST_DUE)
+        most = MOST_DUE if self._manner.is_calm else plan.FEW
+        agenda = self._agenda(chat, most)
         step = self._decide(agenda, chat, is_patient=is_patient)
-        if isinstance(step, plan.Parcel) and step.occasion and len(step.items) > MOST_DUE // 2:
+        if isinstance(step, plan.Parcel) and step.occasion and len(agenda.fresh) >= most // 2:
             agenda = self._agenda(chat, MOST_TOGETHER)  # there may be more, and it is to be one message
             step = self._decide(agenda, chat, is_patient=is_patient)
         if isinstance(step, plan.Parcel):
@@ -481,7 +482,7 @@ class Teller:
 def _manner(config: Config, route: Route) -> plan.Manner:
     delivery = config.delivery
     return plan.Manner(
-        is_calm=delivery.is_calm,
+        is_calm=delivery.is_calm or route.every is not None,
         settle=timedelta(seconds=delivery.settle),
         max_delay=timedelta(seconds=delivery.max_delay),
         catch_up_after=timedelta(seconds=delivery.catch_up_after),
