@@ -107,7 +107,7 @@ Step = Parcel | Rest | Hold
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a chat is told.
+    """How a chat is told. `is_calm`: what belongs together is one message; otherwise each event has its own.
 
     `max_delay`: if the chat's pace would make messages later than that, they come together. `important`: the
     severity from which on a result is. `every`: what is not important comes as a digest so often.
@@ -154,9 +154,11 @@ def decide(due: Sequence[Due], manner: Manner, moment: Moment, memory: Memory) -
     asked = [item for item in due if item.mode is Mode.DIGEST]
     if asked:
         return _together([Parcel(tuple(asked))], Occasion.BACKFILL), memory
-    if not due or not manner.is_calm:
-        return (Parcel(tuple(due[:1])) if due else None), memory
+    if not due:
+        return None, memory
     line = _Line(due, manner, moment, memory)
+    if not manner.is_calm:
+        return line.postponed() or Parcel(tuple(due[:1])), memory
     step = line.postponed() or line.folded() or line.first()
     return step, line.memory
 

@@ -112,6 +112,7 @@ class Teller:
         self._style = self._growing.style
         self._memory = plan.Memory()
         self._look_again_at: datetime | None = None
+        self._has_begun = False
         self._fixed: set[tuple[str, int]] = set()  # messages that cannot be changed
         self._owed: Callable[[], object] | None = None  # the note of what came of the last message
         self._topic_tried: datetime | None = None
@@ -123,6 +124,7 @@ class Teller:
         """
         self.settle()
         now = self._clock()
+        self._begin(now)
         state = self._store.route(str(self._route.chat_id), self._route.message_thread_id)
         state = self._as_the_clock_is(state, now)
         if state.blocked_until is not None and state.blocked_until > now:
@@ -138,11 +140,18 @@ class Teller:
             return Wait((self._look_again_at - now).total_seconds(), "flood")
         return self._tell_next(chat, is_patient=is_patient)
 
+    def _begin(self, now: datetime) -> None:
+        """What is put off for long may be so by settings that have changed, or a clock that was ahead: anew."""
+        if not self._has_begun:
+            self._store.release(plan.GROWING, held_beyond=now + plan.LONGEST_REST)
+            self._has_begun = True
+
     def _tell_next(self, chat: _Chat, *, is_patient: bool) -> Told | Wait:
         """What is new goes before what is changed."""
-        agenda = self._agenda(chat, MOST_DUE)
+        most = MOST_DUE if self._manner.is_calm else plan.FEW
+        agenda = self._agenda(chat, most)
         step = self._decide(agenda, chat, is_patient=is_patient)
-        if isinstance(step, plan.Parcel) and step.occasion and len(step.items) > MOST_DUE // 2:
+        if isinstance(step, plan.Parcel) and step.occasion and len(agenda.fresh) >= most // 2:
             agenda = self._agenda(chat, MOST_TOGETHER)  # there may be more, and it is to be one message
             step = self._decide(agenda, chat, is_patient=is_patient)
         if isinstance(step, plan.Parcel):
@@ -473,7 +482,7 @@ class Teller:
 def _manner(config: Config, route: Route) -> plan.Manner:
     delivery = config.delivery
     return plan.Manner(
-        is_calm=delivery.is_calm,
+        is_calm=delivery.is_calm or route.every is not None,
         settle=timedelta(seconds=delivery.settle),
         max_delay=timedelta(seconds=delivery.max_delay),
         catch_up_after=timedelta(seconds=delivery.catch_up_after),

@@ -852,6 +852,19 @@ class Store:
         with self._writing() as connection:
             self._finish(connection, ids, held_until=until)
 
+    def release(self, groups: Collection[str], *, held_beyond: datetime) -> None:
+        """Let go what is put off for so long, of no group, or of one whose name begins so.
+
+        What waits for the rest of its group, or until a backfill has ended, goes on waiting.
+        """
+        d = t.deliveries.c
+        whose = or_(d.group.is_(None), *(d.group.startswith(prefix, autoescape=True) for prefix in groups))
+        mine = and_(d.route == self._route, d.state == DeliveryState.PENDING, d.mode.in_([Mode.AUTO, Mode.IMPORTANT]))
+        with self._writing() as connection:
+            connection.execute(
+                update(t.deliveries).where(mine, whose, d.held_until > held_beyond).values(held_until=None)
+            )
+
     def messages_of(self, groups: Collection[str], chat_id: str) -> dict[str, GroupMessage]:
         """The newest message of each group that has one in this chat."""
         d = t.deliveries.c

@@ -111,8 +111,53 @@ def test_summary_counts_its_events() -> None:
     """What is folded is counted in the message that folds it."""
     lines = [Line(each.key, "folded", 1) for each in HAPPENINGS]
     for count, expected in ((3, []), (2, [Sort.MISCOUNTED])):
-        summary = Told(1, f"📚 Many\nCount: {count} events", second(4))
+        summary = Told(1, f"📚 Many\nTotal: {count} events", second(4))
         assert sorts(Evidence(HAPPENINGS, lines, [summary], [])) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("📥 Pulls\nRepository: team/app\nPulls: ×3", []),
+        ("📥 Pulls\nRepository: team/app\nPulls: ×4", [Sort.MISCOUNTED]),
+        ("🧹 Clean-up\nTotal: 2 images, 1 tag", []),
+        ("🧹 Clean-up\nTotal: 2 images, 2 tags", [Sort.MISCOUNTED]),
+        ("📦 New push\nteam/app\nTags: v000001, v000002, v000003", []),
+        ("📦 New push\nteam/app\nTags: v000001, v000002", [Sort.MISCOUNTED]),
+    ],
+)
+def test_group_tells_its_events(text: str, expected: list[Sort]) -> None:
+    """It counts them, or names each."""
+    lines = [Line(each.key, "sent" if not number else "folded", 1, "g") for number, each in enumerate(HAPPENINGS)]
+    assert sorts(Evidence(HAPPENINGS, lines, [Told(1, text, second(4))], [])) == expected
+
+
+def test_what_a_message_named_before_it_was_changed_is_told() -> None:
+    """People have read it."""
+    lines = [Line(each.key, "sent" if not number else "folded", 1, "g") for number, each in enumerate(HAPPENINGS)]
+    now, before = (f"📦 New push\nteam/app\nTags: {tags}" for tags in ("v000002, v000003", "v000001, v000002"))
+    edits = [Told(1, text, second(5)) for text in (before, now)]
+    assert sorts(Evidence(HAPPENINGS, lines, [Told(1, now, second(4))], [], edits)) == []
+    assert sorts(Evidence(HAPPENINGS, lines, [Told(1, now, second(4))], [], edits[1:])) == [Sort.MISCOUNTED]
+
+
+def test_only_the_first_message_of_a_group_has_its_place() -> None:
+    """What joins it later is told later, without that anything were out of order; another's first message is."""
+    swapped = [MESSAGES[0], replace(told(3), message_id=2), replace(told(2), message_id=3)]
+    keys = [HAPPENINGS[0].key, HAPPENINGS[2].key, HAPPENINGS[1].key]
+    for groups, expected in ((("g", None, "g"), []), ((None, None, "g"), [Sort.DISORDERED])):
+        lines = [
+            Line(key, "sent", number, group) for number, (key, group) in enumerate(zip(keys, groups, strict=True), 1)
+        ]
+        assert sorts(Evidence(HAPPENINGS, lines, swapped, [])) == expected
+
+
+def test_the_next_message_of_a_group_may_name_what_the_first_one_told() -> None:
+    """Where that could not be changed: it tells of the same image. Of another one it must not."""
+    both = replace(told(3), text=f"{MESSAGES[2].text}\nv000002")
+    for group, expected in (("g", []), ("another", [Sort.TWICE])):
+        lines = [LINES[0], replace(LINES[1], group="g"), replace(LINES[2], group=group)]
+        assert sorts(Evidence(HAPPENINGS, lines, [*MESSAGES[:2], both], [])) == expected
 
 
 def test_summary_that_is_not_in_the_chat() -> None:

@@ -335,9 +335,18 @@ def test_a_chat_of_digests_gets_one_in_every_period() -> None:
 
 def test_a_chat_may_want_every_event_for_itself() -> None:
     """In order: no group, no digest, no waiting."""
-    manner = replace(SETTLING, is_calm=False, quiet_hours=None)
+    manner = replace(SETTLING, is_calm=False)
     items = [*due(1, 2, since=LATE, group=f"{RUN}a"), *due(*range(3, 99), since=LATE)]
     assert all_told(items, manner, room=1) == [(number,) for number in range(1, 99)]
+
+
+def test_such_a_chat_may_have_quiet_hours() -> None:
+    """What they put off is told one by one afterwards."""
+    manner = replace(MANNER, is_calm=False, quiet_hours=NIGHT)
+    midnight = datetime(2026, 11, 24, 23, tzinfo=UTC)
+    items = due(*range(10), since=midnight)
+    assert isinstance(decide(items, manner, now=midnight), Hold)
+    assert decide(items, manner, now=midnight + timedelta(hours=9)) == Parcel(tuple(items[:1]))
 
 
 # -- messages that grow ---------------------------------------------------------------------------

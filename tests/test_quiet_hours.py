@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,8 +16,8 @@ NIGHT = QuietHours(time(22), time(7), BERLIN)
 NOON_HOUR = QuietHours(time(12), time(13), BERLIN)
 
 
-def utc(*numbers: int) -> datetime:
-    return datetime(*numbers, tzinfo=UTC)  # type: ignore[misc, arg-type]  # year, month and so on
+def utc(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:
+    return datetime(year, month, day, hour, minute, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -50,14 +50,14 @@ def test_on_the_nights_on_which_the_clocks_are_set(begins: datetime, ends: datet
 
 
 @given(
-    st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1)),
+    st.integers(0, 365 * 24 * 60),
     st.times(),
     st.times(),
     st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC"]),
 )
-def test_quiet_hours_end(moment: datetime, start: time, end: time, zone: str) -> None:
-    """At most a day and an hour later, and they are over then unless they begin again at once."""
-    hours, now = QuietHours(start, end, ZoneInfo(zone)), moment.replace(tzinfo=UTC)
+def test_quiet_hours_end(minute: int, start: time, end: time, zone: str) -> None:
+    """At most a day and an hour later,."""
+    hours, now = QuietHours(start, end, ZoneInfo(zone)), utc(2026, 1, 1) + timedelta(minutes=minute)
     until = hours.until(now)
     if until is not None:
         assert 0 < (until - now).total_seconds() <= 25 * 3600

@@ -247,8 +247,9 @@ def telegram_fails(kind: Kind, site: Site) -> None:
 def answers_are_lost(kind: Kind, site: Site) -> None:
     """Telegram takes messages, and nobody hears of it. Each of them may come once more."""
     before, times = len(site.telegram.messages), site.dice.randint(1, 2)
+    edits = len(site.telegram.edits)  # an answer to an edit may get lost as well: it is made again, and nobody sees it
     site.telegram.fail(kind, times=times, seconds=9)  # longer than the client waits
-    met = site.kill_until(lambda: len(site.telegram.messages) > before)
+    met = site.kill_until(lambda: len(site.telegram.messages) > before or len(site.telegram.edits) > edits)
     if kind is Kind.SLOW and met:
         site.live(7)
     taken = site.telegram.messages[before:][:times]

@@ -5,6 +5,7 @@ Nothing missed, nothing twice, in the order of the log, and nothing that Telegra
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,11 +47,13 @@ class Line:
     key: str
     state: str
     message_id: int | None
+    group: str | None = None
+    """What is told as one with it; `events` does not say it, the state does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A message that Telegram accepted."""
+    """A message that Telegram accepted, as people see it in the end; or as it became by an edit."""
 
     message_id: int
     text: str
@@ -94,6 +97,7 @@ class Evidence:
     lines: Sequence[Line]
     messages: Sequence[Told]
     causes: Sequence[Cause]
+    edits: Sequence[Told] = ()
     restores: int = 0
     """How often Harbor's database was put back: the product may tell of each once, and of nothing else."""
 
@@ -125,9 +129,9 @@ def judge(evidence: Evidence) -> Verdict:
     verdict.objections += _false_alarms(evidence)
     verdict.objections += _not_in_chat(evidence, sizes)
     verdict.objections += _misnamed(singles)
-    verdict.objections += _miscounted(evidence.messages, sizes)
-    verdict.objections += _told_without_record(evidence.happenings, singles)
-    verdict.objections += _disordered(singles)
+    verdict.objections += _miscounted(evidence, sizes, told_by)
+    verdict.objections += _told_without_record(evidence.happenings, singles, lines)
+    verdict.objections += _disordered(_first_told(evidence, told_by, lines))
     extra = [message for message in evidence.messages if message.message_id not in sizes]
     verdict.objections += _unexcused(extra, evidence.causes, verdict.repeats)
     return verdict
@@ -189,34 +193,61 @@ def _misnamed(singles: Sequence[tuple[Told, Happening]]) -> Iterator[Objection]:
             yield Objection(Sort.NOT_NAMED, text, message.at)
 
 
-def _miscounted(messages: Sequence[Told], sizes: Mapping[int, int]) -> Iterator[Objection]:
-    for message in messages:
-        size = sizes.get(message.message_id, 0)
-        if size > 1 and f" {size} events" not in message.text:
-            yield Objection(Sort.MISCOUNTED, f"message {message.message_id} does not count {size}", message.at)
+def _miscounted(
+    evidence: Evidence, sizes: Mapping[int, int], told_by: Mapping[int, Sequence[Happening]]
+) -> Iterator[Objection]:
+    """What is told with others is counted, all of it; or named, each for itself, in the message as it is or was."""
+    texts: dict[int, list[str]] = defaultdict(list)
+    for told in (*evidence.messages, *evidence.edits):
+        texts[told.message_id].append(told.text)
+    for message in evidence.messages:
+        size, said = sizes.get(message.message_id, 0), texts[message.message_id]
+        if size > 1 and not _is_counted(size, message.text):
+            happenings = told_by.get(message.message_id, ())
+            unnamed = [each for each in happenings if not any(map(each.is_named_in, said))]
+            if unnamed or len(happenings) != size or _counted(message.text) is not None:
+                text = f"message {message.message_id} does not count {size}"
+                yield Objection(Sort.MISCOUNTED, text, message.at)
+
+
+def _is_counted(size: int, text: str) -> bool:
+    return _counted(text) == size
+
+
+def _counted(text: str) -> int | None:
+    """`Total: 12 images, 3 tags` are 15, `Pulls: ×7` are 7; None: nothing is counted."""
+    found = re.search(r"^(?:Total|Pulls): (.*)$", text, re.MULTILINE)
+    return sum(map(int, re.findall(r"\d+", found[1]))) if found else None
 
 
 def _told_without_record(
-    happenings: Sequence[Happening], singles: Sequence[tuple[Told, Happening]]
+    happenings: Sequence[Happening], singles: Sequence[tuple[Told, Happening]], lines: Mapping[str, Line]
 ) -> Iterator[Objection]:
-    """A message that the product knows names an event which it says was told by another one."""
+    """A message that the product knows names an event which it says was told by another one.
+
+    Not of the same group: where a message could not be changed, the next one tells of the same image.
+    """
     by_text: dict[tuple[str, str], list[Happening]] = defaultdict(list)
     for happening in happenings:
         for name in happening.names:
             by_text[happening.emoji, name].append(happening)
     for message, known in singles:
-        yield from _names_another(message, known, by_text)
+        group = lines[known.key].group
+        for other in _named_besides(message, known, by_text):
+            line = lines.get(other.key)
+            if group is None or line is None or line.group != group:
+                text = f"message {message.message_id} names {_name(other)} besides {_name(known)}"
+                yield Objection(Sort.TWICE, text, message.at)
 
 
-def _names_another(
+def _named_besides(
     message: Told, known: Happening, by_text: Mapping[tuple[str, str], Sequence[Happening]]
-) -> Iterator[Objection]:
+) -> Iterator[Happening]:
     words = {word.strip() for line in message.text.splitlines() for word in line.split()}
     for word in words:
         for other in by_text.get((message.text[: len(known.emoji)], word), ()):
             if other.key != known.key and other.is_named_in(message.text):
-                text = f"message {message.message_id} names {_name(other)} besides {_name(known)}"
-                yield Objection(Sort.TWICE, text, message.at)
+                yield other
 
 
 def _unexcused(extra: Sequence[Told], causes: Sequence[Cause], repeats: Counter[str]) -> Iterator[Objection]:
@@ -236,6 +267,24 @@ def _cause_of(message: Told, causes: Iterable[Cause]) -> Cause | None:
     """The first that is left."""
     near = [cause for cause in causes if cause.since - CLOSE <= message.at <= cause.at + CLOSE]
     return min(near, key=lambda cause: cause.at, default=None)
+
+
+def _first_told(
+    evidence: Evidence, told_by: Mapping[int, Sequence[Happening]], lines: Mapping[str, Line]
+) -> list[tuple[Told, Happening]]:
+    """Each message with the event that it was sent for: of a group only its first one. A digest has no place."""
+    first: dict[str, int] = {}
+    for line in evidence.lines:
+        if line.group is not None and line.message_id is not None:
+            first[line.group] = min(first.get(line.group, line.message_id), line.message_id)
+    found = []
+    for message in evidence.messages:
+        told = told_by.get(message.message_id, ())
+        sent = next((each for each in told if lines[each.key].state == "sent"), None)
+        group = lines[sent.key].group if sent else None
+        if sent and (len(told) == 1 if group is None else first[group] == message.message_id):
+            found.append((message, sent))
+    return found
 
 
 def _disordered(singles: Sequence[tuple[Told, Happening]]) -> Iterator[Objection]:

@@ -8,9 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from sqlalchemy import create_engine, text
 
 from demo.harbor import POLLER, Generation, HarborStandIn, World
 from demo.telegram import TelegramStandIn
@@ -43,6 +45,7 @@ jitter = '0s'
 sweep = 'off'
 [delivery]
 max_delay = '20s'
+settle = '1s'
 """
 
 
@@ -231,8 +234,11 @@ class Site:
         if done.exit_code != 0:
             self.object(f"{done.output.name} ended with exit code {done.exit_code}")
         messages = [Told(each.message_id, each.text, each.sent_at) for each in self.telegram.messages]
+        edits = [Told(each.message_id, each.text, each.at) for each in self.telegram.edits]
         happenings = list(self.life.journal.happenings.values())
-        return Evidence(happenings, lines_of(done.text), messages, self.causes, self.life.journal.restores)
+        groups = groups_in(self.database.url)
+        lines = [replace(line, group=groups.get(line.key)) for line in lines_of(done.text)]
+        return Evidence(happenings, lines, messages, self.causes, edits, self.life.journal.restores)
 
 
 def _unknown(store: Store, keys: list[str]) -> list[str]:
@@ -240,12 +246,22 @@ def _unknown(store: Store, keys: list[str]) -> list[str]:
     return [key for key in keys if key not in known]
 
 
+def groups_in(url: str) -> dict[str, str]:
+    """By the keys of events, what they are told as one with."""
+    query = 'SELECT events.key, deliveries."group" FROM deliveries JOIN events ON events.id = deliveries.event_id'
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        found = {key: group for key, group in connection.execute(text(query)) if group is not None}
+    engine.dispose()
+    return found
+
+
 def lines_of(output: str) -> list[Line]:
     """What `events --json` wrote."""
     lines = []
-    for text in output.splitlines():
-        if text.startswith("{"):
-            event = json.loads(text)
+    for line in output.splitlines():
+        if line.startswith("{"):
+            event = json.loads(line)
             (delivery,) = event["deliveries"]
             lines.append(Line(event["key"], delivery["state"], delivery["message_id"]))
     return lines
