@@ -240,25 +240,25 @@ class _Line:
         return _hold(self._ordinary, None, until) or Rest(until, "flood")
 
     def _caught_up(self) -> Step | None:
-        late = [parcel for parcel in self._ordinary if self._is_late(parcel)]
-        if len(late) <= FEW:
+        """What happened towards the end of a downtime is told with the rest of it."""
+        if sum(map(self._is_late, self._ordinary)) <= FEW:
             return None
-        arriving = self._arriving(late)
-        return self._rest(arriving, "settle") or self._fold(late, Occasion.CATCH_UP)
+        arriving = self._arriving(self._ordinary)
+        return self._rest(arriving, "settle") or self._fold(self._ordinary, Occasion.CATCH_UP)
 
     def _is_late(self, parcel: Parcel) -> bool:
         since, quiet = parcel.items[0].since, self._manner.quiet_hours
         waited_until = quiet.until(since) if quiet else None
         return self._moment.now - (waited_until or since) > self._manner.catch_up_after
 
-    def _arriving(self, late: Sequence[Parcel]) -> datetime:
+    def _arriving(self, parcels: Sequence[Parcel]) -> datetime:
         """Until when more of it may come: a long log is recorded page by page."""
-        newest = max((parcel.items[-1] for parcel in late), key=lambda item: item.id)
+        newest = max((parcel.items[-1] for parcel in parcels), key=lambda item: item.id)
         memory, now = self.memory, self._moment.now
         if newest.id != memory.newest:
             grew_at = now if memory.newest else min(_seen_at(newest), now)
             self.memory = memory = replace(memory, newest=newest.id, grew_at=grew_at)
-        longest = min(_seen_at(parcel.items[0]) for parcel in late) + self._manner.max_delay
+        longest = min(_seen_at(parcel.items[0]) for parcel in parcels) + self._manner.max_delay
         return min((memory.grew_at or now) + self._manner.settle, longest)
 
     def _crowded(self) -> Step | None:
