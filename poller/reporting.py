@@ -97,9 +97,7 @@ class Reporter:
         facts, asked = self._facts(scan, place, now)
         event = scans.event(scan, result, artifact.digest, tag, facts)
         compared = self.comparer.compare(self.comparer.placed(event, place, taught), now)
-        is_unasked = not result.is_sbom and scans.is_unasked(scan, facts)
-        push = self._push_of(compared.event, place, is_unasked=is_unasked)
-        is_of_wave = is_unasked and push is None and self._delivery.is_calm
+        is_of_wave = self._delivery.is_calm and not result.is_sbom and scans.is_unasked(scan, facts)
         if self._config.only_changed and not comparison.is_changed(compared.event):
             compared = self.comparer.name_findings(compared, Need.WANTED, now)  # one may have come, and one gone
         telling = self._decide(compared.event)
@@ -111,10 +109,8 @@ class Reporter:
         telling = replace(telling, event=event, since=min(event.occurred_at, now), mode=mode)
         if is_of_wave and is_of_interest(telling):
             reported = self._of_wave(telling, now, patience)
-        elif push is not None and telling.state is DeliveryState.PENDING and not self._is_important(telling):
-            reported = Reported(replace(telling, group=push.group))
         else:
-            reported = self._of_image(telling, learnt, now, is_of_push=push is not None)
+            reported = self._of_push_or_image(telling, learnt, now)
         return self._store.finish_look(
             scan, (reported.telling,), now, learnt, wave=reported.wave, hold_until=reported.hold
         )
@@ -132,35 +128,35 @@ class Reporter:
         wave = self._store.wave() if is_of_wave else None
         return Need.NONE if wave is not None and wave.members >= FEW else Need.WANTED
 
-    def _is_important(self, telling: Telling) -> bool:
+    def _is_important(self, event: Event) -> bool:
         """Whether people must not miss it, so that it is told for itself; also if there is nothing to compare with."""
-        if telling.mode is Mode.IMPORTANT or telling.event.type is EventType.SCANNING_FAILED:
+        if event.type is EventType.SCANNING_FAILED or self._is_news(event):
             return True
-        severity, important = comparison.severity_of(telling.event), self._config.important
+        severity, important = comparison.severity_of(event), self._config.important
         return bool(severity) and important is not None and rank(severity) <= rank(important)
 
     # -- together with what ---------------------------------------------------------------------------
 
-    def _push_of(self, event: Event, place: PlatformFact | None, *, is_unasked: bool) -> Thread | None:
-        """The push, not long ago, of the image that was scanned, or of the index that it is a platform of.
+    def group_of(self, event: Event) -> str | None:
+        """What a result is told with: the push, not long ago, of the image; else the other platforms of the image.
 
-        What nobody asked for is the first scan since that push, or it is one of a scan-all.
+        What is important is not told with the push, but for itself.
         """
+        push = None if self._is_important(event) else self._push_of(event)
+        return push.group if push is not None else image_group(event)
+
+    def _push_of(self, event: Event) -> Thread | None:
+        """The push of the image that was scanned, or of the index that it is a platform of, if not long ago."""
         window = self._delivery.scan_window
         if not self._delivery.is_calm or window is None or event.repository is None or event.digest is None:
             return None
-        digests = (place.index_digest, event.digest) if place else (event.digest,)
+        index = event.scan.index if event.scan else None
         threads, repository, at = Threads(self._store.threads), event.repository.full_name, event.occurred_at
         found = (
             threads.going_on(about_image(repository, digest), at, timedelta(seconds=window), SAME_MOMENT)
-            for digest in digests
+            for digest in ((index.digest, event.digest) if index else (event.digest,))
         )
-        push = next((thread for thread in found if thread is not None), None)
-        is_again = push is not None and is_unasked and self._is_scanned_since(event.digest, push.began_at)
-        return None if is_again else push
-
-    def _is_scanned_since(self, digest: str, at: datetime) -> bool:
-        return any(fact.ended_at >= at for fact in self._store.reports([digest]).values())
+        return next((thread for thread in found if thread is not None), None)
 
     def _of_wave(self, telling: Telling, now: datetime, patience: timedelta) -> Reported:
         """Its results wait for the end of it; the first few that bring news are told at once."""
@@ -173,10 +169,19 @@ class Reporter:
             return Reported(replace(telling, group=wave.group, mode=Mode.SINGLE), joined)
         return Reported(replace(telling, group=wave.group, mode=Mode.AUTO, held_until=now + LONGEST_WAVE), joined)
 
+    def _of_push_or_image(self, telling: Telling, learnt: Changes, now: datetime) -> Reported:
+        """What is not important is added to the message of the push, and need not wait for other platforms."""
+        if not self._delivery.is_calm or telling.state is not DeliveryState.PENDING:
+            return Reported(telling)
+        push = self._push_of(telling.event)
+        if push is None or self._is_important(telling.event):
+            return self._of_image(telling, learnt, now, is_of_push=push is not None)
+        return Reported(replace(telling, group=push.group))
+
     def _of_image(self, telling: Telling, learnt: Changes, now: datetime, *, is_of_push: bool) -> Reported:
         """One message about an image of several platforms, when all of them have ended."""
-        group = image_group(telling.event) if self._delivery.is_calm else None
-        if group is None or telling.event.repository is None or telling.state is not DeliveryState.PENDING:
+        group = image_group(telling.event)
+        if group is None or telling.event.repository is None:
             return Reported(telling)
         repository, digest = telling.event.repository.full_name, telling.event.digest
         index_digest = group.rpartition("@")[2]

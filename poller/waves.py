@@ -21,7 +21,7 @@ from poller.events import Event
 from poller.harbor import Harbor
 from poller.logs import Log
 from poller.plan import FEW
-from poller.reporting import LONGEST_WAVE, Reporter, image_group
+from poller.reporting import LONGEST_WAVE, Reporter
 from poller.survey import Survey
 from state import Mode, Store, Wave
 
@@ -65,9 +65,9 @@ class Waves:
         return LONGEST_WAVE if self._survey.server().has_robot_rows else UNSURE
 
     def _tell_singly(self, wave: Wave) -> None:
-        """Few were no scan-all. What belongs to one image stays together."""
+        """Few were no scan-all. What belongs to a push, or to one image, stays together."""
         for member in list(self._store.in_group(wave.group, is_waiting=True)):
-            group = image_group(member.event)
+            group = self._reporter.group_of(member.event)
             if group is not None:
                 self._store.regroup(member.event, group)
         self._store.end_wave(wave, as_one=False)

@@ -149,12 +149,12 @@ class Site:
         return [due.event for due in self.store.due(self.clock.now, most=10_000)]
 
     def reasons(self) -> dict[str, str]:
-        """Why events are not told, by their reference or subject."""
+        """Why events are not told by themselves, by their reference or subject."""
         return {
             seen.event.reference or seen.event.subject: delivery.reason
             for seen in self.store.seen()
             for delivery in seen.deliveries
-            if delivery.state is DeliveryState.OFF
+            if delivery.state in (DeliveryState.OFF, DeliveryState.FOLDED) and delivery.message_id is None
         }
 
     def webhooks(self, types: tuple[str, ...], projects: tuple[str, ...] = ()) -> list[dict[str, Any]]:

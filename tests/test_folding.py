@@ -372,7 +372,7 @@ def test_the_platforms_of_an_index_join_its_push(opened: Opened) -> None:
 
 
 def test_a_scan_all_is_a_wave_also_of_what_was_just_pushed_and_scanned(opened: Opened) -> None:
-    """Only the first result since the push belongs to it, unless somebody asked."""
+    """Nobody asked for its results, nor did the push."""
     here = opened()
     here.world.push("team/app", "1", "ann")
     here.poll()
@@ -385,6 +385,21 @@ def test_a_scan_all_is_a_wave_also_of_what_was_just_pushed_and_scanned(opened: O
     wave = here.store.wave()
     assert wave is not None
     assert wave.members == 2
+
+
+def test_few_results_that_nobody_asked_for_belong_to_the_push_after_all(opened: Opened) -> None:
+    """As where the scanner's queue was long, and nothing says that the push has caused the scan."""
+    here = opened(FIRST_USERS)
+    here.world.push("team/app", "1", "ann")
+    here.poll()
+    here.clock.advance(200)
+    here.world.scan("team/app", "1", Outcome.SUCCESS, {"Low": 1})
+    here.poll()
+    assert here.store.wave() is not None
+    for _ in range(8):
+        here.poll(10)
+    assert here.store.wave() is None
+    assert messages(here) == [["1", "1"]]
 
 
 # -- what scanners do -------------------------------------------------------------------------------------

@@ -318,6 +318,18 @@ def test_a_harbor_that_cannot_sort_is_refused_before_rows_are_lost(wax: Wax) -> 
         client(wax.url).rows_from(OLD, 1)
 
 
+def test_accessories_are_asked_for_by_name(wax: Wax) -> None:
+    """Harbor leaves them out otherwise. A list is bounded, by time and in size."""
+    wax.answer = lambda _: Reply(body={"digest": "sha256:a"})
+    client(wax.url).artifact("team/app", "sha256:a", with_accessory=True)
+    assert wax.last.query == {"with_accessory": "true"}
+    wax.answer = lambda _: Reply(body=[])
+    client(wax.url).artifacts_lately("team/app", datetime(2026, 11, 24, tzinfo=UTC), most=10)
+    assert wax.last.query["with_accessory"] == "true"
+    assert (wax.last.query["sort"], wax.last.query["page_size"]) == ("-push_time", "10")
+    assert wax.last.query["q"].startswith("push_time=[2026-11-24")
+
+
 def test_slashes_of_a_repository_are_encoded_twice(wax: Wax) -> None:
     """Harbor's own proxy decodes once."""
     wax.answer = lambda _: Reply(body={"digest": "sha256:a", "tags": [{"name": "v1"}]})

@@ -278,6 +278,18 @@ def test_the_date_header_is_the_clock_of_an_old_harbor() -> None:
     assert rows.server(b"{}", "soon").clock is None
 
 
+def test_accessories_name_their_subject() -> None:
+    """Old versions do not: there it is the artifact that was asked for. Most artifacts have none."""
+    signature = {"digest": "sha256:s", "type": "signature.cosign"}
+    bill = {"digest": "sha256:b", "type": "sbom.harbor", "subject_artifact_digest": "sha256:c", "size": 3}
+    found = rows.artifact(json.dumps({"digest": "sha256:a", "accessories": [signature, bill]}).encode()).accessories
+    assert [(each.digest, each.type, each.subject) for each in found] == [
+        ("sha256:s", "signature.cosign", "sha256:a"),
+        ("sha256:b", "sbom.harbor", "sha256:c"),
+    ]
+    assert rows.artifact(b'{"digest": "sha256:a", "accessories": null}').accessories == ()
+
+
 def test_settings_are_their_values() -> None:
     body = b'{"skip_audit_log_database": {"editable": true, "value": false}, "scan_all_policy": {}}'
     assert rows.configuration(body) == {"skip_audit_log_database": False, "scan_all_policy": None}

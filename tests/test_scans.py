@@ -416,8 +416,8 @@ def test_an_odd_overview_does_not_stop_the_line(opened: Opened, monkeypatch: pyt
     here = opened()
     real = here.harbor.artifact
 
-    def odd(repository: str, reference: str, *, with_scan: bool = False) -> Artifact | None:
-        artifact = real(repository, reference, with_scan=with_scan)
+    def odd(repository: str, reference: str, **asked: bool) -> Artifact | None:
+        artifact = real(repository, reference, **asked)
         if repository != "team/app" or artifact is None:
             return artifact
         return Artifact(artifact.digest, scan_overview={"report": {"scan_status": ["x"], "end_time": 3}})
