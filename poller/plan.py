@@ -127,12 +127,14 @@ class Moment:
     """When it is decided. `room`: how many single messages the pace allows within the longest delay.
 
     `digest_at`: when the chat had its last digest for want of room. `is_patient`: whether to wait for what may come.
+    `sees_all`: whether all that waits is in view, or only the oldest of it.
     """
 
     now: datetime
     room: int
     digest_at: datetime | None = None
     is_patient: bool = True
+    sees_all: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,12 +231,20 @@ class _Line:
         end = last + _period(self.memory, self._manner)
         first = _seen_at(self._ordinary[0].items[0])
         if len(self._ordinary) > FEW:
-            if now < end:
-                return self._rest(end, "flood") if self._moment.is_patient else self._put_off(end)
+            until = self._flood_ends(last, end)
+            if now < until:
+                return self._rest(until, "flood") if self._moment.is_patient else self._put_off(until)
             return self._fold(self._ordinary, Occasion.BACKLOG) if first < end else None
         if now >= end or not self._moment.is_patient:
             return None
         return self._rest(min(first + LOOKS_QUIET, end), "flood")
+
+    def _flood_ends(self, last: datetime, end: datetime) -> datetime:
+        """With its period, or when nothing has come for as long as a message may be late."""
+        if not self._moment.sees_all:
+            return end
+        newest = max(_seen_at(item) for parcel in self._ordinary for item in parcel.items)
+        return min(max(last, newest) + self._manner.max_delay, end)
 
     def _put_off(self, until: datetime) -> Step:
         return _hold(self._ordinary, None, until) or Rest(until, "flood")

@@ -257,6 +257,15 @@ def test_after_a_digest_more_than_a_few_wait_for_the_next_one() -> None:
     assert decide(items, digest_at=digest_at, now=NOW + seconds(60)) == Parcel(tuple(items), Occasion.BACKLOG)
 
 
+def test_a_flood_that_has_ended_is_told_before_its_period_ends() -> None:
+    """When nothing has come for as long as a message may be late; unless there may be more that is not in view."""
+    items, memory, last = due(*range(99), since=NOW), Memory(period=timedelta(hours=1)), NOW - seconds(60)
+    for sees_all, until in ((True, NOW + MAX_DELAY), (False, last + timedelta(hours=1))):
+        moment = Moment(NOW + seconds(1), ROOM, last, sees_all=sees_all)
+        assert plan.decide(items, MANNER, moment, memory)[0] == Rest(until, "flood")
+    assert decide(items, digest_at=last, now=NOW + MAX_DELAY, memory=memory) == Parcel(tuple(items), Occasion.BACKLOG)
+
+
 def test_after_a_digest_few_are_told_singly_once_that_is_certain() -> None:
     """The first of them waits half a minute, to see whether more follow."""
     items = due(1, 2, since=NOW - seconds(20))
