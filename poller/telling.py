@@ -191,8 +191,8 @@ class Teller:
         return agenda
 
     def _is_quiet(self, now: datetime) -> bool:
-        quiet = self._manner.quiet_hours
-        return quiet is not None and quiet.until(now) is not None
+        quiet = self._manner.quiet_until
+        return quiet is not None and quiet(now) is not None
 
     def _is_ready(self, group: str, ids: Sequence[int], agenda: _Agenda, chat: _Chat) -> bool:
         """Whether what has come to a group is told anew, for its message cannot be changed. Otherwise that is put
@@ -491,7 +491,7 @@ def _manner(config: Config, route: Route) -> plan.Manner:
         max_delay=timedelta(seconds=delivery.max_delay),
         catch_up_after=timedelta(seconds=delivery.catch_up_after),
         important=config.scans.important,
-        quiet_hours=route.quiet_hours,
+        quiet_until=route.quiet_hours.until if route.quiet_hours else None,
         every=timedelta(seconds=route.every) if route.every else None,
     )
 
