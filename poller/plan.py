@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from formatters import Occasion, rank
 from poller import comparison
 from poller.events import Event, EventType
-from poller.routes import QuietHours
 from state import Due, GroupMessage, Mode
 
 FEW = 5
@@ -110,7 +109,8 @@ class Manner:
     """How a chat is told. `is_calm`: what belongs together is one message; otherwise each event has its own.
 
     `max_delay`: if the chat's pace would make messages later than that, they come together. `important`: the
-    severity from which on a result is. `every`: what is not important comes as a digest so often.
+    severity from which on a result is. `quiet_until`: when the quiet hours end in which a moment lies. `every`: what
+    is not important comes as a digest so often.
     """
 
     is_calm: bool = True
@@ -118,7 +118,7 @@ class Manner:
     max_delay: timedelta = timedelta(minutes=2)
     catch_up_after: timedelta = timedelta(minutes=15)
     important: str | None = None
-    quiet_hours: QuietHours | None = None
+    quiet_until: Callable[[datetime], datetime | None] | None = None
     every: timedelta | None = None
 
 
@@ -127,12 +127,14 @@ class Moment:
     """When it is decided. `room`: how many single messages the pace allows within the longest delay.
 
     `digest_at`: when the chat had its last digest for want of room. `is_patient`: whether to wait for what may come.
+    `sees_all`: whether all that waits is in view, or only the oldest of it.
     """
 
     now: datetime
     room: int
     digest_at: datetime | None = None
     is_patient: bool = True
+    sees_all: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +199,8 @@ class _Line:
     # -- what is not due yet --
 
     def postponed(self) -> Hold | None:
-        now, quiet = self._moment.now, self._manner.quiet_hours
-        until = quiet.until(now) if quiet else None
+        now, quiet = self._moment.now, self._manner.quiet_until
+        until = quiet(now) if quiet else None
         if until is not None:
             return _hold([parcel for parcel in self._parcels if not parcel.is_single], self._manner, until)
         if self._manner.every is None:
@@ -218,8 +220,8 @@ class _Line:
         return self._in_flood() or self._caught_up() or self._crowded()
 
     def _was_quiet(self, parcel: Parcel) -> bool:
-        quiet = self._manner.quiet_hours
-        return quiet is not None and quiet.until(_seen_at(parcel.items[0])) is not None
+        quiet = self._manner.quiet_until
+        return quiet is not None and quiet(_seen_at(parcel.items[0])) is not None
 
     def _in_flood(self) -> Step | None:
         """After a digest: whether what has come since is few, and told as ever, or waits for the next digest."""
@@ -229,12 +231,20 @@ class _Line:
         end = last + _period(self.memory, self._manner)
         first = _seen_at(self._ordinary[0].items[0])
         if len(self._ordinary) > FEW:
-            if now < end:
-                return self._rest(end, "flood") if self._moment.is_patient else self._put_off(end)
+            until = self._flood_ends(last, end)
+            if now < until:
+                return self._rest(until, "flood") if self._moment.is_patient else self._put_off(until)
             return self._fold(self._ordinary, Occasion.BACKLOG) if first < end else None
         if now >= end or not self._moment.is_patient:
             return None
         return self._rest(min(first + LOOKS_QUIET, end), "flood")
+
+    def _flood_ends(self, last: datetime, end: datetime) -> datetime:
+        """With its period, or when nothing has come for as long as a message may be late."""
+        if not self._moment.sees_all:
+            return end
+        newest = max(_seen_at(item) for parcel in self._ordinary for item in parcel.items)
+        return min(max(last, newest) + self._manner.max_delay, end)
 
     def _put_off(self, until: datetime) -> Step:
         return _hold(self._ordinary, None, until) or Rest(until, "flood")
@@ -247,8 +257,8 @@ class _Line:
         return self._rest(arriving, "settle") or self._fold(self._ordinary, Occasion.CATCH_UP)
 
     def _is_late(self, parcel: Parcel) -> bool:
-        since, quiet = parcel.items[0].since, self._manner.quiet_hours
-        waited_until = quiet.until(since) if quiet else None
+        since, quiet = parcel.items[0].since, self._manner.quiet_until
+        waited_until = quiet(since) if quiet else None
         return self._moment.now - (waited_until or since) > self._manner.catch_up_after
 
     def _arriving(self, parcels: Sequence[Parcel]) -> datetime:

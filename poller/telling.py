@@ -82,13 +82,15 @@ class _Chat:
 class _Agenda:
     """What is due: in `fresh` what is to be sent, in `edits` the messages to be changed, by group.
 
-    `known`: groups that have a message. `holds`: what is not to be told yet after all.
+    `known`: groups that have a message. `holds`: what is not to be told yet after all. `sees_all`: whether there is
+    no more than what was looked at.
     """
 
     fresh: list[Due] = field(default_factory=list)
     edits: dict[str, GroupMessage] = field(default_factory=dict)
     known: dict[str, GroupMessage] = field(default_factory=dict)
     holds: list[plan.Hold] = field(default_factory=list)
+    sees_all: bool = True
 
 
 class Teller:
@@ -168,7 +170,9 @@ class Teller:
     # -- what is due --
 
     def _agenda(self, chat: _Chat, most: int) -> _Agenda:
-        agenda = self._sorted_out(self._store.due(chat.now, most=most), chat)
+        due = self._store.due(chat.now, most=most)
+        agenda = self._sorted_out(due, chat)
+        agenda.sees_all = len(due) < most
         for hold in agenda.holds:
             self._store.postpone(hold.ids, hold.until)
         return agenda
@@ -187,8 +191,8 @@ class Teller:
         return agenda
 
     def _is_quiet(self, now: datetime) -> bool:
-        quiet = self._manner.quiet_hours
-        return quiet is not None and quiet.until(now) is not None
+        quiet = self._manner.quiet_until
+        return quiet is not None and quiet(now) is not None
 
     def _is_ready(self, group: str, ids: Sequence[int], agenda: _Agenda, chat: _Chat) -> bool:
         """Whether what has come to a group is told anew, for its message cannot be changed. Otherwise that is put
@@ -213,16 +217,16 @@ class Teller:
 
     def _decide(self, agenda: _Agenda, chat: _Chat, *, is_patient: bool) -> plan.Parcel | plan.Rest | None:
         while True:
-            moment = self._moment(chat, is_patient=is_patient)
+            moment = self._moment(chat, is_patient=is_patient, sees_all=agenda.sees_all)
             step, self._memory = plan.decide(agenda.fresh, self._manner, moment, self._memory)
             if not isinstance(step, plan.Hold):
                 return step
             self._store.postpone(step.ids, step.until)
             agenda.fresh = _without(agenda.fresh, step.ids)
 
-    def _moment(self, chat: _Chat, *, is_patient: bool) -> plan.Moment:
+    def _moment(self, chat: _Chat, *, is_patient: bool, sees_all: bool = True) -> plan.Moment:
         room = pacing.room(chat.history, chat.now, self._delivery.max_delay, chat.limits)
-        return plan.Moment(chat.now, room, chat.route.digest_at, is_patient)
+        return plan.Moment(chat.now, room, chat.route.digest_at, is_patient, sees_all)
 
     def _as_the_clock_is(self, route: RouteState, now: datetime) -> RouteState:
         """A pause that was asked for when the clock was ahead begins anew: it is to be no longer than it was."""
@@ -487,7 +491,7 @@ def _manner(config: Config, route: Route) -> plan.Manner:
         max_delay=timedelta(seconds=delivery.max_delay),
         catch_up_after=timedelta(seconds=delivery.catch_up_after),
         important=config.scans.important,
-        quiet_hours=route.quiet_hours,
+        quiet_until=route.quiet_hours.until if route.quiet_hours else None,
         every=timedelta(seconds=route.every) if route.every else None,
     )
 

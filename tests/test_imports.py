@@ -130,7 +130,7 @@ def test_the_clients_know_neither_the_state_nor_the_story(client: str) -> None:
     [
         ("poller.normalize", {"poller.rows"}),
         ("poller.reading", {"poller.rows", "poller.logs"}),
-        ("poller.plan", {"formatters"}),
+        ("poller.plan", {"formatters", "poller.comparison"}),
         (
             "poller.routes",
             {"poller.comparison", "poller.normalize", "poller.rows", "poller.scans", "poller.versions"},

@@ -257,6 +257,15 @@ def test_after_a_digest_more_than_a_few_wait_for_the_next_one() -> None:
     assert decide(items, digest_at=digest_at, now=NOW + seconds(60)) == Parcel(tuple(items), Occasion.BACKLOG)
 
 
+def test_a_flood_that_has_ended_is_told_before_its_period_ends() -> None:
+    """When nothing has come for as long as a message may be late; unless there may be more that is not in view."""
+    items, memory, last = due(*range(99), since=NOW), Memory(period=timedelta(hours=1)), NOW - seconds(60)
+    for sees_all, until in ((True, NOW + MAX_DELAY), (False, last + timedelta(hours=1))):
+        moment = Moment(NOW + seconds(1), ROOM, last, sees_all=sees_all)
+        assert plan.decide(items, MANNER, moment, memory)[0] == Rest(until, "flood")
+    assert decide(items, digest_at=last, now=NOW + MAX_DELAY, memory=memory) == Parcel(tuple(items), Occasion.BACKLOG)
+
+
 def test_after_a_digest_few_are_told_singly_once_that_is_certain() -> None:
     """The first of them waits half a minute, to see whether more follow."""
     items = due(1, 2, since=NOW - seconds(20))
@@ -303,7 +312,7 @@ def test_a_flood_that_goes_on_is_told_of_ever_less_often() -> None:
 def test_in_quiet_hours_what_is_not_important_is_put_off() -> None:
     """Until their end; important events are told."""
     midnight = datetime(2026, 11, 24, 23, tzinfo=UTC)
-    manner = replace(MANNER, quiet_hours=NIGHT)
+    manner = replace(MANNER, quiet_until=NIGHT.until)
     items = [*due(1, since=midnight), *due(2, kind=FAILED, since=midnight)]
     assert decide(items, manner, now=midnight) == Hold((1,), datetime(2026, 11, 25, 6, tzinfo=UTC))
     assert decide(items[1:], manner, now=midnight) == Parcel(tuple(items[1:]))
@@ -312,7 +321,7 @@ def test_in_quiet_hours_what_is_not_important_is_put_off() -> None:
 def test_what_came_in_quiet_hours_is_told_at_their_end() -> None:
     """Together, if it is more than a few; it does not count as late."""
     midnight, morning = datetime(2026, 11, 24, 23, tzinfo=UTC), datetime(2026, 11, 25, 6, 1, tzinfo=UTC)
-    manner = replace(MANNER, quiet_hours=NIGHT)
+    manner = replace(MANNER, quiet_until=NIGHT.until)
     items = due(*range(FEW + 1), since=midnight)
     fresh = due(50, since=morning)
     assert decide([*items, *fresh], manner, now=morning) == Parcel(tuple(items), Occasion.QUIET_HOURS)
@@ -342,7 +351,7 @@ def test_a_chat_may_want_every_event_for_itself() -> None:
 
 def test_such_a_chat_may_have_quiet_hours() -> None:
     """What they put off is told one by one afterwards."""
-    manner = replace(MANNER, is_calm=False, quiet_hours=NIGHT)
+    manner = replace(MANNER, is_calm=False, quiet_until=NIGHT.until)
     midnight = datetime(2026, 11, 24, 23, tzinfo=UTC)
     items = due(*range(10), since=midnight)
     assert isinstance(decide(items, manner, now=midnight), Hold)

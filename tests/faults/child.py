@@ -13,6 +13,7 @@ from typing import Any
 import time_machine
 from sqlalchemy import Connection, Engine, event
 
+from poller import plan
 from poller.__main__ import cli as product
 from poller.telegram import Telegram
 
@@ -24,11 +25,16 @@ TELEGRAM_TIMEOUT = (3, 6)
 """Outside tests it is 40 s: a harness that waits for that again and again has no time for anything else."""
 
 
+SHORTEST_REST, LONGEST_REST = timedelta(seconds=3), timedelta(seconds=10)
+"""Between two edits of a message; outside tests up to ten minutes, and all is to be told before it is judged."""
+
+
 def cli(args: list[str], prog_name: str) -> None:
     """As the product's own, but the wall clock is as far off as a file says. `time.monotonic` goes on as ever."""
     defaults = Telegram.__init__.__kwdefaults__
     assert defaults is not None
     defaults["timeout"] = TELEGRAM_TIMEOUT
+    plan.SHORTEST_REST, plan.LONGEST_REST = SHORTEST_REST, LONGEST_REST
     if full := os.environ.get(FULL_FILE):
         _heed_full_disk(Path(full))
     path = Path(os.environ[OFFSET_FILE])
