@@ -11,7 +11,7 @@ from typing import Any
 from poller.config import Config
 from poller.errors import ConfigError
 from poller.events import Event, Source
-from poller.plan import IMAGE, WAVE
+from poller.plan import IMAGE, PULLS, PUSH, RUN, WAVE
 from poller.routes import Asked, Route, ask
 from state import DeliveryState, Fate, Mode, Seen, Store, Telling
 
@@ -21,9 +21,9 @@ _SEVERAL = 3
 _GROUPS = {
     WAVE: "scans that nobody asked for one by one, as of a scan-all",
     IMAGE: "the platforms of an image",
-    "push:": "an image and what belongs to it",
-    "pull:": "pulls of an image by one account",
-    "run:": "what somebody did again and again",
+    PUSH: "an image and what belongs to it",
+    PULLS: "pulls of an image by one account",
+    RUN: "what somebody did again and again",
 }
 
 

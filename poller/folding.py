@@ -6,7 +6,7 @@ job's deletions; whoever tells waits a moment, and adds to a message what comes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -19,6 +19,7 @@ from poller.families import Families, Pushes
 from poller.harbor import Harbor
 from poller.kin import Kin, is_head
 from poller.knowledge import Changes
+from poller.plan import PUSH
 from poller.scans import JOBSERVICE
 from poller.threads import (
     BETWEEN_DEEDS,
@@ -48,11 +49,14 @@ class Folded:
     learnt: Changes = field(default_factory=Changes)
 
     def of(self, tellings: Sequence[Telling]) -> list[Telling]:
-        """The tellings with their groups. What is not to be told needs none."""
-        return [self._grouped(each) if each.state is DeliveryState.PENDING else each for each in tellings]
+        """The tellings with their groups, which go where the image goes. What is not to be told needs none."""
+        images = {self.groups.get(e.key): e for e in (each.event for each in tellings) if _is_image(e)}
+        return [self._grouped(each, images) if each.state is DeliveryState.PENDING else each for each in tellings]
 
-    def _grouped(self, telling: Telling) -> Telling:
-        return replace(telling, group=telling.group or self.groups.get(telling.event.key))
+    def _grouped(self, telling: Telling, images: Mapping[str | None, Event]) -> Telling:
+        group = telling.group or self.groups.get(telling.event.key)
+        is_part = group is not None and group.startswith(PUSH) and not _is_image(telling.event)
+        return replace(telling, group=group, along=images.get(group) if is_part else None)
 
 
 class Folder:
@@ -218,6 +222,10 @@ def _home(event: Event, kin: Kin, threads: Threads) -> str | None:
         if threads.going_on(about, event.occurred_at, within):
             return threads.open(about_push(event), event, threads.join(about, event, within))
     return None
+
+
+def _is_image(event: Event) -> bool:
+    return event.type is EventType.PUSH_ARTIFACT and is_head(event)
 
 
 def _by_repository(events: Iterable[Event]) -> list[tuple[str, list[Event]]]:

@@ -325,7 +325,7 @@ class Teller:
             case Sent():
                 topic_lost = outcome.topic_lost if tries_topic else route.topic_lost
                 fresh = _answering(route, outcome.moved_to, topic_lost=topic_lost)
-                _report(outcome, message, parcel, is_topic_news=topic_lost and not route.topic_lost)
+                self._report(outcome, message, parcel, is_topic_news=topic_lost and not route.topic_lost)
                 return self._sent(message, parcel, outcome, attempt, chat, fresh)
             case MessageRefused(reason, description):
                 return self._refused(parcel, message, attempt, reason, description, chat.now)
@@ -398,7 +398,8 @@ class Teller:
     def _hold(self, ids: Sequence[int], attempt: int, route: RouteState, why: Later | ChatRefused) -> Wait:
         """Keep everything and stop talking to this chat for a while."""
         description = why.description if isinstance(why, ChatRefused) else ""
-        seconds = self._seconds_held(route, why)
+        failures = route.failures if route.needs_operator is bool(description) else 0  # of this kind, in a row
+        seconds = _seconds_held(why, failures)
         say = _log.error if description else _log.warning
         say("message.kept", reason=why.reason, description=description, retry_in=round(seconds))
         now = self._clock()  # after the answer, which may have taken long
@@ -408,17 +409,22 @@ class Teller:
             blocked_at=now,
             needs_operator=bool(description),
             reason=f"{why.reason}: {description}" if description else why.reason,
-            failures=route.failures + 1,
+            failures=failures + 1,
         )
         maybe_at = now if why.reason in MAYBE_DELIVERED else None
         attempted = partial(self._store.attempted, ids, why.reason, attempt=attempt, maybe_at=maybe_at, route=held)
         self._note(attempted)
         return Wait(seconds, held.reason, held.needs_operator)
 
-    def _seconds_held(self, route: RouteState, why: Later | ChatRefused) -> float:
-        if isinstance(why, ChatRefused):
-            return self._pause(route, most=1800, first=30)
-        return why.after or self._pause(route, most=LONGEST_PAUSE_S)
+    def _report(self, outcome: Sent, message: _Message, parcel: plan.Parcel, *, is_topic_news: bool) -> None:
+        sent, first = {"message_id": outcome.message_id, "events": len(message.ids)}, parcel.events[0].key
+        _log.info("message.sent", route=self._route.name, **sent, first=first)
+        if outcome.moved_to is not None:
+            _log.warning("chat.moved", chat_id=outcome.moved_to, remedy="put this id into [telegram] chat_id")
+        if is_topic_news:
+            _log.warning("topic.lost", remedy="messages go to the chat itself; correct [telegram] message_thread_id")
+        if outcome.as_plain:
+            _log.error("message.sent_plain", reason=outcome.reason, first=first)
 
     # -- changing what was sent --
 
@@ -473,9 +479,6 @@ class Teller:
         self._note(partial(self._store.attempted, (), reason, attempt=attempt, route=moved))
         return Told(0)
 
-    def _pause(self, route: RouteState, *, most: float, first: float = 2) -> float:
-        return backoff.pause(route.failures, first=first, most=most)
-
     def _wait_for(self, route: RouteState, now: datetime) -> Wait:
         assert route.blocked_until is not None
         is_due = bool(self._store.due(now, most=1))
@@ -494,6 +497,12 @@ def _manner(config: Config, route: Route) -> plan.Manner:
         quiet_until=route.quiet_hours.until if route.quiet_hours else None,
         every=timedelta(seconds=route.every) if route.every else None,
     )
+
+
+def _seconds_held(why: Later | ChatRefused, failures: int) -> float:
+    if isinstance(why, ChatRefused):
+        return backoff.pause(failures, first=30, most=1800)
+    return why.after or backoff.pause(failures, first=2, most=LONGEST_PAUSE_S)
 
 
 def _look_again_at(step: plan.Rest | None, waiting: int, now: datetime) -> datetime | None:
@@ -530,13 +539,3 @@ def _answering(route: RouteState, moved_to: int | None, *, topic_lost: bool) -> 
         reason="",
         failures=0,
     )
-
-
-def _report(outcome: Sent, message: _Message, parcel: plan.Parcel, *, is_topic_news: bool) -> None:
-    _log.info("message.sent", message_id=outcome.message_id, events=len(message.ids), first=parcel.events[0].key)
-    if outcome.moved_to is not None:
-        _log.warning("chat.moved", chat_id=outcome.moved_to, remedy="put this id into [telegram] chat_id")
-    if is_topic_news:
-        _log.warning("topic.lost", remedy="messages go to the chat itself; correct [telegram] message_thread_id")
-    if outcome.as_plain:
-        _log.error("message.sent_plain", reason=outcome.reason, first=parcel.events[0].key)

@@ -703,7 +703,7 @@ def test_an_explanation_says_what_is_waited_for_and_what_told_it(town: Town) -> 
     scans, rest = explained(town, "1 PUSH_ARTIFACT").stories
     assert (scans.next_attempt, rest.next_attempt) == (until, None)
     assert not scans.why_together
-    digest = replace(scans.fate, record=replace(scans.fate.record, state=FOLDED))
+    digest = replace(scans.fate, record=replace(scans.fate.record, state=FOLDED), group=None)
     assert "a digest" in explain.Story(digest, is_configured=True).why_together
     grouped = explain.Story(replace(digest, group="image:team/app@sha256:1"), is_configured=True)
     assert grouped.why_together == "it belongs to a group: the platforms of an image"
