@@ -131,6 +131,8 @@ def test_the_clients_know_neither_the_state_nor_the_story(client: str) -> None:
         ("poller.normalize", {"poller.rows"}),
         ("poller.reading", {"poller.rows", "poller.logs"}),
         ("poller.plan", {"formatters"}),
+        ("poller.kin", {"poller.rows"}),
+        ("poller.threads", {"poller.plan", "poller.scans", "poller.normalize", "poller.rows", "poller.versions"}),
         ("poller.pacing", set()),
         ("poller.backoff", set()),
         ("poller.times", set()),
