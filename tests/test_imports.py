@@ -135,6 +135,11 @@ def test_the_clients_know_neither_the_state_nor_the_story(client: str) -> None:
             "poller.routes",
             {"poller.comparison", "poller.normalize", "poller.rows", "poller.scans", "poller.versions"},
         ),
+        ("poller.kin", {"poller.rows"}),
+        (
+            "poller.threads",
+            {"poller.comparison", "poller.plan", "poller.scans", "poller.normalize", "poller.rows", "poller.versions"},
+        ),
         ("poller.pacing", set()),
         ("poller.backoff", set()),
         ("poller.times", set()),
