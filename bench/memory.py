@@ -23,7 +23,7 @@ def run(sizes: Sizes) -> Sheet:
             ("the backlog read and told", *map(_megabytes, peaks), ratio(peaks[1], peaks[0])),
             ("  above nothing new", *_differences(peaks, rests)),
         ],
-        ("Told in digests of up to 5,000 events, so the memory grows until there are so many and then stays.",),
+        ("Told in digests of up to 50,000 events, so the memory grows until there are so many and then stays.",),
     )
 
 
@@ -37,7 +37,7 @@ def _peaks(rows: int) -> tuple[int, int]:
     clock = Clock.as_it_is()
     registry = BusyRegistry(clock)
     with TemporaryDirectory() as folder, TelegramStandIn() as telegram, FastLog(registry) as harbor:
-        conf = write_conf(Path(folder), harbor.url, telegram=telegram)
+        conf = write_conf(Path(folder), harbor.url, telegram=telegram, more="[delivery]\nmax_delay = '2s'\n")
         with product(conf) as first_run:
             first_run.poller.poll(clock.now)
         peak_at_rest = peak_bytes("--config", conf, "once")

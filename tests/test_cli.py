@@ -554,7 +554,7 @@ def test_what_does_not_fit_the_pace_comes_as_a_digest_said_beforehand(known: Sit
     done = poller("--config", conf, "backfill", "--since", "7h", "--dry-run")
     assert done.returncode == DONE
     assert re.search(
-        r"would tell 19\d events in a digest; single messages would take about 11 min \(--deliver messages\)\n",
+        r"would tell 19\d events in a digest; single messages would take about 10 min \(--deliver messages\)\n",
         done.stderr,
     )
 

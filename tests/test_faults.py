@@ -33,7 +33,7 @@ from poller.events import EventType
 from poller.show import seen_json
 from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller, Told, Wait
-from state import POLLER, Grant, Store
+from state import POLLER, SCANNERS_OWN, Grant, Store
 from tests.full import no_room
 from tests.harness import (
     ROOT,
@@ -302,7 +302,7 @@ class Scene:
         ]
         for line in lines:
             (delivery,) = line["deliveries"]
-            if delivery["state"] != "off":
+            if delivery["state"] != "off" and delivery["reason"] != SCANNERS_OWN:
                 _assert_told(line, sent)
         assert self.telegram.rate_limit_hits == 0
         assert self.telegram.violations == 0
@@ -362,7 +362,7 @@ SCAN_FAILED = EMOJI[EventType.SCANNING_FAILED]
 
 
 def test_telegram_away_for_an_hour(tmp_path: Path) -> None:
-    """What happens meanwhile is kept; afterwards a summary tells the old, the failed scan and the young come singly."""
+    """What happens meanwhile is kept; afterwards a summary tells it, and the failed scan comes singly."""
     with scene(tmp_path) as stage:
         stage.poll_seconds = 30
         happen = pushes(stage, 60)
@@ -378,7 +378,6 @@ def test_telegram_away_for_an_hour(tmp_path: Path) -> None:
         assert during == 2
         assert len(starting_with(stage.telegram, CATCH_UP)) == 1
         assert len(starting_with(stage.telegram, SCAN_FAILED)) == 1
-        assert len(stage.singly_told()) > 5
         assert stage.singly_told() == sorted(stage.singly_told())
 
 
@@ -455,14 +454,14 @@ def test_flapping(tmp_path: Path, seed: int) -> None:
             stage.telegram.heal()
             stage.site.standin.heal()
             stage.live(dice.randint(10, 90), happen)
-        stage.live(300)
+        stage.live(660)  # a message that has grown for long is changed every ten minutes
         print(f"{len(stage.telegram.messages)} messages, {stage.repeats()} of them repeated")
         stage.assert_all_told(repeats=lost)
 
 
 def test_lost_answers_count_for_the_pace(tmp_path: Path) -> None:
     """A message whose answer is lost may be in the chat, so the limits hold with it."""
-    with scene(tmp_path, more="[delivery]\nmax_delay = '1h'\n") as stage:
+    with scene(tmp_path, more="[delivery]\nmode = 'every'\n") as stage:
         happen = pushes(stage, 3)
 
         def lossy(second: int) -> None:
