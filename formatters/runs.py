@@ -43,11 +43,15 @@ class Run:
         self._projects = Tally(_MOST_KEPT)
         self._repositories = Tally(BOUNDED.groups)
         self._whole = {kind: Tally(_MOST_KEPT) for kind in _WHOLE}
+        self._parts = 0
 
-    def add(self, event: Event) -> None:
-        """Count one event."""
+    def add(self, event: Event, *, is_part: bool = False) -> None:
+        """Count one event. `is_part`: what belongs to an image, such as a signature, is only counted."""
         self._first = self._first or event
         self._span.add(event.occurred_at)
+        if is_part:
+            self._parts += 1
+            return
         self._kinds[event.type] += 1
         self._groups.add(event)
         self._operators.add(event.operator)
@@ -59,7 +63,7 @@ class Run:
 
     def message(self, style: Style) -> str:
         """The message in MarkdownV2."""
-        if self._first is not None and self._kinds.total() == 1:
+        if self._first is not None and self._kinds.total() + self._parts == 1:
             return message(self._first, style)
         emoji, title = self._title(style.texts)
         heading = composed(emoji, title, list(self._lines(style)), style, LIMIT // 2)
@@ -81,12 +85,18 @@ class Run:
         if not kinds or not (kinds <= _PUSHES or kinds <= _DELETIONS):
             return RunKind.MIXED
         whole = next((kind for single, kind in _WHOLE.items() if single in kinds), None)
-        if whole is not None:
+        if whole is not None and self._is_all_of_it(whole):
             return whole
         if kinds <= _PUSHES:
             return RunKind.PUSHES
         is_harbors = self._operators.is_one and _JOBSERVICE in self._operators.names
         return RunKind.CLEAN_UP if is_harbors else RunKind.DELETIONS
+
+    def _is_all_of_it(self, whole: RunKind) -> bool:
+        """Whether nothing else was deleted than what was in it."""
+        if whole is RunKind.PROJECTS:
+            return self._projects.names.keys() <= self._whole[EventType.PROJECT_DELETED].names.keys()
+        return self._repositories.names.keys() <= self._whole[EventType.REPOSITORY_DELETED].names.keys()
 
     def _deleted(self, texts: Texts) -> str:
         kind = EventType.DELETE_ARTIFACT if self._kinds[EventType.DELETE_ARTIFACT] else EventType.TAG_DELETED
@@ -99,7 +109,9 @@ class Run:
     def _lines(self, style: Style) -> Iterator[Line]:
         texts, label = style.texts, Label.PUSHER if self._kind() is RunKind.PUSHES else Label.USER
         yield from self._places(style)
-        yield Line(texts.labels[Label.COUNT], ", ".join(self._counts(texts)) or texts.events(0))
+        yield Line(texts.labels[Label.COUNT], ", ".join(self._counts(texts)) or texts.events(self._parts))
+        if self._parts and self._kinds:
+            yield Line(texts.labels[Label.ATTACHED], f"+{self._parts}")
         yield Line(texts.labels[Label.PERIOD], self._span.told(style))
         if self._first is not None:
             yield Line(texts.labels[label], self._operators.summary(_MOST_TOLD))
@@ -107,10 +119,10 @@ class Run:
     def _places(self, style: Style) -> Iterator[Line]:
         """What was deleted as a whole, by name; otherwise the repository, or how many there are."""
         labels, projects = style.texts.labels, self._whole[EventType.PROJECT_DELETED]
-        if projects.names:
+        if self._kind() is RunKind.PROJECTS:
             yield Line(labels[Label.PROJECT], projects.summary(_MOST_TOLD))
         gone = self._whole[EventType.REPOSITORY_DELETED]
-        if gone.names:
+        if gone.names and self._repositories.names.keys() <= gone.names.keys():
             yield Line(labels[Label.REPOSITORY if gone.is_one else Label.REPOSITORIES], gone.summary(_MOST_TOLD))
         elif self._repositories.is_one:
             yield self._repository(style)

@@ -298,7 +298,8 @@ def _waiting(standing: Standing, now: datetime) -> str:
         return "none"
     left = standing.counts.pending - sum(route.counts.pending for route in standing.routes)
     gone = f"; {left} on routes that are gone, which the next start sends on by those of today" if left else ""
-    held = f"; {standing.held} until their image, scan-all or backfill is complete" if standing.held else ""
+    why = "by design: for what belongs to them, the next change of a message, a digest or the end of quiet hours"
+    held = f"; {standing.held} {why}" if standing.held else ""
     return f"{_number(standing.counts.pending, 'event')}, the oldest for {_span(now - oldest)}{held}{gone}"
 
 
@@ -331,7 +332,8 @@ def _sweep(standing: Standing, zone: tzinfo) -> str:
 def _of_route(route: RouteStanding, zone: tzinfo, now: datetime) -> list[str]:
     where, *news = _chat(route, zone)
     oldest = route.counts.oldest_pending
-    waits = f"{_number(route.counts.pending, 'event')} wait, the oldest for {_span(now - oldest)}" if oldest else ""
+    verb = "waits" if route.counts.pending == 1 else "wait"
+    waits = f"{_number(route.counts.pending, 'event')} {verb}, the oldest for {_span(now - oldest)}" if oldest else ""
     return [f"{route.name}: {where}, {waits or 'nothing waits'}", *(f"  {line}" for line in news)]
 
 
