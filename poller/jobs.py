@@ -96,8 +96,9 @@ def over_routes(store: Store, config: Config) -> Store:
 
 
 def route_anew(store: Store, config: Config) -> None:
-    """Let what waits on routes that are configured no more be told where it belongs today."""
-    for name, count in over_routes(store, config).route_anew().items():
+    """Let what waits on routes of another day, or on one that tells nothing any more, go where it belongs today."""
+    telling = {route.name for route in config.telling_routes}
+    for name, count in over_routes(store, config).route_anew(telling).items():
         _log.warning("route.gone", route=name, events=count, note="they are told by the routes of today")
 
 

@@ -995,9 +995,9 @@ class Store:
         with self._reading() as connection:
             return connection.scalar(query) or 0
 
-    def route_anew(self) -> Mapping[str, int]:
+    def route_anew(self, telling: Collection[str]) -> Mapping[str, int]:
         """Spread what is pending on routes that are none of these. Returns how many deliveries were on which."""
-        stray = and_(t.deliveries.c.state == DeliveryState.PENDING, t.deliveries.c.route.not_in(self._routes))
+        stray = and_(t.deliveries.c.state == DeliveryState.PENDING, t.deliveries.c.route.not_in(sorted(telling)))
         query = select(t.deliveries.c.route, func.count()).where(stray).group_by(t.deliveries.c.route)
         with self._reading() as connection:
             found = {row[0]: row[1] for row in connection.execute(query)}

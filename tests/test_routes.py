@@ -551,7 +551,8 @@ def test_what_waits_on_a_route_that_is_gone_goes_by_the_routes_of_today(tmp_path
         assert became["1 PUSH_ARTIFACT"]["scans"] == "sent"
         assert became["2 PUSH_ARTIFACT"] == {"security": "sent"}
         assert len(town.messages()) == 3
-        assert jobs.over_routes(here.store, here.config).route_anew() == {}
+        telling = [route.name for route in here.config.telling_routes]
+        assert jobs.over_routes(here.store, here.config).route_anew(telling) == {}
         here.world.push("team/app", "3", "ann")
         here.poll()
         here.configure(more="[[route]]\nnowhere = true\n")
@@ -571,6 +572,29 @@ def test_without_routes_what_waited_on_them_goes_to_the_chat(town: Town) -> None
     town.tell()
     assert town.became()["2 PUSH_ARTIFACT"] == {DEFAULT: "sent"}
     assert town.messages() == [(-1001, "📦 Новый пуш в Harbor")]
+
+
+def test_what_waited_for_the_only_chat_goes_by_the_first_routes(tmp_path: Path, state_url: str) -> None:
+    with open_town(tmp_path, more="", state_url=state_url) as town:
+        town.here.world.push("team/app", "1", "ann")
+        town.here.poll()
+        town.here.configure(more=TWO)
+        town.here.restart()
+        town.tell()
+        assert town.became()["1 PUSH_ARTIFACT"] == {"scans": "sent", "rest": "sent"}
+
+
+def test_what_waits_on_a_route_that_now_leads_nowhere_is_off(tmp_path: Path, state_url: str) -> None:
+    noise = "[[route]]\nname = 'noise'\nevents = ['PULL*']\n"
+    with open_town(tmp_path, more=noise, state_url=state_url) as town:
+        town.here.world.push("team/app", "1", "ann")
+        town.here.world.pull("team/app", "1", "bob")
+        town.here.poll()
+        town.here.configure(more=f"{noise}nowhere = true\n[[route]]\nname = 'rest'\n")
+        town.here.restart()
+        town.tell()
+        assert town.became()["1 PULL_ARTIFACT"] == {"noise": 'route "noise": nowhere'}
+        assert town.messages() == []
 
 
 def test_routes_take_turns_and_a_chat_that_refuses_holds_up_no_other(town: Town) -> None:
