@@ -283,10 +283,10 @@ nowhere = true
     quiet = QuietHours(time(22), time(7), ZoneInfo("Europe/Moscow"))
     scans = frozenset({EventType.SCANNING_COMPLETED, EventType.SCANNING_STOPPED, EventType.SCANNING_FAILED})
     pulls = frozenset({EventType.PULL_ARTIFACT})
-    assert first == Route("route 1", -1001234567890, 7, "ru", pulls, quiet_hours=quiet, takes=Filter(types=scans))
+    assert first == Route("events SCANNING_*", -1001234567890, 7, "ru", pulls, quiet_hours=quiet, takes=Filter(types=scans))
     tokyo = QuietHours(time(23, 30), time(0), ZoneInfo("Asia/Tokyo"))
     assert second == Route("other chat", -1002, None, "en", frozenset(), "high", tokyo, 3600.0, goes_on=True)
-    assert (third.name, third.message_thread_id, third.quiet_hours) == ("route 3", None, None)
+    assert (third.name, third.message_thread_id, third.quiet_hours) == ("all to 1", None, None)
     assert third.silent == frozenset(EventType)
     assert (last.name, last.is_nowhere) == ("none", True)
     assert (got.telegram.silent, got.telegram.quiet_hours) == (pulls, quiet)
@@ -348,6 +348,18 @@ def test_a_route_must_be_a_table(tmp_path: Path) -> None:
     assert told == "route must be a table of its own for each: a line [[route]], its keys below it"
 
 
+def test_a_route_without_a_name_is_called_by_what_it_says(tmp_path: Path) -> None:
+    """Not by its place in the file, so that what waits on it stays there when a table is put before."""
+    library = "[[route]]\nprojects = ['lib', 'l*']\ntags = ['v1']\nchat_id = -5\nmessage_thread_id = 7\n"
+    many = f"[[route]]\noperators = {[f'robot$ci{n}' for n in range(9)]}\n"
+    *first, long_one = (route.name for route in configured(tmp_path, library + library + "[[route]]\n" + many).routes)
+    assert first == ["projects lib l*, tags v1 to -5/7", "projects lib l*, tags v1 to -5/7 (2)", "all"]
+    assert re.fullmatch(r"operators robot\$ci0 .*… [0-9a-f]{8}", long_one)
+    assert len(long_one) < 60
+    again = configured(tmp_path, "[[route]]\nname = 'all'\nevents = ['PULL*']\n" + many + "[[route]]\n" + library).routes
+    assert [route.name for route in again] == ["all", long_one, "all (2)", first[0]]
+
+
 def test_routes_that_all_lead_nowhere_are_warned_about(tmp_path: Path) -> None:
     assert "nothing will be told" in configured(tmp_path, "[[route]]\nnowhere = true\n").warnings[0]
 
@@ -371,23 +383,23 @@ def test_the_reference_shows_every_key_of_a_route(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[[route]]\n[[route]]\nname = 'b'\n", '"b" can never take anything: "route 1" before it takes all of that'),
+        ("[[route]]\n[[route]]\nname = 'b'\n", '"b" can never take anything: "all" before it takes all of that'),
         ("[[route]]\ncontinue = true\n[[route]]\nchat_id = -5\n", ""),
         ("[[route]]\ncontinue = true\n[[route]]\n", "lead to the same place: what both take is told there twice"),
         ("[[route]]\ncontinue = true\nevents = ['PU*']\n[[route]]\nevents = ['DEL*']\n", ""),
-        ("[[route]]\nprojects = ['te*']\n[[route]]\nprojects = ['team']\n", '"route 1" before it takes all'),
+        ("[[route]]\nprojects = ['te*']\n[[route]]\nprojects = ['team']\n", '"projects te*" before it takes all'),
         ("[[route]]\nprojects = ['team']\n[[route]]\nprojects = ['te*']\n", ""),
-        ("[[route]]\nprojects = ['te*']\n[[route]]\nprojects = ['team*']\n", '"route 1" before it takes all'),
+        ("[[route]]\nprojects = ['te*']\n[[route]]\nprojects = ['team*']\n", '"projects te*" before it takes all'),
         ("[[route]]\nprojects = ['*']\n[[route]]\n", ""),
-        ("[[route]]\nprojects = ['team']\n[[route]]\nrepositories = ['team/app*']\n", '"route 1" before it takes all'),
+        ("[[route]]\nprojects = ['team']\n[[route]]\nrepositories = ['team/app*']\n", '"projects team" before it takes all'),
         ("[[route]]\nrepositories = ['team/*']\n[[route]]\nprojects = ['team']\n", ""),
-        ("[[route]]\nseverity = 'high'\n[[route]]\nseverity = 'critical'\n", '"route 1" before it takes all'),
+        ("[[route]]\nseverity = 'high'\n[[route]]\nseverity = 'critical'\n", '"severity high" before it takes all'),
         ("[[route]]\nseverity = 'critical'\n[[route]]\nseverity = 'high'\n", ""),
         ("[[route]]\nnowhere = true\n[[route]]\n", ""),
-        ("[[route]]\nnowhere = true\n[[route]]\nevents = ['PUSH*']\n", '"route 1" before it takes all'),
+        ("[[route]]\nnowhere = true\n[[route]]\nevents = ['PUSH*']\n", '"all" before it takes all'),
         (
             "[[route]]\nevents = ['PU*']\n[[route]]\nevents = ['DEL*']\n[[route]]\nevents = ['PUSH*', 'DEL*']\n",
-            '"route 2" and "route 1" before it takes all',
+            '"events DEL*" and "events PU*" before it takes all',
         ),
         ("[[route]]\nevents = ['LOGIN*']\n", "[events] has LOGIN, LOGIN_REFUSED switched off"),
         ("[[route]]\nevents = ['PUSH*']\nseverity = 'low'\n", "only SCANNING_COMPLETED has a severity"),
@@ -558,9 +570,7 @@ def test_what_waits_on_a_route_that_is_gone_goes_by_the_routes_of_today(tmp_path
         here.configure(more="[[route]]\nnowhere = true\n")
         here.restart()
         town.tell()
-        assert town.became()["3 PUSH_ARTIFACT"] == {
-            "route 1": 'route "route 1": nowhere',
-        }
+        assert town.became()["3 PUSH_ARTIFACT"] == {"all": 'route "all": nowhere'}
         assert len(town.messages()) == 3
 
 
@@ -595,6 +605,18 @@ def test_what_waits_on_a_route_that_now_leads_nowhere_is_off(tmp_path: Path, sta
         town.tell()
         assert town.became()["1 PULL_ARTIFACT"] == {"noise": 'route "noise": nowhere'}
         assert town.messages() == []
+
+
+def test_what_waits_on_a_route_without_a_name_stays_there_when_another_is_put_before(tmp_path: Path) -> None:
+    library = "[[route]]\nchat_id = '-1002'\nprojects = ['lib']\n[[route]]\n"
+    with open_town(tmp_path, more=library) as town:
+        town.here.world.push("lib/db", "1", "ann")
+        town.here.poll()
+        town.here.configure(more=f"[[route]]\nprojects = ['lib']\nevents = ['SCANNING_*']\n{library}")
+        town.here.restart()
+        town.tell()
+        assert town.became()["1 PUSH_ARTIFACT"] == {"projects lib to -1002": "sent"}
+        assert [chat for chat, _ in town.messages()] == [-1002]
 
 
 def test_routes_take_turns_and_a_chat_that_refuses_holds_up_no_other(town: Town) -> None:
@@ -824,7 +846,7 @@ name = "last"
     done = town_hall.poller("check", "--send")
     assert done.returncode == 2
     assert len(town_hall.telegram.messages) == 2
-    assert 'route "last" can never take anything: "route 4" before it takes all of that' in done.stdout
+    assert 'route "last" can never take anything: "all" before it takes all of that' in done.stdout
     assert '✗ Telegram: route "away": ' in done.stdout
     assert done.stdout.count("-1001 is there, and the bot may write in it") == 1
 
