@@ -20,6 +20,7 @@ from poller.rows import Artifact
 from poller.scans import Result, ScanFacts
 from poller.survey import Survey
 from poller.threads import Threads, about_image
+from poller.wholes import Wholes
 from state import DeliveryState, Mode, NoticedScan, Store, Telling, Thread, Wave
 
 SCAN_ON_PUSH = timedelta(seconds=10)
@@ -60,6 +61,7 @@ class Reporter:
         self._config = config.scans
         self._delivery = config.delivery
         self._decide = decide
+        self._wholes = Wholes(store, config.routes)
         self.comparer = Comparer(harbor, store)
         self._projects = projects
         self._guessed: set[tuple[str, str]] = set()  # what was last said to have been scanned, because it was pushed
@@ -106,7 +108,8 @@ class Reporter:
             compared = self.comparer.name_findings(compared, need, now)
         event, learnt = compared.event, taught + compared.learnt + asked + _tags_of(scan, artifact)
         mode = Mode.IMPORTANT if self._is_news(event) else Mode.AUTO
-        telling = replace(telling, event=event, since=min(event.occurred_at, now), mode=mode)
+        along = self._wholes.of_result(event, (tag.name for tag in artifact.tags))
+        telling = replace(telling, event=event, since=min(event.occurred_at, now), mode=mode, along=along)
         if is_of_wave and is_of_interest(telling):
             reported = self._of_wave(telling, now, patience)
         else:

@@ -143,6 +143,15 @@ def _with_first_that_tells(asked: Sequence[Asked]) -> list[Asked]:
     return [replace(each, why_not="") if each is first else each for each in asked]
 
 
+def ask_of_all(events: Sequence[Event], routes: Sequence[Route]) -> tuple[Asked, ...]:
+    """The same of something that goes where these go: a route takes it that takes one of them."""
+    found = dict[str, Asked]()
+    for each in (asked for event in events for asked in ask(event, routes)):
+        if each.route.name not in found or not each.why_not:
+            found[each.route.name] = each
+    return tuple(found[route.name] for route in routes if route.name in found)
+
+
 def spread(telling: Telling, routes: Sequence[Route]) -> tuple[Telling, ...]:
     """What is to become of an event on each route that takes it; where none does, that, once.
 
@@ -151,7 +160,8 @@ def spread(telling: Telling, routes: Sequence[Route]) -> tuple[Telling, ...]:
     is_pending = telling.state is DeliveryState.PENDING
     if telling.route is not None or not (is_pending or telling.group):
         return (telling,)
-    takers = [each.route for each in ask(telling.along or telling.event, routes) if not each.why_not]
+    asked = ask_of_all(telling.along or (telling.event,), routes)
+    takers = [each.route for each in asked if not each.why_not]
     telling_ones = [route for route in takers if not route.is_nowhere] or takers
     if not is_pending:
         return tuple(replace(telling, route=route.name) for route in telling_ones) or (telling,)

@@ -11,12 +11,14 @@ from dataclasses import replace
 from datetime import time, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from demo.harbor import Outcome as Scanned
 from demo.harbor import World
 from demo.telegram import TelegramStandIn
 from poller import check_routes, explain, jobs
@@ -165,7 +167,7 @@ def test_a_part_goes_where_the_whole_goes() -> None:
     routes = [route("a", tags=("1.*",)), route("b")]
     platform = Telling(replace(PUSH, tag=None), PENDING, group="image:1")
     assert [each.route for each in spread(platform, routes)] == ["b"]
-    assert [each.route for each in spread(replace(platform, along=PUSH), routes)] == ["a"]
+    assert [each.route for each in spread(replace(platform, along=(PUSH,)), routes)] == ["a"]
 
 
 # -- any routes -----------------------------------------------------------------------------------------
@@ -283,7 +285,9 @@ nowhere = true
     quiet = QuietHours(time(22), time(7), ZoneInfo("Europe/Moscow"))
     scans = frozenset({EventType.SCANNING_COMPLETED, EventType.SCANNING_STOPPED, EventType.SCANNING_FAILED})
     pulls = frozenset({EventType.PULL_ARTIFACT})
-    assert first == Route("events SCANNING_*", -1001234567890, 7, "ru", pulls, quiet_hours=quiet, takes=Filter(types=scans))
+    assert first == Route(
+        "events SCANNING_*", -1001234567890, 7, "ru", pulls, quiet_hours=quiet, takes=Filter(types=scans)
+    )
     tokyo = QuietHours(time(23, 30), time(0), ZoneInfo("Asia/Tokyo"))
     assert second == Route("other chat", -1002, None, "en", frozenset(), "high", tokyo, 3600.0, goes_on=True)
     assert (third.name, third.message_thread_id, third.quiet_hours) == ("all to 1", None, None)
@@ -356,8 +360,9 @@ def test_a_route_without_a_name_is_called_by_what_it_says(tmp_path: Path) -> Non
     assert first == ["projects lib l*, tags v1 to -5/7", "projects lib l*, tags v1 to -5/7 (2)", "all"]
     assert re.fullmatch(r"operators robot\$ci0 .*… [0-9a-f]{8}", long_one)
     assert len(long_one) < 60
-    again = configured(tmp_path, "[[route]]\nname = 'all'\nevents = ['PULL*']\n" + many + "[[route]]\n" + library).routes
-    assert [route.name for route in again] == ["all", long_one, "all (2)", first[0]]
+    named = "[[route]]\nname = 'all'\nevents = ['PULL*']\n"
+    again = configured(tmp_path, named + many + "[[route]]\n" + library)
+    assert [route.name for route in again.routes] == ["all", long_one, "all (2)", first[0]]
 
 
 def test_routes_that_all_lead_nowhere_are_warned_about(tmp_path: Path) -> None:
@@ -391,7 +396,10 @@ def test_the_reference_shows_every_key_of_a_route(tmp_path: Path) -> None:
         ("[[route]]\nprojects = ['team']\n[[route]]\nprojects = ['te*']\n", ""),
         ("[[route]]\nprojects = ['te*']\n[[route]]\nprojects = ['team*']\n", '"projects te*" before it takes all'),
         ("[[route]]\nprojects = ['*']\n[[route]]\n", ""),
-        ("[[route]]\nprojects = ['team']\n[[route]]\nrepositories = ['team/app*']\n", '"projects team" before it takes all'),
+        (
+            "[[route]]\nprojects = ['team']\n[[route]]\nrepositories = ['team/app*']\n",
+            '"projects team" before it takes all',
+        ),
         ("[[route]]\nrepositories = ['team/*']\n[[route]]\nprojects = ['team']\n", ""),
         ("[[route]]\nseverity = 'high'\n[[route]]\nseverity = 'critical'\n", '"severity high" before it takes all'),
         ("[[route]]\nseverity = 'critical'\n[[route]]\nseverity = 'high'\n", ""),
@@ -513,6 +521,114 @@ def test_each_event_goes_where_its_routes_say(town: Town) -> None:
     assert became["2 PULL_ARTIFACT"] == {DEFAULT: NO_ROUTE}
 
 
+BY_TAG = """
+[[route]]
+name = "releases"
+chat_id = "-1002"
+tags = ["v*"]
+[[route]]
+name = "dev"
+tags = ["dev-*"]
+nowhere = true
+[[route]]
+name = "rest"
+"""
+
+
+@pytest.fixture
+def by_tag(tmp_path: Path, state_url: str) -> Iterator[Town]:
+    with open_town(tmp_path, BY_TAG, state_url) as opened:
+        yield opened
+
+
+def live(town: Town, *, polls: int = 2) -> None:
+    for _ in range(polls):
+        town.here.poll()
+        town.tell()
+
+
+def test_what_is_attached_later_goes_where_its_image_is(by_tag: Town) -> None:
+    """To each of its tags; and nowhere, if the image goes nowhere."""
+    world = by_tag.here.world
+    for tag, content in (("v1", "a"), ("latest", "a"), ("dev-1", "b")):
+        world.push("team/app", tag, "ann", content=content)
+    live(by_tag)
+    assert [chat for chat, _ in by_tag.messages()] == [-1002, -1001]
+    world.attach("team/app", "v1", "sig", "ann")
+    world.attach("team/app", "dev-1", "att", "ann")
+    live(by_tag)
+    assert len(by_tag.messages()) == 2
+    assert all("одписан" in message.text for message in by_tag.telegram.messages)
+    attached = [each for name, each in by_tag.became().items() if name.startswith("sha256-")]
+    assert [{*each} for each in attached] == [{"releases", "rest"}, {"dev"}]
+
+
+def test_platforms_that_were_seen_before_their_index_go_where_it_goes(
+    by_tag: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = by_tag.here.world
+    push = world._push
+
+    def with_late_row(repository: str, tag: str | None, *facts: Any, **more: Any) -> None:
+        if tag is not None:
+            world.hold_row()
+        push(repository, tag, *facts, **more)
+
+    monkeypatch.setattr(world, "_push", with_late_row)
+    world.push_index("team/two", "v1", "ann")
+    by_tag.here.poll(1)
+    world.release()
+    by_tag.here.poll(1)
+    by_tag.tell()
+    assert [chat for chat, _ in by_tag.messages()] == [-1002]
+    assert {route for routes in by_tag.became().values() for route in routes} == {"releases"}
+
+
+def test_pulls_and_deletions_of_parts_go_where_the_whole_goes(by_tag: Town) -> None:
+    world, store = by_tag.here.world, by_tag.here.store
+    index = world.push_index("team/two", "v1", "ann")
+    world.attach("team/two", "v1", "sig", "ann", as_referrer=True)
+    unwanted = world.push_index("team/two", "dev-1", "ann")
+    live(by_tag)
+    by_tag.here.clock.advance(600)
+    for tag, digest in (("v1", index), ("dev-1", unwanted)):
+        world.pull("team/two", tag, "bob")
+        by_tag.here.poll(1)
+        world.pull("team/two", store.platforms_of("team/two", digest)[0].digest, "bob")
+        by_tag.here.poll(1)
+    live(by_tag)
+    world.delete_artifact("team/two", "v1", "ann")
+    live(by_tag, polls=3)
+    assert {chat for chat, _ in by_tag.messages()} == {-1002}
+
+
+def test_a_result_and_a_deletion_go_where_any_tag_of_the_image_goes(by_tag: Town) -> None:
+    world = by_tag.here.world
+    for tag in ("v1", "latest"):
+        world.push("team/app", tag, "ann", content="same")
+    live(by_tag)
+    by_tag.here.clock.advance(60)
+    world.scan("team/app", "v1", Scanned.SUCCESS, {"Critical": 2}, asked_by="ann")
+    live(by_tag, polls=4)
+    world.delete_artifact("team/app", "latest", "ann")
+    live(by_tag)
+    both = {"releases": "sent", "rest": "sent"}
+    assert by_tag.became()["latest SCANNING_COMPLETED"] == both
+    assert by_tag.became()["latest DELETE_ARTIFACT"] == both
+
+
+def test_what_waits_for_the_only_chat_goes_along_its_image(tmp_path: Path, state_url: str) -> None:
+    with open_town(tmp_path, more="", state_url=state_url) as town:
+        town.here.world.push("team/app", "v1", "ann")
+        town.here.world.attach("team/app", "v1", "sig", "ann")
+        town.here.poll()
+        town.here.configure(more=BY_TAG)
+        town.here.restart()
+        town.tell()
+        assert [chat for chat, _ in town.messages()] == [-1002]
+        assert {route for routes in town.became().values() for route in routes} == {"releases"}
+
+
 def test_a_wave_ends_on_every_route_and_each_summary_knows_all_of_it(tmp_path: Path) -> None:
     """One event is one member, on however many routes; below a route's minimum it is counted all the same."""
     more = """
@@ -564,7 +680,7 @@ def test_what_waits_on_a_route_that_is_gone_goes_by_the_routes_of_today(tmp_path
         assert became["2 PUSH_ARTIFACT"] == {"security": "sent"}
         assert len(town.messages()) == 3
         telling = [route.name for route in here.config.telling_routes]
-        assert jobs.over_routes(here.store, here.config).route_anew(telling) == {}
+        assert here.store.stray(telling) == {}
         here.world.push("team/app", "3", "ann")
         here.poll()
         here.configure(more="[[route]]\nnowhere = true\n")
