@@ -125,11 +125,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An event of a group. `waits`: it is told together with the others, and was not yet."""
+    """An event of a group. `waits`: it is told together with the others, and was not yet. `is_off`: nor will it be."""
 
     id: int  # of its delivery
     event: Event
     waits: bool
+    is_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -687,7 +687,7 @@ class Store:
         waits = and_(*self._pending_in(group))
         is_one_route = len(self._routes) == 1
         query = (
-            self._all_events(t.deliveries.c.id.label("delivery_id"), waits.label("waits"))
+            self._all_events(t.deliveries.c.id.label("delivery_id"), t.deliveries.c.state, waits.label("waits"))
             .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
             .where(self._is_on_routes(), t.deliveries.c.group == group)
             .order_by(*([] if is_one_route else [t.events.c.id]), t.deliveries.c.id)
@@ -695,8 +695,11 @@ class Store:
         with self._reading() as connection:
             rows = connection.execution_options(yield_per=500).execute(query.where(waits) if is_waiting else query)
             for _, same in groupby(rows, key=lambda row: row.id):  # on several routes it is one event all the same
-                first, *others = same
-                yield Member(first.delivery_id, _event(first), any(row.waits for row in (first, *others)))
+                of_event = list(same)
+                is_off = all(row.state == DeliveryState.OFF for row in of_event)
+                yield Member(
+                    of_event[0].delivery_id, _event(of_event[0]), any(row.waits for row in of_event), is_off=is_off
+                )
 
     def in_group_of(
         self, group: str, repository: str, digests: Collection[str], *, routes: Collection[str]

@@ -663,6 +663,22 @@ minimum_severity = "high"
         assert not any(state == "pending" for _, state in states)
 
 
+def test_a_result_below_a_routes_minimum_is_not_in_the_message_of_the_push_either(
+    tmp_path: Path, state_url: str
+) -> None:
+    """On a route that has no minimum it is."""
+    more = "[[route]]\nname = 'strict'\nminimum_severity = 'high'\ncontinue = true\n"
+    with open_town(tmp_path, f"{more}[[route]]\nname = 'all'\nchat_id = -1002\n", state_url=state_url) as town:
+        town.here.world.push("team/app", "1", "ann")
+        town.here.world.scan("team/app", "1", Scanned.SUCCESS, {"Low": 2}, asked_by="ann")
+        live(town, polls=4)
+        assert town.became()["1 SCANNING_COMPLETED"]["strict"] == 'route "strict": minimum_severity = high'
+        strict, everything = sorted(town.telegram.messages, key=lambda message: message.chat_id, reverse=True)
+        assert "Low" not in strict.text
+        assert "Скан" not in strict.text
+        assert "Скан" in everything.text
+
+
 def test_what_waits_on_a_route_that_is_gone_goes_by_the_routes_of_today(tmp_path: Path, state_url: str) -> None:
     """Renamed or removed: nothing is lost, nothing is told twice, and it is said once."""
     with open_town(tmp_path, state_url=state_url) as town:
