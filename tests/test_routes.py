@@ -871,6 +871,18 @@ def test_an_explanation_says_which_route_decided_and_what_became_of_it(town: Tow
     assert pulled["today"] == {"state": "pending", "reason": ""}
 
 
+def test_an_explanation_of_a_part_asks_for_its_image(by_tag: Town) -> None:
+    """So that it names the route by which the part went."""
+    by_tag.here.world.push("team/app", "v1", "ann")
+    by_tag.here.world.attach("team/app", "v1", "sig", "ann")
+    by_tag.here.poll()
+    by_tag.tell()
+    tag = next(seen.event.tag for seen in by_tag.here.store.seen() if (seen.event.tag or "").endswith(".sig"))
+    told = explained(by_tag, f"{tag} PUSH_ARTIFACT")
+    assert [each.route for each in told.verdicts if each.is_taken] == ["releases"]
+    assert [story.fate.record.route for story in told.stories] == ["releases"]
+
+
 def test_an_explanation_says_what_is_waited_for_and_what_told_it(town: Town) -> None:
     """A pause of the chat; a digest or a group that has told it together with others."""
     store, clock = town.here.store, town.here.clock
