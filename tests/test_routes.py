@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import time, timedelta
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -247,6 +248,15 @@ def test_a_route_that_can_never_match_never_does(event: Event, routes: list[Rout
         assert not took & hopeless
 
 
+@given(event=EVENTS, routes=any_routes())
+def test_what_check_does_not_warn_about_is_not_told_twice(event: Event, routes: list[Route]) -> None:
+    telling = [each.route for each in ask(event, routes) if not each.why_not and not each.route.is_nowhere]
+    for first, second in pairwise(telling):
+        if first.chat_id == second.chat_id:
+            later = routes[routes.index(first) + 1 :]
+            assert check_routes.told_again(first, later, frozenset(EventType)) is not None
+
+
 # -- the configuration ----------------------------------------------------------------------------------
 
 
@@ -392,6 +402,11 @@ def test_the_reference_shows_every_key_of_a_route(tmp_path: Path) -> None:
         ("[[route]]\ncontinue = true\n[[route]]\nchat_id = -5\n", ""),
         ("[[route]]\ncontinue = true\n[[route]]\n", "lead to the same place: what both take is told there twice"),
         ("[[route]]\ncontinue = true\nevents = ['PU*']\n[[route]]\nevents = ['DEL*']\n", ""),
+        ("[[route]]\ncontinue = true\nprojects = ['team']\n[[route]]\nprojects = ['lib*']\n", ""),
+        ("[[route]]\ncontinue = true\nprojects = ['te*']\n[[route]]\nrepositories = ['library/a']\n", ""),
+        ("[[route]]\ncontinue = true\noperators = ['ci-*']\n[[route]]\noperators = ['ann', 'bob*']\n", ""),
+        ("[[route]]\ncontinue = true\nprojects = ['t*m']\n[[route]]\nprojects = ['te*']\n", "is told there twice"),
+        ("[[route]]\ncontinue = true\ntags = ['v1']\n[[route]]\ntags = ['latest']\n", "is told there twice"),
         ("[[route]]\nprojects = ['te*']\n[[route]]\nprojects = ['team']\n", '"projects te*" before it takes all'),
         ("[[route]]\nprojects = ['team']\n[[route]]\nprojects = ['te*']\n", ""),
         ("[[route]]\nprojects = ['te*']\n[[route]]\nprojects = ['team*']\n", '"projects te*" before it takes all'),
