@@ -286,10 +286,10 @@ def _asked_between(scan: NoticedScan) -> tuple[datetime, datetime] | None:
 
 
 def image_group(event: Event) -> str | None:
-    """The name of what the platforms of an image are told together as."""
+    """The name of what the platforms of an image are told together as. Another registry may have the same image."""
     if event.scan is None or event.scan.index is None or event.repository is None:
         return None
-    return f"{IMAGE}{event.repository.full_name}@{event.scan.index.digest}"
+    return f"{IMAGE}{event.registry}/{event.repository.full_name}@{event.scan.index.digest}"
 
 
 def is_of_interest(telling: Telling) -> bool:

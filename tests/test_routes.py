@@ -26,6 +26,7 @@ from poller import check_routes, explain, jobs
 from poller.config import Config, load
 from poller.errors import ConfigError
 from poller.events import SBOM, CoverageNews, Event, EventType, Gap, Index, Phase, Reason, Repository, Scan, Source
+from poller.reporting import image_group
 from poller.routes import DEFAULT, NO_ROUTE, Filter, QuietHours, Route, ask, spread
 from poller.secret import Secret
 from poller.standing import standing
@@ -829,6 +830,19 @@ def test_the_poller_asks_of_all_routes_and_a_teller_of_its_own(store: Store) -> 
     assert [member.waits for member in a.in_group(wave.group)] == [False] * 3
     store.for_route("b").loosen(wave.group)
     assert [item.group for item in store.for_route("b").due(NOON, most=9)] == [None] * 3
+
+
+def test_the_same_image_in_two_registries_is_two_messages(state_url: str) -> None:
+    """They may share a database, and a chat."""
+    platform = replace(scan("Low"), tag=None, scan=Scan({"mime": {"report_id": "r"}}, index=Index("sha256:i", "1", "x")))
+    for name in ("one.test", "two.test"):
+        event = replace(platform, registry=name)
+        store = Store.open(state_url, f"https://{name}", DEFAULT)
+        store.save_harbor(name, {}, NOON)
+        store.record([Telling(event, PENDING, group=image_group(event))], now=NOON)
+        groups = {item.group for item in store.due(NOON, most=9)}
+        store.close()
+    assert len(groups) == 2
 
 
 def test_what_a_backfill_found_is_released_on_every_route(store: Store) -> None:
