@@ -13,7 +13,7 @@ from formatters.scans import rank
 from poller.config import Config
 from poller.events import EventType
 from poller.findings import Finding, fine, warning
-from poller.routes import Filter, Route
+from poller.routes import NEVER_HIDDEN, Filter, Route
 
 CONFIGURATION = "configuration"
 
@@ -139,7 +139,7 @@ def _closed_projects(filter_: Filter, read: Sequence[str]) -> str:
 
 def takes_all_of(wide: Route, narrow: Route, kind: EventType) -> bool:
     """Whether it is certain that the one route takes every event of a kind that the other one takes."""
-    if wide.is_nowhere and kind is EventType.COVERAGE and kind not in wide.takes.types:
+    if wide.is_nowhere and kind in NEVER_HIDDEN - wide.takes.types:
         return False  # such a route passes over that
     a, b = wide.takes, narrow.takes
     return (

@@ -27,7 +27,7 @@ from poller.config import Config, load
 from poller.errors import ConfigError
 from poller.events import SBOM, CoverageNews, Event, EventType, Gap, Index, Phase, Reason, Repository, Scan, Source
 from poller.reporting import image_group
-from poller.routes import DEFAULT, NO_ROUTE, Filter, QuietHours, Route, ask, spread
+from poller.routes import DEFAULT, NEVER_HIDDEN, NO_ROUTE, Filter, QuietHours, Route, ask, spread
 from poller.secret import Secret
 from poller.standing import standing
 from poller.telegram import Telegram
@@ -61,6 +61,10 @@ def coverage() -> Event:
     news = CoverageNews(Phase.BEGAN, (Gap("audit_log_ext/team", Reason.PROJECT_CLOSED, NOON),))
     facts = {"type": EventType.COVERAGE, "source": Source.WATCH, "source_id": 0, "coverage": news}
     return Event.example(**facts, repository=None, tag=None, digest=None, operator="harbor-poller")
+
+
+def not_understood() -> Event:
+    return Event.example(type=EventType.NOT_UNDERSTOOD, repository=None, tag=None, digest=None, subject="row 5")
 
 
 def route(name: str, chat: int = -1, *, nowhere: bool = False, goes_on: bool = False, **filters: object) -> Route:
@@ -145,13 +149,14 @@ def test_results_below_a_routes_minimum_are_off_there() -> None:
     assert went(bill, strict) == {"a": ""}
 
 
-def test_that_something_is_not_seen_is_never_lost_by_a_filter() -> None:
+@pytest.mark.parametrize("news", [coverage(), not_understood()], ids=["not seen", "not understood"])
+def test_that_something_is_not_seen_or_understood_is_never_lost_by_a_filter(news: Event) -> None:
     """It goes to the first route that takes it and tells, else to the first that tells anything."""
-    assert went(coverage(), route("x", nowhere=True), route("a", projects=("team",)), route("b")) == {"b": ""}
-    assert went(coverage(), route("x", nowhere=True), route("a", projects=("team",))) == {"a": ""}
-    by_name = route("x", nowhere=True, types=frozenset({EventType.COVERAGE}))
-    assert went(coverage(), by_name, route("b")) == {"x": 'route "x": nowhere'}
-    assert went(coverage(), route("x", nowhere=True)) == {None: NO_ROUTE}
+    assert went(news, route("x", nowhere=True), route("a", projects=("team",)), route("b")) == {"b": ""}
+    assert went(news, route("x", nowhere=True), route("a", projects=("team",))) == {"a": ""}
+    by_name = route("x", nowhere=True, types=frozenset({news.type}))
+    assert went(news, by_name, route("b")) == {"x": 'route "x": nowhere'}
+    assert went(news, route("x", nowhere=True)) == {None: NO_ROUTE}
 
 
 def test_what_is_not_told_needs_no_route_but_its_group() -> None:
@@ -213,6 +218,7 @@ EVENTS = st.sampled_from(
         scan("High", repository=Repository("lib/db"), tag=None),
         login(),
         coverage(),
+        not_understood(),
     ]
 )
 
@@ -226,8 +232,8 @@ def test_an_event_is_never_dropped_and_goes_to_no_route_twice(event: Event, rout
     assert all((each.state is PENDING) != bool(each.reason) for each in tellings)
     told = {each.route for each in tellings if each.state is PENDING}
     assert told <= {each.name for each in routes if not each.is_nowhere}
-    if event.type is EventType.COVERAGE and any(not each.is_nowhere for each in routes):
-        by_name = [each for each in routes if each.is_nowhere and EventType.COVERAGE in each.takes.types]
+    if event.type in NEVER_HIDDEN and any(not each.is_nowhere for each in routes):
+        by_name = [each for each in routes if each.is_nowhere and event.type in each.takes.types]
         assert told or by_name
 
 
@@ -239,13 +245,13 @@ def usual_config() -> Config:
 
 @given(event=EVENTS, routes=any_routes())
 def test_a_route_that_can_never_match_never_does(event: Event, routes: list[Route]) -> None:
-    """What `check` says of patterns is true of every event; that something is not seen apart, which comes anyway."""
+    """What `check` says of patterns is true of every event; what is never hidden apart, which comes anyway."""
     config = replace(usual_config(), events=frozenset(EventType), routes=tuple(routes))
     hopeless = {
         each.name for number, each in enumerate(routes) if check_routes.never(each, routes[:number], config) is not None
     }
     took = {each.route.name for each in ask(event, routes) if not each.why_not}
-    if event.type is not EventType.COVERAGE:
+    if event.type not in NEVER_HIDDEN:
         assert not took & hopeless
 
 
@@ -834,7 +840,9 @@ def test_the_poller_asks_of_all_routes_and_a_teller_of_its_own(store: Store) -> 
 
 def test_the_same_image_in_two_registries_is_two_messages(state_url: str) -> None:
     """They may share a database, and a chat."""
-    platform = replace(scan("Low"), tag=None, scan=Scan({"mime": {"report_id": "r"}}, index=Index("sha256:i", "1", "x")))
+    platform = replace(
+        scan("Low"), tag=None, scan=Scan({"mime": {"report_id": "r"}}, index=Index("sha256:i", "1", "x"))
+    )
     for name in ("one.test", "two.test"):
         event = replace(platform, registry=name)
         store = Store.open(state_url, f"https://{name}", DEFAULT)
