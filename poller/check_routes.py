@@ -5,6 +5,7 @@ Only what can be proven is said: of two patterns that they are alike, that one t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
@@ -12,7 +13,7 @@ from formatters.scans import rank
 from poller.config import Config
 from poller.events import EventType
 from poller.findings import Finding, fine, warning
-from poller.routes import Filter, Route
+from poller.routes import NEVER_HIDDEN, Filter, Route
 
 CONFIGURATION = "configuration"
 
@@ -55,7 +56,28 @@ def told_again(route: Route, later: Sequence[Route], told: frozenset[EventType])
         return None
     place, kinds = (route.chat_id, route.message_thread_id), kinds_of(route.takes) & told
     here = (other for other in later if not other.is_nowhere and (other.chat_id, other.message_thread_id) == place)
-    return next((other for other in here if kinds & kinds_of(other.takes)), None)
+    return next((other for other in here if kinds & kinds_of(other.takes) and not _are_apart(route, other)), None)
+
+
+def _are_apart(one: Route, other: Route) -> bool:
+    """Whether it is certain that no event is taken by both. An image may have a tag for each."""
+    a, b = one.takes, other.takes
+    pairs = (
+        (a.projects or _projects_of(a.repositories), b.projects or _projects_of(b.repositories)),
+        (a.repositories, b.repositories),
+        (a.operators, b.operators),
+    )
+    return any(x and y and not any(_may_meet(p, q) for p in x for q in y) for x, y in pairs)
+
+
+def _may_meet(one: str, other: str) -> bool:
+    """Whether a name may fit both patterns: as far as they begin alike, or one is a plain name that the other fits."""
+    if not _is_pattern(one):
+        return fnmatchcase(one, other)
+    if not _is_pattern(other):
+        return fnmatchcase(other, one)
+    beginnings = [re.split(r"[*?\[]", name, maxsplit=1)[0] for name in (one, other)]
+    return beginnings[0].startswith(beginnings[1]) or beginnings[1].startswith(beginnings[0])
 
 
 def never(route: Route, earlier: Sequence[Route], config: Config) -> tuple[str, str] | None:
@@ -117,7 +139,7 @@ def _closed_projects(filter_: Filter, read: Sequence[str]) -> str:
 
 def takes_all_of(wide: Route, narrow: Route, kind: EventType) -> bool:
     """Whether it is certain that the one route takes every event of a kind that the other one takes."""
-    if wide.is_nowhere and kind is EventType.COVERAGE and kind not in wide.takes.types:
+    if wide.is_nowhere and kind in NEVER_HIDDEN - wide.takes.types:
         return False  # such a route passes over that
     a, b = wide.takes, narrow.takes
     return (

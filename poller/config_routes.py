@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import time, tzinfo
 from fnmatch import fnmatchcase
+from hashlib import sha256
 
 from poller import config_values as values
 from poller import timezones
@@ -31,6 +33,7 @@ TARGETS = (
 ROUTE_KEYS = ("name", *FILTERS, "continue", *TARGETS, "nowhere")
 
 _MOST_LETTERS = 60  # of a name, as the state keeps it
+_MOST_WORDS = 50  # letters of a name that is made of what a route says
 _HOURS = re.compile(r"(\d{1,2}):(\d{2})\s*[-–]\s*(\d{1,2}):(\d{2})(?:\s+(\S+))?")
 _HARBORS_NAMES = re.compile(r"[a-z0-9._*?\[\]!/-]+")
 
@@ -50,7 +53,8 @@ class Usual:
 def routes(document: Table, usual: Usual, mistakes: Mistakes) -> tuple[Route, ...]:
     """Those of the file, in their order; where it has none, one to the chat of `[telegram]`."""
     tables = _tables(document.get("route", []), mistakes)
-    found = tuple(_route(number, table, usual, mistakes) for number, table in enumerate(tables, 1))
+    numbered = enumerate(zip(tables, _names_of(tables), strict=True), 1)
+    found = tuple(_route(number, table, name, usual, mistakes) for number, (table, name) in numbered)
     for number, route in enumerate(found):
         if route.name in {other.name for other in found[:number]}:
             mistakes.add(f'[[route]] "{route.name}"', "is there twice: give each a name of its own")
@@ -86,7 +90,33 @@ def _tables(value: object, mistakes: Mistakes) -> list[Table]:
     return []
 
 
-def _route(number: int, table: Table, usual: Usual, mistakes: Mistakes) -> Route:
+def _names_of(tables: Sequence[Table]) -> list[str]:
+    """What routes are called that have no name: what waits belongs to that, wherever the table stands in the file."""
+    met = Counter(str(table["name"]) for table in tables if "name" in table)
+    names = list[str]()
+    for table in tables:
+        name = _words(table)
+        met[name] += "name" not in table
+        names.append(name if met[name] <= 1 else f"{name} ({met[name]})")
+    return names
+
+
+def _words(table: Table) -> str:
+    """What a route takes and where that goes, as in "projects lib to -1002"; too long a list ends in a hash of it."""
+    taken = [f"{key} {_listed(table[key])}" for key in FILTERS if key in table]
+    place = "/".join(str(table[key]) for key in ("chat_id", "message_thread_id") if key in table)
+    words = f"{', '.join(taken) or 'all'}{f' to {place}' if place else ''}"
+    if len(words) <= _MOST_WORDS and words.isprintable():
+        return words
+    shown = "".join(letter for letter in words[: _MOST_WORDS - 10] if letter.isprintable())
+    return f"{shown}… {sha256(words.encode()).hexdigest()[:8]}"
+
+
+def _listed(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _route(number: int, table: Table, usual_name: str, usual: Usual, mistakes: Mistakes) -> Route:
     given = table.get("name")
     shown = f'"{given}"' if isinstance(given, str) and given else str(number)
     here = Section("route", table, mistakes, label=f"[[route]] {shown}")
@@ -96,7 +126,7 @@ def _route(number: int, table: Table, usual: Usual, mistakes: Mistakes) -> Route
     is_nowhere = here.read("nowhere", values.switch, False)
     if is_nowhere:
         _note_idle(here)
-    name = here.read("name", _name, f"route {number}")
+    name = here.read("name", _name, usual_name)
     return _target(here, usual, name, is_nowhere=is_nowhere)
 
 

@@ -12,7 +12,8 @@ from poller.config import Config
 from poller.errors import ConfigError
 from poller.events import Event, Source
 from poller.plan import IMAGE, PULLS, PUSH, RUN, WAVE
-from poller.routes import Asked, Route, ask
+from poller.routes import Asked, Route, ask_of_all
+from poller.wholes import Wholes
 from state import DeliveryState, Fate, Mode, Seen, Store, Telling
 
 MOST_COMPARED = 2000
@@ -94,10 +95,13 @@ def explain(key: str, store: Store, config: Config, decide: Callable[[Event], Te
     if found is None:
         raise ConfigError(f"--explain: {_no_such(key.strip(), store)}")
     seen, fates = found
+    group = next((fate.group for fate in fates if fate.group), None)
+    wholes = Wholes(store, config.routes, also_on=[fate.record.route for fate in fates])
+    [whole] = wholes.of_stored([Telling(seen.event, DeliveryState.PENDING, group=group)])
     return Explanation(
         seen,
         decide(seen.event),
-        verdicts(ask(seen.event, config.routes), config.routes, seen.event),
+        verdicts(ask_of_all(whole.along or (seen.event,), config.routes), config.routes, seen.event),
         tuple(_story(fate, store, config, now) for fate in fates),
     )
 

@@ -6,7 +6,7 @@ job's deletions; whoever tells waits a moment, and adds to a message what comes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -19,7 +19,6 @@ from poller.families import Families, Pushes
 from poller.harbor import Harbor
 from poller.kin import Kin, is_head
 from poller.knowledge import Changes
-from poller.plan import PUSH
 from poller.scans import JOBSERVICE
 from poller.threads import (
     BETWEEN_DEEDS,
@@ -47,16 +46,15 @@ class Folded:
     held: dict[str, datetime] = field(default_factory=dict)
     threads: tuple[Thread, ...] = ()
     learnt: Changes = field(default_factory=Changes)
+    lines: dict[str, Sequence[str]] = field(default_factory=dict)
+    """By the key of what may belong to something: the digests of that, the nearest first."""
 
     def of(self, tellings: Sequence[Telling]) -> list[Telling]:
-        """The tellings with their groups, which go where the image goes. What is not to be told needs none."""
-        images = {self.groups.get(e.key): e for e in (each.event for each in tellings) if _is_image(e)}
-        return [self._grouped(each, images) if each.state is DeliveryState.PENDING else each for each in tellings]
+        """The tellings with their groups. What is not to be told needs none."""
+        return [self._grouped(each) if each.state is DeliveryState.PENDING else each for each in tellings]
 
-    def _grouped(self, telling: Telling, images: Mapping[str | None, Event]) -> Telling:
-        group = telling.group or self.groups.get(telling.event.key)
-        is_part = group is not None and group.startswith(PUSH) and not _is_image(telling.event)
-        return replace(telling, group=group, along=images.get(group) if is_part else None)
+    def _grouped(self, telling: Telling) -> Telling:
+        return replace(telling, group=telling.group or self.groups.get(telling.event.key))
 
 
 class Folder:
@@ -88,6 +86,7 @@ class Folder:
         window = timedelta(seconds=self._config.pull_window or 0)
         abouts = {about_pull(pull) for pull in pulls}
         threads.need(abouts | {about_pull(pull, indexes[pull.key]) for pull in pulls if pull.key in indexes})
+        folded.lines |= {pull.key: [indexes[pull.key]] if pull.key in indexes else [] for pull in pulls}
         for pull in sorted(pulls, key=lambda pull: pull.key in indexes):
             group = self._with_index(pull, indexes.get(pull.key), threads)
             folded.groups[pull.key] = group or self._with_the_last(pull, window, threads)
@@ -195,11 +194,13 @@ def _fold_repository(
             folded.groups[event.key] = _group_of_its_own(event, threads)
     for event in new:
         if not is_head(event):
+            folded.lines[event.key] = kin.line_of(event)
             folded.groups[event.key] = _home(event, kin, threads) or _group_of_its_own(event, threads)
     for each in waiting:
         is_alone = each.group is None or each.group.startswith(f"{about_push(each.event)}#")
         if is_alone and not is_head(each.event) and (group := _home(each.event, kin, threads)):
             folded.regrouped[each.event.key] = group
+            folded.lines[each.event.key] = kin.line_of(each.event)
 
 
 def _group_of_its_own(event: Event, threads: Threads) -> str:
@@ -222,10 +223,6 @@ def _home(event: Event, kin: Kin, threads: Threads) -> str | None:
         if threads.going_on(about, event.occurred_at, within):
             return threads.open(about_push(event), event, threads.join(about, event, within))
     return None
-
-
-def _is_image(event: Event) -> bool:
-    return event.type is EventType.PUSH_ARTIFACT and is_head(event)
 
 
 def _by_repository(events: Iterable[Event]) -> list[tuple[str, list[Event]]]:

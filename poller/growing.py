@@ -54,7 +54,8 @@ class Growing:
         `is_new_only`: of what is counted, count what was not told yet.
         """
         if group.startswith(PUSH):
-            return self._family(Image.of(group), list(self._store.in_group(group)))
+            members = (member for member in self._store.in_group(group) if not member.is_off)
+            return self._family(Image.of(group), list(members))
         counted, ids = formatters.Pulls() if group.startswith(PULLS) else formatters.Run(), list[int]()
         for member in self._store.in_group(group, is_waiting=is_new_only):
             counted.add(member.event)

@@ -35,6 +35,7 @@ from poller.sweep import Sweep
 from poller.threads import REMEMBERED
 from poller.watch import Watch
 from poller.waves import Waves
+from poller.wholes import Wholes
 from state import (
     CLOCKS_APART,
     SCANNERS_OWN,
@@ -96,8 +97,13 @@ def over_routes(store: Store, config: Config) -> Store:
 
 
 def route_anew(store: Store, config: Config) -> None:
-    """Let what waits on routes that are configured no more be told where it belongs today."""
-    for name, count in over_routes(store, config).route_anew().items():
+    """Let what waits on routes of another day, or on one that tells nothing any more, go where it belongs today."""
+    telling = {route.name for route in config.telling_routes}
+    here = over_routes(store, config)
+    stray = here.stray(telling)
+    if stray:
+        here.route_anew(telling, Wholes(here, config.routes, also_on=stray).of_stored)
+    for name, count in stray.items():
         _log.warning("route.gone", route=name, events=count, note="they are told by the routes of today")
 
 
@@ -118,6 +124,7 @@ class AuditPoller:
         projects = Projects(harbor, store)
         reporter = Reporter(harbor, store, self.survey, projects, config, self.decide)
         self._folder = Folder(harbor, store, config.delivery)
+        self._wholes = Wholes(store, config.routes)
         self._results = ResultReader(harbor, store, reporter, self.survey, lambda: self._is_stopping)
         self._waves = Waves(harbor, store, reporter, self.survey, config.scans)
         self._sight = sight.Sight(store, self.decide, config.harbor.projects)
@@ -337,15 +344,18 @@ class AuditPoller:
         tellings = [replace(self.decide(event), since=_tellable_since(event, covered_from, now)) for event in events]
         folded = self._folder.fold(tellings, self._patience, now)
         coverage = Coverage(cursor.log, covered_from, cursor.polled_at, rows=read, new=len(tellings))
+        learnt = knowledge.take_changes()
+        page = self._wholes.of_page(folded.of(tellings), folded, learnt.tags)
         return self._store.record(
-            folded.of(tellings),
+            page,
             now=now,
             cursor=cursor,
             coverage=coverage,
-            learnt=knowledge.take_changes() + folded.learnt,
+            learnt=learnt + folded.learnt,
             scans=self._noticed(entries, now) if entries else (),
             threads=folded.threads,
             regrouped=folded.regrouped,
+            along=self._wholes.of_regrouped(page, folded),
             held=folded.held,
         )
 

@@ -20,6 +20,7 @@ from poller.rows import Artifact
 from poller.scans import Result, ScanFacts
 from poller.survey import Survey
 from poller.threads import Threads, about_image
+from poller.wholes import Wholes
 from state import DeliveryState, Mode, NoticedScan, Store, Telling, Thread, Wave
 
 SCAN_ON_PUSH = timedelta(seconds=10)
@@ -60,6 +61,7 @@ class Reporter:
         self._config = config.scans
         self._delivery = config.delivery
         self._decide = decide
+        self._wholes = Wholes(store, config.routes)
         self.comparer = Comparer(harbor, store)
         self._projects = projects
         self._guessed: set[tuple[str, str]] = set()  # what was last said to have been scanned, because it was pushed
@@ -106,7 +108,8 @@ class Reporter:
             compared = self.comparer.name_findings(compared, need, now)
         event, learnt = compared.event, taught + compared.learnt + asked + _tags_of(scan, artifact)
         mode = Mode.IMPORTANT if self._is_news(event) else Mode.AUTO
-        telling = replace(telling, event=event, since=min(event.occurred_at, now), mode=mode)
+        along = self._wholes.of_result(event, (tag.name for tag in artifact.tags))
+        telling = replace(telling, event=event, since=min(event.occurred_at, now), mode=mode, along=along)
         if is_of_wave and is_of_interest(telling):
             reported = self._of_wave(telling, now, patience)
         else:
@@ -283,10 +286,10 @@ def _asked_between(scan: NoticedScan) -> tuple[datetime, datetime] | None:
 
 
 def image_group(event: Event) -> str | None:
-    """The name of what the platforms of an image are told together as."""
+    """The name of what the platforms of an image are told together as. Another registry may have the same image."""
     if event.scan is None or event.scan.index is None or event.repository is None:
         return None
-    return f"{IMAGE}{event.repository.full_name}@{event.scan.index.digest}"
+    return f"{IMAGE}{event.registry}/{event.repository.full_name}@{event.scan.index.digest}"
 
 
 def is_of_interest(telling: Telling) -> bool:

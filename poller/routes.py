@@ -21,6 +21,10 @@ DEFAULT = "telegram"
 """The only route where the configuration has none of its own: the chat of `[telegram]`, for everything."""
 
 
+NEVER_HIDDEN = frozenset({EventType.COVERAGE, EventType.NOT_UNDERSTOOD})
+"""That something cannot be seen or understood is told, whatever filters say; only a route that names it may hide it."""
+
+
 @dataclass(frozen=True, slots=True)
 class QuietHours:
     """From `start` to `end` of every day in `zone`, over midnight where `end` is earlier."""
@@ -110,7 +114,7 @@ class Route:
 
     def must_not_hide(self, event: Event) -> bool:
         """Whether this route passes over what it takes: that something is not seen is hidden only by name."""
-        return self.is_nowhere and event.type is EventType.COVERAGE and EventType.COVERAGE not in self.takes.types
+        return self.is_nowhere and event.type in NEVER_HIDDEN - self.takes.types
 
 
 # -- which routes an event takes ----------------------------------------------------------------------
@@ -128,11 +132,11 @@ def ask(event: Event, routes: Sequence[Route]) -> tuple[Asked, ...]:
     """The routes that are asked for an event, in order, up to the one behind which nobody is."""
     asked = list[Asked]()
     for route in routes:
-        hides = "what cannot be seen is told, unless nowhere names COVERAGE" if route.must_not_hide(event) else ""
+        hides = f"{event.type} is told, unless nowhere names it" if route.must_not_hide(event) else ""
         asked.append(Asked(route, route.takes.why_not(event) or hides))
         if not asked[-1].why_not and not route.goes_on:
             break
-    if event.type is EventType.COVERAGE and all(each.why_not for each in asked):
+    if event.type in NEVER_HIDDEN and all(each.why_not for each in asked):
         asked = _with_first_that_tells(asked)
     return tuple(asked)
 
@@ -143,6 +147,15 @@ def _with_first_that_tells(asked: Sequence[Asked]) -> list[Asked]:
     return [replace(each, why_not="") if each is first else each for each in asked]
 
 
+def ask_of_all(events: Sequence[Event], routes: Sequence[Route]) -> tuple[Asked, ...]:
+    """The same of something that goes where these go: a route takes it that takes one of them."""
+    found = dict[str, Asked]()
+    for each in (asked for event in events for asked in ask(event, routes)):
+        if each.route.name not in found or not each.why_not:
+            found[each.route.name] = each
+    return tuple(found[route.name] for route in routes if route.name in found)
+
+
 def spread(telling: Telling, routes: Sequence[Route]) -> tuple[Telling, ...]:
     """What is to become of an event on each route that takes it; where none does, that, once.
 
@@ -151,7 +164,8 @@ def spread(telling: Telling, routes: Sequence[Route]) -> tuple[Telling, ...]:
     is_pending = telling.state is DeliveryState.PENDING
     if telling.route is not None or not (is_pending or telling.group):
         return (telling,)
-    takers = [each.route for each in ask(telling.along or telling.event, routes) if not each.why_not]
+    asked = ask_of_all(telling.along or (telling.event,), routes)
+    takers = [each.route for each in asked if not each.why_not]
     telling_ones = [route for route in takers if not route.is_nowhere] or takers
     if not is_pending:
         return tuple(replace(telling, route=route.name) for route in telling_ones) or (telling,)

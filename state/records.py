@@ -53,7 +53,7 @@ class Telling:
     group: str | None = None  # what is told together with it
     held_until: datetime | None = None  # when the rest of its group is waited for no longer
     route: str | None = None  # None: that of the store
-    along: Event | None = None  # what it is a part of, if that is known: it goes where that goes
+    along: tuple[Event, ...] = ()  # what it is a part of, or is called besides: it goes where these go
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +125,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An event of a group. `waits`: it is told together with the others, and was not yet."""
+    """An event of a group. `waits`: it is told together with the others, and was not yet. `is_off`: nor will it be."""
 
     id: int  # of its delivery
     event: Event
     waits: bool
+    is_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,8 @@ from state.records import (
     Wave,
 )
 
+Along = Callable[[Sequence[Telling]], Sequence[Telling]]
+"""The same with what they go along with."""
 Spread = Callable[[Telling], Sequence[Telling]]
 """What is to become of an event on each route, from what is to become of it at all."""
 POLLER = "poller"
@@ -82,6 +84,7 @@ POLLER = "poller"
 _ATTEMPTS_KEPT = timedelta(minutes=10)
 """Longer than they count for the chat's pace."""
 _HELD_AT_ONCE = 20_000
+_FEW_OF_GROUP = 100
 _JUST_RECORDED = 2000
 _MADE_BEFORE = timedelta(hours=1)
 _LONGEST_LINE = timedelta(hours=1)
@@ -196,13 +199,14 @@ class Store:
         gaps: Sequence[Gap] = (),
         threads: Sequence[Thread] = (),
         regrouped: Mapping[str, str] | None = None,
+        along: Mapping[str, tuple[Event, ...]] | None = None,
         held: Mapping[str, datetime] | None = None,
     ) -> int:
         """Write events, what is to become of them, how far we read and what was learnt: in one transaction.
 
         An event that is known already is left alone; one may be told on several routes. Returns how many were new.
-        `regrouped`: {key: group} of events that wait and were found to belong to others. `held`: until when what
-        waits of a group goes on waiting.
+        `regrouped`: {key: group} of events that wait and were found to belong to others; `along`: to which of them, by
+        key, where they are to go where those go. `held`: until when what waits of a group goes on waiting.
         """
         with self._writing() as connection:
             new = self._record_all(connection, tellings, now)
@@ -221,7 +225,7 @@ class Store:
                 self._save_gap(connection, gap, now)
             self._upsert(connection, t.threads, ["harbor_id", "about"], *map(self._own, threads))
             for key, group in (regrouped or {}).items():
-                self._change_pending(connection, self._is_key(key), group=group)
+                self._move(connection, key, group, (along or {}).get(key, ()))
             for group, until in (held or {}).items():
                 connection.execute(update(t.deliveries).where(*_waits_in(group)).values(held_until=until))
             return new
@@ -369,6 +373,17 @@ class Store:
         )
         with self._reading() as connection:
             return connection.scalar(query.order_by(t.known_tags.c.at.desc()).limit(1))
+
+    def tags_of(self, repository: str, digests: Collection[str]) -> frozenset[str]:
+        """The tags of these images, those of deleted ones that they had last."""
+        c = t.known_tags.c
+        query = select(c.tag).where(
+            c.harbor_id == self._harbor_id,
+            c.repository == repository,
+            or_(c.digest.in_(digests), and_(c.digest.is_(None), c.previous.in_(digests))),
+        )
+        with self._reading() as connection:
+            return frozenset(connection.scalars(query))
 
     def project(self, name: str) -> ProjectFact | None:
         with self._reading() as connection:
@@ -672,7 +687,7 @@ class Store:
         waits = and_(*self._pending_in(group))
         is_one_route = len(self._routes) == 1
         query = (
-            self._all_events(t.deliveries.c.id.label("delivery_id"), waits.label("waits"))
+            self._all_events(t.deliveries.c.id.label("delivery_id"), t.deliveries.c.state, waits.label("waits"))
             .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
             .where(self._is_on_routes(), t.deliveries.c.group == group)
             .order_by(*([] if is_one_route else [t.events.c.id]), t.deliveries.c.id)
@@ -680,8 +695,32 @@ class Store:
         with self._reading() as connection:
             rows = connection.execution_options(yield_per=500).execute(query.where(waits) if is_waiting else query)
             for _, same in groupby(rows, key=lambda row: row.id):  # on several routes it is one event all the same
-                first, *others = same
-                yield Member(first.delivery_id, _event(first), any(row.waits for row in (first, *others)))
+                of_event = list(same)
+                is_off = all(row.state == DeliveryState.OFF for row in of_event)
+                yield Member(
+                    of_event[0].delivery_id, _event(of_event[0]), any(row.waits for row in of_event), is_off=is_off
+                )
+
+    def in_group_of(
+        self, group: str, repository: str, digests: Collection[str], *, routes: Collection[str]
+    ) -> tuple[Event, ...]:
+        """The events of a group that are about these artifacts and name a tag, the newest last; a few at most."""
+        query = (
+            self._events()
+            .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
+            .where(
+                t.deliveries.c.route.in_(routes),
+                t.deliveries.c.group == group,
+                t.events.c.repository == repository,
+                t.events.c.digest.in_(digests),
+                t.events.c.tag.is_not(None),
+            )
+            .order_by(t.events.c.id.desc())
+            .limit(_FEW_OF_GROUP)
+        )
+        with self._reading() as connection:
+            found = {row.id: _event(row) for row in connection.execute(query)}
+            return tuple(reversed(found.values()))
 
     def regroup(self, event: Event, group: str) -> None:
         """Tell an event together with others than it was held for."""
@@ -995,17 +1034,18 @@ class Store:
         with self._reading() as connection:
             return connection.scalar(query) or 0
 
-    def route_anew(self) -> Mapping[str, int]:
-        """Spread what is pending on routes that are none of these. Returns how many deliveries were on which."""
-        stray = and_(t.deliveries.c.state == DeliveryState.PENDING, t.deliveries.c.route.not_in(self._routes))
-        query = select(t.deliveries.c.route, func.count()).where(stray).group_by(t.deliveries.c.route)
+    def stray(self, telling: Collection[str]) -> Mapping[str, int]:
+        """How many deliveries are pending on which routes that are none of these."""
+        query = select(t.deliveries.c.route, func.count()).where(_is_stray(telling)).group_by(t.deliveries.c.route)
         with self._reading() as connection:
-            found = {row[0]: row[1] for row in connection.execute(query)}
-        has_more = bool(found)
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def route_anew(self, telling: Collection[str], along: Along) -> None:
+        """Spread what is pending on routes that are none of these."""
+        has_more = True
         while has_more:
             with self._writing() as connection:
-                has_more = self._spread_again(connection, stray) > 0
-        return found
+                has_more = self._spread_again(connection, _is_stray(telling), along) > 0
 
     # -- looking back ---------------------------------------------------------------------------
 
@@ -1314,7 +1354,17 @@ class Store:
         )
         self._spread_again(connection, and_(_FOLDED_INTO_SCAN, t.deliveries.c.event_id.in_(its_own)))
 
-    def _spread_again(self, connection: Connection, which: Any) -> int:
+    def _move(self, connection: Connection, key: str, group: str, along: tuple[Event, ...]) -> None:
+        """Tell what is pending of an event with another group, and where that goes."""
+        if not along:
+            self._change_pending(connection, self._is_key(key), group=group)
+            return
+        pending = and_(self._is_key(key), t.deliveries.c.state == DeliveryState.PENDING)
+        self._spread_again(
+            connection, pending, lambda tellings: [replace(each, group=group, along=along) for each in tellings]
+        )
+
+    def _spread_again(self, connection: Connection, which: Any, along: Along = list) -> int:
         """Let deliveries be pending on the routes that take their events, a portion at most. Returns how many.
 
         What was told on a route is not told there again.
@@ -1326,9 +1376,10 @@ class Store:
         )
         rows = connection.execute(query.where(which).order_by(t.deliveries.c.id).limit(_HELD_AT_ONCE)).all()
         fresh, moved = list[dict[str, Any]](), list[int]()
-        for row in rows:
-            facts = {name: row._mapping[name] for name in of_delivery}
-            tellings = self._spread(Telling(_event(row), DeliveryState.PENDING, **facts))
+        facts = [{name: row._mapping[name] for name in of_delivery} for row in rows]
+        pending = [Telling(_event(row), DeliveryState.PENDING, **f) for row, f in zip(rows, facts, strict=True)]
+        for row, telling in zip(rows, along(pending), strict=True):
+            tellings = self._spread(telling)
             found = {each["route"]: each for each in (self._delivery(row.id, each, row.seen_at) for each in tellings)}
             if (same := found.pop(row.route, None)) is not None:
                 connection.execute(update(t.deliveries).where(t.deliveries.c.id == row.delivery_id).values(same))
@@ -1577,6 +1628,11 @@ def _when_at_work(scan: NoticedScan) -> Any:
     if not times or not (scan.asked_by or scan.list_digest):
         return occurred_at.in_(times)
     return occurred_at.between(min(times) - _MADE_BEFORE, max(times))
+
+
+def _is_stray(telling: Collection[str]) -> Any:
+    """Whether it waits on none of these routes."""
+    return and_(t.deliveries.c.state == DeliveryState.PENDING, t.deliveries.c.route.not_in(sorted(telling)))
 
 
 def _waits_in(group: str) -> tuple[Any, ...]:

@@ -10,20 +10,24 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import time, timedelta
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from demo.harbor import Outcome as Scanned
 from demo.harbor import World
 from demo.telegram import TelegramStandIn
 from poller import check_routes, explain, jobs
 from poller.config import Config, load
 from poller.errors import ConfigError
 from poller.events import SBOM, CoverageNews, Event, EventType, Gap, Index, Phase, Reason, Repository, Scan, Source
-from poller.routes import DEFAULT, NO_ROUTE, Filter, QuietHours, Route, ask, spread
+from poller.reporting import image_group
+from poller.routes import DEFAULT, NEVER_HIDDEN, NO_ROUTE, Filter, QuietHours, Route, ask, spread
 from poller.secret import Secret
 from poller.standing import standing
 from poller.telegram import Telegram
@@ -57,6 +61,10 @@ def coverage() -> Event:
     news = CoverageNews(Phase.BEGAN, (Gap("audit_log_ext/team", Reason.PROJECT_CLOSED, NOON),))
     facts = {"type": EventType.COVERAGE, "source": Source.WATCH, "source_id": 0, "coverage": news}
     return Event.example(**facts, repository=None, tag=None, digest=None, operator="harbor-poller")
+
+
+def not_understood() -> Event:
+    return Event.example(type=EventType.NOT_UNDERSTOOD, repository=None, tag=None, digest=None, subject="row 5")
 
 
 def route(name: str, chat: int = -1, *, nowhere: bool = False, goes_on: bool = False, **filters: object) -> Route:
@@ -141,13 +149,14 @@ def test_results_below_a_routes_minimum_are_off_there() -> None:
     assert went(bill, strict) == {"a": ""}
 
 
-def test_that_something_is_not_seen_is_never_lost_by_a_filter() -> None:
+@pytest.mark.parametrize("news", [coverage(), not_understood()], ids=["not seen", "not understood"])
+def test_that_something_is_not_seen_or_understood_is_never_lost_by_a_filter(news: Event) -> None:
     """It goes to the first route that takes it and tells, else to the first that tells anything."""
-    assert went(coverage(), route("x", nowhere=True), route("a", projects=("team",)), route("b")) == {"b": ""}
-    assert went(coverage(), route("x", nowhere=True), route("a", projects=("team",))) == {"a": ""}
-    by_name = route("x", nowhere=True, types=frozenset({EventType.COVERAGE}))
-    assert went(coverage(), by_name, route("b")) == {"x": 'route "x": nowhere'}
-    assert went(coverage(), route("x", nowhere=True)) == {None: NO_ROUTE}
+    assert went(news, route("x", nowhere=True), route("a", projects=("team",)), route("b")) == {"b": ""}
+    assert went(news, route("x", nowhere=True), route("a", projects=("team",))) == {"a": ""}
+    by_name = route("x", nowhere=True, types=frozenset({news.type}))
+    assert went(news, by_name, route("b")) == {"x": 'route "x": nowhere'}
+    assert went(news, route("x", nowhere=True)) == {None: NO_ROUTE}
 
 
 def test_what_is_not_told_needs_no_route_but_its_group() -> None:
@@ -165,7 +174,7 @@ def test_a_part_goes_where_the_whole_goes() -> None:
     routes = [route("a", tags=("1.*",)), route("b")]
     platform = Telling(replace(PUSH, tag=None), PENDING, group="image:1")
     assert [each.route for each in spread(platform, routes)] == ["b"]
-    assert [each.route for each in spread(replace(platform, along=PUSH), routes)] == ["a"]
+    assert [each.route for each in spread(replace(platform, along=(PUSH,)), routes)] == ["a"]
 
 
 # -- any routes -----------------------------------------------------------------------------------------
@@ -209,6 +218,7 @@ EVENTS = st.sampled_from(
         scan("High", repository=Repository("lib/db"), tag=None),
         login(),
         coverage(),
+        not_understood(),
     ]
 )
 
@@ -222,8 +232,8 @@ def test_an_event_is_never_dropped_and_goes_to_no_route_twice(event: Event, rout
     assert all((each.state is PENDING) != bool(each.reason) for each in tellings)
     told = {each.route for each in tellings if each.state is PENDING}
     assert told <= {each.name for each in routes if not each.is_nowhere}
-    if event.type is EventType.COVERAGE and any(not each.is_nowhere for each in routes):
-        by_name = [each for each in routes if each.is_nowhere and EventType.COVERAGE in each.takes.types]
+    if event.type in NEVER_HIDDEN and any(not each.is_nowhere for each in routes):
+        by_name = [each for each in routes if each.is_nowhere and event.type in each.takes.types]
         assert told or by_name
 
 
@@ -235,14 +245,23 @@ def usual_config() -> Config:
 
 @given(event=EVENTS, routes=any_routes())
 def test_a_route_that_can_never_match_never_does(event: Event, routes: list[Route]) -> None:
-    """What `check` says of patterns is true of every event; that something is not seen apart, which comes anyway."""
+    """What `check` says of patterns is true of every event; what is never hidden apart, which comes anyway."""
     config = replace(usual_config(), events=frozenset(EventType), routes=tuple(routes))
     hopeless = {
         each.name for number, each in enumerate(routes) if check_routes.never(each, routes[:number], config) is not None
     }
     took = {each.route.name for each in ask(event, routes) if not each.why_not}
-    if event.type is not EventType.COVERAGE:
+    if event.type not in NEVER_HIDDEN:
         assert not took & hopeless
+
+
+@given(event=EVENTS, routes=any_routes())
+def test_what_check_does_not_warn_about_is_not_told_twice(event: Event, routes: list[Route]) -> None:
+    telling = [each.route for each in ask(event, routes) if not each.why_not and not each.route.is_nowhere]
+    for first, second in pairwise(telling):
+        if first.chat_id == second.chat_id:
+            later = routes[routes.index(first) + 1 :]
+            assert check_routes.told_again(first, later, frozenset(EventType)) is not None
 
 
 # -- the configuration ----------------------------------------------------------------------------------
@@ -283,10 +302,12 @@ nowhere = true
     quiet = QuietHours(time(22), time(7), ZoneInfo("Europe/Moscow"))
     scans = frozenset({EventType.SCANNING_COMPLETED, EventType.SCANNING_STOPPED, EventType.SCANNING_FAILED})
     pulls = frozenset({EventType.PULL_ARTIFACT})
-    assert first == Route("route 1", -1001234567890, 7, "ru", pulls, quiet_hours=quiet, takes=Filter(types=scans))
+    assert first == Route(
+        "events SCANNING_*", -1001234567890, 7, "ru", pulls, quiet_hours=quiet, takes=Filter(types=scans)
+    )
     tokyo = QuietHours(time(23, 30), time(0), ZoneInfo("Asia/Tokyo"))
     assert second == Route("other chat", -1002, None, "en", frozenset(), "high", tokyo, 3600.0, goes_on=True)
-    assert (third.name, third.message_thread_id, third.quiet_hours) == ("route 3", None, None)
+    assert (third.name, third.message_thread_id, third.quiet_hours) == ("all to 1", None, None)
     assert third.silent == frozenset(EventType)
     assert (last.name, last.is_nowhere) == ("none", True)
     assert (got.telegram.silent, got.telegram.quiet_hours) == (pulls, quiet)
@@ -348,6 +369,19 @@ def test_a_route_must_be_a_table(tmp_path: Path) -> None:
     assert told == "route must be a table of its own for each: a line [[route]], its keys below it"
 
 
+def test_a_route_without_a_name_is_called_by_what_it_says(tmp_path: Path) -> None:
+    """Not by its place in the file, so that what waits on it stays there when a table is put before."""
+    library = "[[route]]\nprojects = ['lib', 'l*']\ntags = ['v1']\nchat_id = -5\nmessage_thread_id = 7\n"
+    many = f"[[route]]\noperators = {[f'robot$ci{n}' for n in range(9)]}\n"
+    *first, long_one = (route.name for route in configured(tmp_path, library + library + "[[route]]\n" + many).routes)
+    assert first == ["projects lib l*, tags v1 to -5/7", "projects lib l*, tags v1 to -5/7 (2)", "all"]
+    assert re.fullmatch(r"operators robot\$ci0 .*… [0-9a-f]{8}", long_one)
+    assert len(long_one) < 60
+    named = "[[route]]\nname = 'all'\nevents = ['PULL*']\n"
+    again = configured(tmp_path, named + many + "[[route]]\n" + library)
+    assert [route.name for route in again.routes] == ["all", long_one, "all (2)", first[0]]
+
+
 def test_routes_that_all_lead_nowhere_are_warned_about(tmp_path: Path) -> None:
     assert "nothing will be told" in configured(tmp_path, "[[route]]\nnowhere = true\n").warnings[0]
 
@@ -371,23 +405,31 @@ def test_the_reference_shows_every_key_of_a_route(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[[route]]\n[[route]]\nname = 'b'\n", '"b" can never take anything: "route 1" before it takes all of that'),
+        ("[[route]]\n[[route]]\nname = 'b'\n", '"b" can never take anything: "all" before it takes all of that'),
         ("[[route]]\ncontinue = true\n[[route]]\nchat_id = -5\n", ""),
         ("[[route]]\ncontinue = true\n[[route]]\n", "lead to the same place: what both take is told there twice"),
         ("[[route]]\ncontinue = true\nevents = ['PU*']\n[[route]]\nevents = ['DEL*']\n", ""),
-        ("[[route]]\nprojects = ['te*']\n[[route]]\nprojects = ['team']\n", '"route 1" before it takes all'),
+        ("[[route]]\ncontinue = true\nprojects = ['team']\n[[route]]\nprojects = ['lib*']\n", ""),
+        ("[[route]]\ncontinue = true\nprojects = ['te*']\n[[route]]\nrepositories = ['library/a']\n", ""),
+        ("[[route]]\ncontinue = true\noperators = ['ci-*']\n[[route]]\noperators = ['ann', 'bob*']\n", ""),
+        ("[[route]]\ncontinue = true\nprojects = ['t*m']\n[[route]]\nprojects = ['te*']\n", "is told there twice"),
+        ("[[route]]\ncontinue = true\ntags = ['v1']\n[[route]]\ntags = ['latest']\n", "is told there twice"),
+        ("[[route]]\nprojects = ['te*']\n[[route]]\nprojects = ['team']\n", '"projects te*" before it takes all'),
         ("[[route]]\nprojects = ['team']\n[[route]]\nprojects = ['te*']\n", ""),
-        ("[[route]]\nprojects = ['te*']\n[[route]]\nprojects = ['team*']\n", '"route 1" before it takes all'),
+        ("[[route]]\nprojects = ['te*']\n[[route]]\nprojects = ['team*']\n", '"projects te*" before it takes all'),
         ("[[route]]\nprojects = ['*']\n[[route]]\n", ""),
-        ("[[route]]\nprojects = ['team']\n[[route]]\nrepositories = ['team/app*']\n", '"route 1" before it takes all'),
+        (
+            "[[route]]\nprojects = ['team']\n[[route]]\nrepositories = ['team/app*']\n",
+            '"projects team" before it takes all',
+        ),
         ("[[route]]\nrepositories = ['team/*']\n[[route]]\nprojects = ['team']\n", ""),
-        ("[[route]]\nseverity = 'high'\n[[route]]\nseverity = 'critical'\n", '"route 1" before it takes all'),
+        ("[[route]]\nseverity = 'high'\n[[route]]\nseverity = 'critical'\n", '"severity high" before it takes all'),
         ("[[route]]\nseverity = 'critical'\n[[route]]\nseverity = 'high'\n", ""),
         ("[[route]]\nnowhere = true\n[[route]]\n", ""),
-        ("[[route]]\nnowhere = true\n[[route]]\nevents = ['PUSH*']\n", '"route 1" before it takes all'),
+        ("[[route]]\nnowhere = true\n[[route]]\nevents = ['PUSH*']\n", '"all" before it takes all'),
         (
             "[[route]]\nevents = ['PU*']\n[[route]]\nevents = ['DEL*']\n[[route]]\nevents = ['PUSH*', 'DEL*']\n",
-            '"route 2" and "route 1" before it takes all',
+            '"events DEL*" and "events PU*" before it takes all',
         ),
         ("[[route]]\nevents = ['LOGIN*']\n", "[events] has LOGIN, LOGIN_REFUSED switched off"),
         ("[[route]]\nevents = ['PUSH*']\nseverity = 'low'\n", "only SCANNING_COMPLETED has a severity"),
@@ -501,6 +543,114 @@ def test_each_event_goes_where_its_routes_say(town: Town) -> None:
     assert became["2 PULL_ARTIFACT"] == {DEFAULT: NO_ROUTE}
 
 
+BY_TAG = """
+[[route]]
+name = "releases"
+chat_id = "-1002"
+tags = ["v*"]
+[[route]]
+name = "dev"
+tags = ["dev-*"]
+nowhere = true
+[[route]]
+name = "rest"
+"""
+
+
+@pytest.fixture
+def by_tag(tmp_path: Path, state_url: str) -> Iterator[Town]:
+    with open_town(tmp_path, BY_TAG, state_url) as opened:
+        yield opened
+
+
+def live(town: Town, *, polls: int = 2) -> None:
+    for _ in range(polls):
+        town.here.poll()
+        town.tell()
+
+
+def test_what_is_attached_later_goes_where_its_image_is(by_tag: Town) -> None:
+    """To each of its tags; and nowhere, if the image goes nowhere."""
+    world = by_tag.here.world
+    for tag, content in (("v1", "a"), ("latest", "a"), ("dev-1", "b")):
+        world.push("team/app", tag, "ann", content=content)
+    live(by_tag)
+    assert [chat for chat, _ in by_tag.messages()] == [-1002, -1001]
+    world.attach("team/app", "v1", "sig", "ann")
+    world.attach("team/app", "dev-1", "att", "ann")
+    live(by_tag)
+    assert len(by_tag.messages()) == 2
+    assert all("одписан" in message.text for message in by_tag.telegram.messages)
+    attached = [each for name, each in by_tag.became().items() if name.startswith("sha256-")]
+    assert [{*each} for each in attached] == [{"releases", "rest"}, {"dev"}]
+
+
+def test_platforms_that_were_seen_before_their_index_go_where_it_goes(
+    by_tag: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = by_tag.here.world
+    push = world._push
+
+    def with_late_row(repository: str, tag: str | None, *facts: Any, **more: Any) -> None:
+        if tag is not None:
+            world.hold_row()
+        push(repository, tag, *facts, **more)
+
+    monkeypatch.setattr(world, "_push", with_late_row)
+    world.push_index("team/two", "v1", "ann")
+    by_tag.here.poll(1)
+    world.release()
+    by_tag.here.poll(1)
+    by_tag.tell()
+    assert [chat for chat, _ in by_tag.messages()] == [-1002]
+    assert {route for routes in by_tag.became().values() for route in routes} == {"releases"}
+
+
+def test_pulls_and_deletions_of_parts_go_where_the_whole_goes(by_tag: Town) -> None:
+    world, store = by_tag.here.world, by_tag.here.store
+    index = world.push_index("team/two", "v1", "ann")
+    world.attach("team/two", "v1", "sig", "ann", as_referrer=True)
+    unwanted = world.push_index("team/two", "dev-1", "ann")
+    live(by_tag)
+    by_tag.here.clock.advance(600)
+    for tag, digest in (("v1", index), ("dev-1", unwanted)):
+        world.pull("team/two", tag, "bob")
+        by_tag.here.poll(1)
+        world.pull("team/two", store.platforms_of("team/two", digest)[0].digest, "bob")
+        by_tag.here.poll(1)
+    live(by_tag)
+    world.delete_artifact("team/two", "v1", "ann")
+    live(by_tag, polls=3)
+    assert {chat for chat, _ in by_tag.messages()} == {-1002}
+
+
+def test_a_result_and_a_deletion_go_where_any_tag_of_the_image_goes(by_tag: Town) -> None:
+    world = by_tag.here.world
+    for tag in ("v1", "latest"):
+        world.push("team/app", tag, "ann", content="same")
+    live(by_tag)
+    by_tag.here.clock.advance(60)
+    world.scan("team/app", "v1", Scanned.SUCCESS, {"Critical": 2}, asked_by="ann")
+    live(by_tag, polls=4)
+    world.delete_artifact("team/app", "latest", "ann")
+    live(by_tag)
+    both = {"releases": "sent", "rest": "sent"}
+    assert by_tag.became()["latest SCANNING_COMPLETED"] == both
+    assert by_tag.became()["latest DELETE_ARTIFACT"] == both
+
+
+def test_what_waits_for_the_only_chat_goes_along_its_image(tmp_path: Path, state_url: str) -> None:
+    with open_town(tmp_path, more="", state_url=state_url) as town:
+        town.here.world.push("team/app", "v1", "ann")
+        town.here.world.attach("team/app", "v1", "sig", "ann")
+        town.here.poll()
+        town.here.configure(more=BY_TAG)
+        town.here.restart()
+        town.tell()
+        assert [chat for chat, _ in town.messages()] == [-1002]
+        assert {route for routes in town.became().values() for route in routes} == {"releases"}
+
+
 def test_a_wave_ends_on_every_route_and_each_summary_knows_all_of_it(tmp_path: Path) -> None:
     """One event is one member, on however many routes; below a route's minimum it is counted all the same."""
     more = """
@@ -535,6 +685,22 @@ minimum_severity = "high"
         assert not any(state == "pending" for _, state in states)
 
 
+def test_a_result_below_a_routes_minimum_is_not_in_the_message_of_the_push_either(
+    tmp_path: Path, state_url: str
+) -> None:
+    """On a route that has no minimum it is."""
+    more = "[[route]]\nname = 'strict'\nminimum_severity = 'high'\ncontinue = true\n"
+    with open_town(tmp_path, f"{more}[[route]]\nname = 'all'\nchat_id = -1002\n", state_url=state_url) as town:
+        town.here.world.push("team/app", "1", "ann")
+        town.here.world.scan("team/app", "1", Scanned.SUCCESS, {"Low": 2}, asked_by="ann")
+        live(town, polls=4)
+        assert town.became()["1 SCANNING_COMPLETED"]["strict"] == 'route "strict": minimum_severity = high'
+        strict, everything = sorted(town.telegram.messages, key=lambda message: message.chat_id, reverse=True)
+        assert "Low" not in strict.text
+        assert "Скан" not in strict.text
+        assert "Скан" in everything.text
+
+
 def test_what_waits_on_a_route_that_is_gone_goes_by_the_routes_of_today(tmp_path: Path, state_url: str) -> None:
     """Renamed or removed: nothing is lost, nothing is told twice, and it is said once."""
     with open_town(tmp_path, state_url=state_url) as town:
@@ -551,15 +717,14 @@ def test_what_waits_on_a_route_that_is_gone_goes_by_the_routes_of_today(tmp_path
         assert became["1 PUSH_ARTIFACT"]["scans"] == "sent"
         assert became["2 PUSH_ARTIFACT"] == {"security": "sent"}
         assert len(town.messages()) == 3
-        assert jobs.over_routes(here.store, here.config).route_anew() == {}
+        telling = [route.name for route in here.config.telling_routes]
+        assert here.store.stray(telling) == {}
         here.world.push("team/app", "3", "ann")
         here.poll()
         here.configure(more="[[route]]\nnowhere = true\n")
         here.restart()
         town.tell()
-        assert town.became()["3 PUSH_ARTIFACT"] == {
-            "route 1": 'route "route 1": nowhere',
-        }
+        assert town.became()["3 PUSH_ARTIFACT"] == {"all": 'route "all": nowhere'}
         assert len(town.messages()) == 3
 
 
@@ -571,6 +736,41 @@ def test_without_routes_what_waited_on_them_goes_to_the_chat(town: Town) -> None
     town.tell()
     assert town.became()["2 PUSH_ARTIFACT"] == {DEFAULT: "sent"}
     assert town.messages() == [(-1001, "📦 Новый пуш в Harbor")]
+
+
+def test_what_waited_for_the_only_chat_goes_by_the_first_routes(tmp_path: Path, state_url: str) -> None:
+    with open_town(tmp_path, more="", state_url=state_url) as town:
+        town.here.world.push("team/app", "1", "ann")
+        town.here.poll()
+        town.here.configure(more=TWO)
+        town.here.restart()
+        town.tell()
+        assert town.became()["1 PUSH_ARTIFACT"] == {"scans": "sent", "rest": "sent"}
+
+
+def test_what_waits_on_a_route_that_now_leads_nowhere_is_off(tmp_path: Path, state_url: str) -> None:
+    noise = "[[route]]\nname = 'noise'\nevents = ['PULL*']\n"
+    with open_town(tmp_path, more=noise, state_url=state_url) as town:
+        town.here.world.push("team/app", "1", "ann")
+        town.here.world.pull("team/app", "1", "bob")
+        town.here.poll()
+        town.here.configure(more=f"{noise}nowhere = true\n[[route]]\nname = 'rest'\n")
+        town.here.restart()
+        town.tell()
+        assert town.became()["1 PULL_ARTIFACT"] == {"noise": 'route "noise": nowhere'}
+        assert town.messages() == []
+
+
+def test_what_waits_on_a_route_without_a_name_stays_there_when_another_is_put_before(tmp_path: Path) -> None:
+    library = "[[route]]\nchat_id = '-1002'\nprojects = ['lib']\n[[route]]\n"
+    with open_town(tmp_path, more=library) as town:
+        town.here.world.push("lib/db", "1", "ann")
+        town.here.poll()
+        town.here.configure(more=f"[[route]]\nprojects = ['lib']\nevents = ['SCANNING_*']\n{library}")
+        town.here.restart()
+        town.tell()
+        assert town.became()["1 PUSH_ARTIFACT"] == {"projects lib to -1002": "sent"}
+        assert [chat for chat, _ in town.messages()] == [-1002]
 
 
 def test_routes_take_turns_and_a_chat_that_refuses_holds_up_no_other(town: Town) -> None:
@@ -638,6 +838,21 @@ def test_the_poller_asks_of_all_routes_and_a_teller_of_its_own(store: Store) -> 
     assert [item.group for item in store.for_route("b").due(NOON, most=9)] == [None] * 3
 
 
+def test_the_same_image_in_two_registries_is_two_messages(state_url: str) -> None:
+    """They may share a database, and a chat."""
+    platform = replace(
+        scan("Low"), tag=None, scan=Scan({"mime": {"report_id": "r"}}, index=Index("sha256:i", "1", "x"))
+    )
+    for name in ("one.test", "two.test"):
+        event = replace(platform, registry=name)
+        store = Store.open(state_url, f"https://{name}", DEFAULT)
+        store.save_harbor(name, {}, NOON)
+        store.record([Telling(event, PENDING, group=image_group(event))], now=NOON)
+        groups = {item.group for item in store.due(NOON, most=9)}
+        store.close()
+    assert len(groups) == 2
+
+
 def test_what_a_backfill_found_is_released_on_every_route(store: Store) -> None:
     store.record([Telling(PUSH, PENDING, mode=Mode.DIGEST, held_until=NOON + SECOND)], now=NOON)
     store.set_mode(Mode.DIGEST, Mode.SINGLE)
@@ -691,6 +906,18 @@ def test_an_explanation_says_which_route_decided_and_what_became_of_it(town: Tow
     assert [each["takes"] for each in pulled["routes"]] == [False, False]
     assert pulled["deliveries"][0]["reason"] == NO_ROUTE
     assert pulled["today"] == {"state": "pending", "reason": ""}
+
+
+def test_an_explanation_of_a_part_asks_for_its_image(by_tag: Town) -> None:
+    """So that it names the route by which the part went."""
+    by_tag.here.world.push("team/app", "v1", "ann")
+    by_tag.here.world.attach("team/app", "v1", "sig", "ann")
+    by_tag.here.poll()
+    by_tag.tell()
+    tag = next(seen.event.tag for seen in by_tag.here.store.seen() if (seen.event.tag or "").endswith(".sig"))
+    told = explained(by_tag, f"{tag} PUSH_ARTIFACT")
+    assert [each.route for each in told.verdicts if each.is_taken] == ["releases"]
+    assert [story.fate.record.route for story in told.stories] == ["releases"]
 
 
 def test_an_explanation_says_what_is_waited_for_and_what_told_it(town: Town) -> None:
@@ -800,7 +1027,7 @@ name = "last"
     done = town_hall.poller("check", "--send")
     assert done.returncode == 2
     assert len(town_hall.telegram.messages) == 2
-    assert 'route "last" can never take anything: "route 4" before it takes all of that' in done.stdout
+    assert 'route "last" can never take anything: "all" before it takes all of that' in done.stdout
     assert '✗ Telegram: route "away": ' in done.stdout
     assert done.stdout.count("-1001 is there, and the bot may write in it") == 1
 
