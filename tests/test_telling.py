@@ -384,6 +384,24 @@ def test_in_a_flood_there_is_a_digest_a_period(here: Here) -> None:
     here.assert_well()
 
 
+def test_what_is_important_all_the_time_drowns_nothing(here: Here) -> None:
+    """A scanner that fails for ten minutes: a few singly, the others in ever fewer digests; a push comes as ever."""
+
+    def happen(second: int) -> None:
+        if second % 3 == 0:
+            scanned(here, digest=f"sha256:{second:064x}")
+        if second == 300:
+            here.push("mine.")
+
+    here.live(600, happen)
+    [push] = [message for message in here.telegram.messages if "mine." in message.text]
+    assert push.sent_at - NOON <= timedelta(seconds=340)
+    assert len(here.texts) <= 25
+    here.idle(600)
+    assert starting_with(here, Occasion.CATCH_UP) == []
+    here.assert_well()
+
+
 def test_a_digest_ends_the_message_of_a_group(here: Here) -> None:
     """What joins the group later begins a new one; the digest stays as it is."""
     for number in range(100):
