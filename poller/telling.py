@@ -82,12 +82,13 @@ class _Chat:
 class _Agenda:
     """What is due: in `fresh` what is to be sent, in `edits` the messages to be changed, by group.
 
-    `known`: groups that have a message. `holds`: what is not to be told yet after all. `sees_all`: whether there is
-    no more than what was looked at.
+    `late`: those of the edits that have waited too long. `known`: groups that have a message. `holds`: what is not to
+    be told yet after all. `sees_all`: whether there is no more than what was looked at.
     """
 
     fresh: list[Due] = field(default_factory=list)
     edits: dict[str, GroupMessage] = field(default_factory=dict)
+    late: list[str] = field(default_factory=list)
     known: dict[str, GroupMessage] = field(default_factory=dict)
     holds: list[plan.Hold] = field(default_factory=list)
     sees_all: bool = True
@@ -149,13 +150,15 @@ class Teller:
             self._has_begun = True
 
     def _tell_next(self, chat: _Chat, *, is_patient: bool) -> Told | Wait:
-        """What is new goes before what is changed."""
+        """What is new goes before what is changed, unless that has waited for too long."""
         most = MOST_DUE if self._manner.is_calm else plan.FEW
         agenda = self._agenda(chat, most)
         step = self._decide(agenda, chat, is_patient=is_patient)
         if isinstance(step, plan.Parcel) and step.occasion and len(agenda.fresh) >= most // 2:
             agenda = self._agenda(chat, MOST_TOGETHER)  # there may be more, and it is to be one message
             step = self._decide(agenda, chat, is_patient=is_patient)
+        if agenda.late and pacing.wait_to_edit(chat.history, chat.now, chat.limits, is_late=True) <= 0:
+            return self._edit(agenda.late[0], agenda, chat)
         if isinstance(step, plan.Parcel):
             return self._send(step, chat, is_known=step.group in agenda.known)
         self._look_again_at = _look_again_at(step, len(agenda.fresh), chat.now)
@@ -182,11 +185,13 @@ class Teller:
             return _Agenda([replace(item, group=None) for item in due])
         groups = {item.group for item in due if item.group and _grows(item)}
         agenda = _Agenda(known=self._store.messages_of(groups, str(chat.id)) if groups else {})
-        joining: dict[str, list[int]] = {}
+        joining: dict[str, list[Due]] = {}
         for item in due:
             if item.group in agenda.known and _grows(item) and not self._is_quiet(chat.now):
-                joining.setdefault(item.group, []).append(item.id)
-        ready = {group for group, ids in joining.items() if self._is_ready(group, ids, agenda, chat)}
+                joining.setdefault(item.group, []).append(item)
+        ids = {group: [item.id for item in items] for group, items in joining.items()}
+        ready = {group for group in joining if self._is_ready(group, ids[group], agenda, chat)}
+        agenda.late = [group for group in agenda.edits if self._is_late(group, joining[group][0], agenda, chat.now)]
         agenda.fresh = [item for item in due if item.group not in joining or not _grows(item) or item.group in ready]
         return agenda
 
@@ -208,6 +213,11 @@ class Teller:
         if self._delivery.edits:
             agenda.edits[group] = message
         return not self._delivery.edits
+
+    def _is_late(self, group: str, first: Due, agenda: _Agenda, now: datetime) -> bool:
+        """Whether what has come to a group waits, not for its turn, but for room in the chat, and for too long."""
+        since = max(plan.edit_at(group, agenda.known[group]), first.seen_at or first.since)
+        return now - since > self._manner.max_delay
 
     def _next_message_at(self, group: str, message: GroupMessage) -> datetime:
         """Where messages are not to be changed."""

@@ -325,6 +325,16 @@ def test_edits_leave_the_pace_to_what_is_new(here: Here) -> None:
     here.assert_well()
 
 
+def test_an_edit_does_not_wait_for_ever_in_a_busy_chat(here: Here) -> None:
+    """Where there is always something new, but not too much of it."""
+    here.push("v1.", digest=IMAGE, group=family())
+    here.live(10)
+    here.push("stable", digest=IMAGE, group=family())
+    here.live(200, lambda second: here.happen(EventType.TAG_CREATED) if second % 4 == 0 else None)
+    assert "stable" in here.texts[0]
+    assert len(here.texts) >= 49
+
+
 # -- runs -----------------------------------------------------------------------------------------------
 
 
