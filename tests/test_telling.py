@@ -15,7 +15,7 @@ from formatters.texts import EMOJI, OCCASION_EMOJI, Occasion
 from poller import config as configuration
 from poller.errors import StateBusy
 from poller.events import Event, EventType, Repository, Scan
-from poller.knowledge import Changes, PlatformFact
+from poller.knowledge import AccessoryFact, Changes, PlatformFact
 from poller.plan import PULLS, PUSH, RUN
 from poller.routes import QuietHours, Route
 from poller.secret import Secret
@@ -157,6 +157,36 @@ def test_a_push_is_told_with_its_platforms_and_tags(here: Here) -> None:
     assert all(word in text for word in ("v1.", "latest", "linux/arm64"))
     assert [state for state, _ in here.deliveries()] == ["sent", "folded", "folded"]
     here.assert_well()
+
+
+def test_signed_is_what_is_signed_itself(here: Here) -> None:
+    """Not an index because one of its platforms is, or even an attestation in it."""
+    attestation = f"sha256:{'c' * 64}"
+    found = ((PLATFORM, "linux/arm64"), (attestation, "unknown/unknown"))
+    platforms = tuple(PlatformFact("team/app", digest, IMAGE, name, NOON) for digest, name in found)
+    here.store.record((), now=NOON, learnt=Changes(platforms=platforms))
+    here.push("v1.", digest=IMAGE, group=family())
+    for subject, words in ((attestation, None), (PLATFORM, "platforms: 1 of 1"), (IMAGE, "yes (cosign)")):
+        fact = AccessoryFact("team/app", f"sha256:of-{subject[7:9]}", subject, "signature.cosign", NOON)
+        here.store.record((), now=NOON, learnt=Changes(accessories=(fact,)))
+        here.push(None, digest=fact.digest, group=family())
+        here.live(20)
+        [text] = here.texts
+        assert ("Signed: " + words in text) if words else ("Signed" not in text)
+
+
+def test_a_platform_that_another_index_has_too_is_shown_all_the_same(here: Here) -> None:
+    """A rebuild of which one platform came out the same takes nothing from the message of the first."""
+    here.store.record((), now=NOON, learnt=Changes(platforms=(PlatformFact("team/app", PLATFORM, IMAGE, "arm64", NOON),)))
+    here.push(None, digest=PLATFORM, group=family())
+    here.push("v1.", digest=IMAGE, group=family())
+    here.live(10)
+    rebuilt = PlatformFact("team/app", PLATFORM, f"sha256:{'e' * 64}", "arm64", here.clock.now)
+    here.store.record((), now=here.clock.now, learnt=Changes(platforms=(rebuilt,)))
+    here.push("stable", digest=IMAGE, group=family())
+    here.live(10)
+    [text] = here.texts
+    assert all(word in text for word in ("arm64", "stable"))
 
 
 def test_order_is_kept_behind_what_settles(here: Here) -> None:
