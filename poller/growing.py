@@ -49,15 +49,16 @@ class Growing:
         portal = formatters.Portal(config.harbor.url, self._project_id) if config.delivery.links else None
         self.style = formatters.Style(language, config.timezone, config.escape_chars, portal)
 
-    def told(self, group: str, *, is_new_only: bool) -> tuple[str, tuple[int, ...]] | None:
-        """The message, and the deliveries that are told by it and were not yet; None: the image has not come.
+    def told(self, group: str, message: tuple[str, int] | None = None) -> tuple[str, tuple[int, ...]] | None:
+        """The text, and the deliveries that are told by it and were not yet; None: the image has not come.
 
-        `is_new_only`: of what is counted, count what was not told yet.
+        `message`: the one of a chat that gets this text. It counts what it told and what is new, and nothing that
+        another one told before.
         """
         if group.startswith(PUSH):
             return self._family(Image.of(group), list(self._store.in_group(group)))
         counted, ids = formatters.Pulls() if group.startswith(PULLS) else formatters.Run(), list[int]()
-        for member in self._store.in_group(group, is_waiting=is_new_only):
+        for member in self._store.in_group(group, is_waiting=True, or_told_by=message):
             counted.add(member.event)
             if member.waits:
                 ids.append(member.id)

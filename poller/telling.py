@@ -160,7 +160,7 @@ class Teller:
         if agenda.late and pacing.wait_to_edit(chat.history, chat.now, chat.limits, is_late=True) <= 0:
             return self._edit(agenda.late[0], agenda, chat)
         if isinstance(step, plan.Parcel):
-            return self._send(step, chat, is_known=step.group in agenda.known)
+            return self._send(step, chat)
         self._look_again_at = _look_again_at(step, len(agenda.fresh), chat.now)
         pauses = [] if step is None else [((step.until - chat.now).total_seconds(), step.reason)]
         if agenda.edits:
@@ -269,13 +269,12 @@ class Teller:
 
     # -- what is said --
 
-    def _message(self, parcel: plan.Parcel, *, is_known: bool) -> _Message:
-        """`is_known`: its group has a message already, which cannot be changed; then only what is new is told."""
+    def _message(self, parcel: plan.Parcel) -> _Message:
         group = parcel.group
         if group is not None and parcel.is_of_wave:
             return self._summary(group)
         if group is not None and _grows(parcel.items[0]):
-            return self._grown(group, is_new_only=is_known) or self._alone(parcel.items[0])
+            return self._grown(group) or self._alone(parcel.items[0])
         return _Message(self._text(parcel), parcel.ids)
 
     def _text(self, parcel: plan.Parcel) -> str:
@@ -297,9 +296,9 @@ class Teller:
                 ids.append(member.id)
         return _Message(summary.message(self._style), tuple(ids))
 
-    def _grown(self, group: str, *, is_new_only: bool) -> _Message | None:
-        """All of a growing group, or what is new of it; None: the image is not there that the others belong to."""
-        told = self._growing.told(group, is_new_only=is_new_only)
+    def _grown(self, group: str, message: tuple[str, int] | None = None) -> _Message | None:
+        """What is new of a growing group, and what its message told; None: the image is not there that all belong to."""
+        told = self._growing.told(group, message)
         return _Message(*told) if told is not None else None
 
     def texts(self) -> Iterator[str]:
@@ -315,20 +314,21 @@ class Teller:
                 break
             told = step.ids
             if isinstance(step, plan.Parcel):
-                message = self._message(step, is_known=step.group in agenda.known)
+                message = self._message(step)
                 told = (*step.ids, *message.ids)
                 yield message.text
             due = _without(due, told)
-        grown = (self._grown(group, is_new_only=False) for group in agenda.edits)
+        edits = ((group, (str(chat.id), message.message_id)) for group, message in agenda.edits.items())
+        grown = (self._grown(group, message) for group, message in edits)
         yield from (message.text for message in grown if message is not None)
 
     # -- sending --
 
-    def _send(self, parcel: plan.Parcel, chat: _Chat, *, is_known: bool = False) -> Told | Wait:
+    def _send(self, parcel: plan.Parcel, chat: _Chat) -> Told | Wait:
         route = chat.route
         tries_topic = not route.topic_lost or self._may_try_topic(chat.now)
         thread_id = self._route.message_thread_id if tries_topic else None
-        message = self._message(parcel, is_known=is_known)
+        message = self._message(parcel)
         attempt = self._store.claim(str(chat.id), self._clock())
         outcome = self._send_text(message.text, parcel, chat, thread_id)
         match outcome:
@@ -440,7 +440,7 @@ class Teller:
 
     def _edit(self, group: str, agenda: _Agenda, chat: _Chat) -> Told | Wait:
         known = agenda.known[group]
-        message = self._grown(group, is_new_only=False)
+        message = self._grown(group, (str(chat.id), known.message_id))
         if message is None:
             return self._send_first_of(group, chat)
         attempt = self._store.claim(str(chat.id), self._clock())

@@ -667,8 +667,13 @@ class Store:
             connection.execute(update(t.deliveries).where(*self._pending_in(group)).values(values))
             self._settle(connection, attempt)
 
-    def in_group(self, group: str, *, is_waiting: bool = False) -> Iterator[Member]:
-        """Every event of a group, one by one: there may be a hundred thousand. `is_waiting`: those to be told yet."""
+    def in_group(
+        self, group: str, *, is_waiting: bool = False, or_told_by: tuple[str, int] | None = None
+    ) -> Iterator[Member]:
+        """Every event of a group, one by one: there may be a hundred thousand. `is_waiting`: those to be told yet.
+
+        `or_told_by`: and those that this message of a chat tells.
+        """
         waits = and_(*self._pending_in(group))
         is_one_route = len(self._routes) == 1
         query = (
@@ -678,7 +683,9 @@ class Store:
             .order_by(*([] if is_one_route else [t.events.c.id]), t.deliveries.c.id)
         )
         with self._reading() as connection:
-            rows = connection.execution_options(yield_per=500).execute(query.where(waits) if is_waiting else query)
+            if is_waiting:
+                query = query.where(or_(waits, _is_told_by(*or_told_by)) if or_told_by else waits)
+            rows = connection.execution_options(yield_per=500).execute(query)
             for _, same in groupby(rows, key=lambda row: row.id):  # on several routes it is one event all the same
                 first, *others = same
                 yield Member(first.delivery_id, _event(first), any(row.waits for row in (first, *others)))
@@ -1586,6 +1593,11 @@ def _waits_in(group: str) -> tuple[Any, ...]:
         t.deliveries.c.state == DeliveryState.PENDING,
         t.deliveries.c.mode != Mode.SINGLE,
     )
+
+
+def _is_told_by(chat_id: str, message_id: int) -> Any:
+    d = t.deliveries.c
+    return and_(d.chat_id == chat_id, d.message_id == message_id, d.state.in_(_TOLD))
 
 
 def _columns(event: Event) -> dict[str, Any]:

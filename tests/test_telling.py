@@ -307,6 +307,7 @@ def test_where_a_message_cannot_be_changed_another_one_tells_what_is_new(here: H
     here.pull()
     here.idle(700)
     assert len(here.texts) == 2
+    assert "×3" in here.texts[1]  # the first one told its own
     here.assert_well()
 
 
