@@ -146,7 +146,7 @@ class Teller:
     def _begin(self, now: datetime) -> None:
         """What is put off for long may be so by settings that have changed, or a clock that was ahead: anew."""
         if not self._has_begun:
-            self._store.release(plan.GROWING, held_beyond=now + plan.LONGEST_REST)
+            self._store.release(held_beyond=now + plan.LONGEST_REST)
             self._has_begun = True
 
     def _tell_next(self, chat: _Chat, *, is_patient: bool) -> Told | Wait:

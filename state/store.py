@@ -859,13 +859,14 @@ class Store:
         with self._writing() as connection:
             self._finish(connection, ids, held_until=until)
 
-    def release(self, groups: Collection[str], *, held_beyond: datetime) -> None:
-        """Let go what is put off for so long, of no group, or of one whose name begins so.
+    def release(self, *, held_beyond: datetime) -> None:
+        """Let go what is put off for so long.
 
-        What waits for the rest of its group, or until a backfill has ended, goes on waiting.
+        What waits for the end of its wave, or until a backfill has ended, goes on waiting.
         """
         d = t.deliveries.c
-        whose = or_(d.group.is_(None), *(d.group.startswith(prefix, autoescape=True) for prefix in groups))
+        wave = self.wave()
+        whose = or_(d.group.is_(None), d.group != wave.group) if wave is not None else true()
         mine = and_(d.route == self._route, d.state == DeliveryState.PENDING, d.mode.in_([Mode.AUTO, Mode.IMPORTANT]))
         with self._writing() as connection:
             connection.execute(

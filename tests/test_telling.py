@@ -502,6 +502,20 @@ def test_what_comes_at_night_is_told_in_the_morning(here: Here) -> None:
     here.assert_well()
 
 
+@pytest.mark.parametrize("group", [None, f"image:team/app@{IMAGE}", "wave:1", f"{RUN}ann"])
+def test_what_is_put_off_by_settings_of_the_past_is_let_go(here: Here, group: str | None) -> None:
+    """Whatever it is a part of."""
+    here.be(every=7 * 86400.0)
+    scan = Scan({"a": {"scan_status": "Success", "severity": "Low"}}, None)
+    here.happen(EventType.SCANNING_COMPLETED, digest=IMAGE, scan=scan, group=group)
+    here.live(2)
+    assert here.texts == []
+    here.be(every=None)
+    here.live(2)
+    assert len(here.texts) == 1
+    here.assert_well()
+
+
 def test_a_chat_of_digests(here: Here) -> None:
     """One in every period in which there was something."""
     here.be(every=600.0)
