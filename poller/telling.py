@@ -33,6 +33,8 @@ LONGEST_PAUSE_S = 60
 MAYBE_DELIVERED = frozenset({"telegram.answer_lost", "telegram.answer_garbled"})
 ANSWERS_PUSH = timedelta(days=7)
 """A scan's message answers the one about the push, unless that is so old that nobody would look it up."""
+MANY_REFUSED = 2
+"""After so many edits in vain one after the other, what is counted is told at the pace of a chat without edits."""
 MANY = 500
 LOOK_AGAIN = timedelta(seconds=5)
 """While many wait for the next digest, they are not read anew every second."""
@@ -117,6 +119,7 @@ class Teller:
         self._look_again_at: datetime | None = None
         self._has_begun = False
         self._fixed: set[tuple[str, int]] = set()  # messages that cannot be changed
+        self._refused_edits = 0  # in a row
         self._owed: Callable[[], object] | None = None  # the note of what came of the last message
         self._topic_tried: datetime | None = None
 
@@ -204,15 +207,17 @@ class Teller:
         on the agenda, or off."""
         message = agenda.known[group]
         is_fixed = (str(chat.id), message.message_id) in self._fixed
-        if is_fixed or self._manner.every is not None:
+        never_works = is_fixed and self._refused_edits >= MANY_REFUSED
+        if (is_fixed and not never_works) or self._manner.every is not None:
             return True
-        at = plan.edit_at(group, message) if self._delivery.edits else self._next_message_at(group, message)
+        edits = self._delivery.edits and not never_works
+        at = plan.edit_at(group, message) if edits else self._next_message_at(group, message)
         if message.touched_at <= chat.now < at:  # touched later than now: the clock was set back since
             agenda.holds.append(plan.Hold(tuple(ids), at))
             return False
-        if self._delivery.edits:
+        if edits:
             agenda.edits[group] = message
-        return not self._delivery.edits
+        return not edits
 
     def _is_late(self, group: str, first: Due, agenda: _Agenda, now: datetime) -> bool:
         """Whether what has come to a group waits, not for its turn, but for room in the chat, and for too long."""
@@ -463,6 +468,7 @@ class Teller:
         return self._send(plan.Parcel(tuple(item for item in due if item.group == group)[:1]), chat)
 
     def _edited(self, message: _Message, message_id: int, outcome: Edited, attempt: int, chat: _Chat) -> Told:
+        self._refused_edits = 0
         _log.info("message.edited", message_id=message_id, events=len(message.ids))
         if outcome.as_plain:
             _log.error("message.edited_plain", reason=outcome.reason, message_id=message_id)
@@ -483,6 +489,7 @@ class Teller:
         """What is new is told in a message of its own, to which the rest comes then."""
         _log.warning("message.not_editable", reason=reason, message_id=message_id)
         self._fixed.add((str(chat.id), message_id))
+        self._refused_edits += moved_to is None
         moved = replace(chat.route, moved_to=moved_to) if moved_to is not None else None
         if moved is not None:
             _log.warning("chat.moved", chat_id=moved_to, remedy="put this id into [telegram] chat_id")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from demo.telegram import Kind, TelegramStandIn
+from demo.telegram_failures import Refused
 from formatters.texts import EMOJI, OCCASION_EMOJI, Occasion
 from poller import config as configuration
 from poller.errors import StateBusy
@@ -308,6 +309,20 @@ def test_where_a_message_cannot_be_changed_another_one_tells_what_is_new(here: H
     here.idle(700)
     assert len(here.texts) == 2
     assert "×3" in here.texts[1]  # the first one told its own
+    here.assert_well()
+
+
+def test_where_no_message_can_be_changed_there_is_one_a_window(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if edits were switched off, after two were refused."""
+    here = opened("[delivery]\npull_window = '5m'\n")
+
+    def refuse(_: object) -> None:
+        raise Refused(400, "Bad Request: message can't be edited")
+
+    monkeypatch.setattr(here.telegram, "_edit", refuse)
+    here.live(1500, lambda second: here.pull() if second % 10 == 0 else None)
+    assert len(here.texts) <= 3 + 5
+    here.idle(600)
     here.assert_well()
 
 
