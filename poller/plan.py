@@ -246,7 +246,8 @@ class _Line:
             return self._fold(self._foldable, Occasion.PERIOD) if self._foldable else None
         kept = [parcel for parcel in self._ordinary if self._was_quiet(parcel)]
         if len(kept) > FEW:
-            return self._fold(kept, Occasion.QUIET_HOURS)
+            last = kept[-1].items[0].id  # what came before them was put off with them
+            return self._fold([each for each in self._ordinary if each.items[0].id <= last], Occasion.QUIET_HOURS)
         return self._in_flood() or self._caught_up() or self._crowded() or self._crowd_ready()
 
     def _was_quiet(self, parcel: Parcel) -> bool:
@@ -293,9 +294,12 @@ class _Line:
         return self._rest(arriving, "settle") or self._fold(self._foldable, Occasion.CATCH_UP)
 
     def _is_late(self, parcel: Parcel) -> bool:
-        since, quiet = parcel.items[0].since, self._manner.quiet_until
+        """Not where it is we that made it wait."""
+        first, quiet = parcel.items[0], self._manner.quiet_until
+        since = max(first.since, first.held_until) if first.held_until else first.since
         waited_until = quiet(since) if quiet else None
-        return self._moment.now - (waited_until or since) > self._manner.catch_up_after
+        allowed = max(self._manner.catch_up_after, self._manner.max_delay)
+        return self._moment.now - (waited_until or since) > allowed
 
     def _arriving(self, parcels: Sequence[Parcel]) -> datetime:
         """Until when more of it may come: a long log is recorded page by page."""

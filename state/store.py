@@ -757,6 +757,7 @@ class Store:
                 t.deliveries.c.since,
                 t.deliveries.c.attempts,
                 t.deliveries.c.group,
+                t.deliveries.c.held_until,
             )
             .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
             .where(
@@ -768,10 +769,7 @@ class Store:
             .limit(most)
         )
         with self._reading() as connection:
-            return tuple(
-                Due(row.delivery_id, _event(row), Mode(row.mode), row.since, row.attempts, row.group, row.seen_at)
-                for row in connection.execute(query)
-            )
+            return tuple(map(_due, connection.execute(query)))
 
     def claim(self, chat_id: str, at: datetime) -> int:
         """Note, before a message goes, that one goes. Whoever cannot write that must not send it, either.
@@ -1528,6 +1526,11 @@ def _folded_into(message_id: int) -> dict[str, Any]:
 
 def _as_it_is(telling: Telling) -> Sequence[Telling]:
     return (telling,)
+
+
+def _due(row: Row[Any]) -> Due:
+    told = Due(row.delivery_id, _event(row), Mode(row.mode), row.since, row.attempts, row.group, row.seen_at)
+    return replace(told, held_until=row.held_until) if row.held_until is not None else told
 
 
 def _delivery_record(row: Row[Any]) -> DeliveryRecord:

@@ -128,6 +128,12 @@ def test_a_few_late_events_are_told_singly() -> None:
     assert told(due(*range(1, FEW + 1), since=LATE)) == ((1,), None)
 
 
+def test_what_we_put_off_ourselves_is_not_late() -> None:
+    """There was no downtime."""
+    items = [replace(item, held_until=NOW - seconds(1)) for item in due(*range(1, FEW + 2), since=LATE)]
+    assert told(items) == ((1,), None)
+
+
 def test_late_begins_after_the_allowed_time() -> None:
     """Not at it."""
     assert told(due(*range(1, FEW + 2), since=NOW - CATCH_UP_AFTER)) == ((1,), None)
@@ -388,6 +394,16 @@ def test_what_came_in_quiet_hours_is_told_at_their_end() -> None:
     fresh = due(50, since=morning)
     assert decide([*items, *fresh], manner, now=morning) == Parcel(tuple(items), Occasion.QUIET_HOURS)
     assert decide(items[1:], manner, now=morning) == Parcel(tuple(items[1:2]))
+
+
+def test_what_came_before_the_quiet_hours_is_not_told_after_what_came_in_them() -> None:
+    """If it had to wait for their end, too."""
+    evening, night = datetime(2026, 11, 24, 20, tzinfo=UTC), datetime(2026, 11, 24, 23, tzinfo=UTC)
+    morning = datetime(2026, 11, 25, 6, 1, tzinfo=UTC)
+    items = [*due(1, since=evening), *due(*range(2, FEW + 3), since=night)]
+    assert decide(items, replace(MANNER, quiet_until=NIGHT.until), now=morning) == Parcel(
+        tuple(items), Occasion.QUIET_HOURS
+    )
 
 
 def test_a_chat_of_digests_gets_one_in_every_period() -> None:
