@@ -15,8 +15,8 @@ from functools import partial
 import formatters
 from poller import backoff, pacing, plan
 from poller.config import Config
-from poller.events import SCAN_TYPES, Event
-from poller.growing import Growing
+from poller.events import SCAN_TYPES, Event, EventType
+from poller.growing import Growing, Image
 from poller.logs import Log
 from poller.routes import DEFAULT, Route
 from poller.telegram import CannotEdit, ChatRefused, Edited, Later, MessageRefused, Outcome, Sent, Telegram
@@ -163,7 +163,7 @@ class Teller:
         if agenda.late and pacing.wait_to_edit(chat.history, chat.now, chat.limits, is_late=True) <= 0:
             return self._edit(agenda.late[0], agenda, chat)
         if isinstance(step, plan.Parcel):
-            return self._send(step, chat)
+            return self._folded(step, chat) or self._send(step, chat)
         self._look_again_at = _look_again_at(step, len(agenda.fresh), chat.now)
         pauses = [] if step is None else [((step.until - chat.now).total_seconds(), step.reason)]
         if agenda.edits:
@@ -326,6 +326,24 @@ class Teller:
         edits = ((group, (str(chat.id), message.message_id)) for group, message in agenda.edits.items())
         grown = (self._grown(group, message) for group, message in edits)
         yield from (message.text for message in grown if message is not None)
+
+    # -- what need not be said --
+
+    def _folded(self, parcel: plan.Parcel, chat: _Chat) -> Told | None:
+        """What belongs to an image that a digest told. That stays as it is, and nobody asks for its signature."""
+        parts = [item for item in parcel.items if item.event.type is EventType.PUSH_ARTIFACT]
+        if parcel.occasion is not None or not parts or not all(map(_is_of_push, parcel.items)):
+            return None
+        image, since = Image.of(parcel.group or ""), parts[0].event.occurred_at - ANSWERS_PUSH
+        if image.digest is None or any(image.is_pushed_by(item.event) for item in parts):
+            return None
+        told = self._store.message_of_push(image.repository, [image.digest], str(chat.id), since=since)
+        if told is None or any(image.is_pushed_by(member.event) for member in self._store.in_group(parcel.group or "")):
+            return None
+        ids = [item.id for item in parts]
+        _log.info("push.folded", message_id=told, events=len(ids))
+        self._store.fold_into(ids, chat_id=str(chat.id), message_id=told, now=chat.now)
+        return Told(len(ids))
 
     # -- sending --
 
@@ -531,6 +549,10 @@ def _look_again_at(step: plan.Rest | None, waiting: int, now: datetime) -> datet
 def _grows(item: Due) -> bool:
     """Whether it is told in a message that changes with its group."""
     return item.mode is not Mode.SINGLE and (item.group or "").startswith(plan.GROWING)
+
+
+def _is_of_push(item: Due) -> bool:
+    return _grows(item) and (item.group or "").startswith(plan.PUSH)
 
 
 def _without(due: Sequence[Due], ids: Sequence[int]) -> list[Due]:

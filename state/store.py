@@ -847,6 +847,12 @@ class Store:
             if route is not None:
                 self._upsert(connection, t.routes, ["name"], asdict(route))
 
+    def fold_into(self, ids: Sequence[int], *, chat_id: str, message_id: int, now: datetime) -> None:
+        """These need not be told: this message tells what they belong to. It is not the message of their group."""
+        with self._writing() as connection:
+            values = _folded_into(message_id) | {"chat_id": chat_id, "message_id": message_id, "finished_at": now}
+            self._finish(connection, ids, group=None, **values)
+
     def refused(self, ids: Sequence[int], reason: str, now: datetime, *, attempt: int | None = None) -> None:
         with self._writing() as connection:
             self._finish(connection, ids, state=DeliveryState.REFUSED, reason=reason, finished_at=now)

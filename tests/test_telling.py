@@ -472,6 +472,23 @@ def test_a_digest_ends_the_message_of_a_group(here: Here) -> None:
     here.assert_well()
 
 
+def test_what_belongs_to_an_image_of_a_digest_is_not_told(here: Here) -> None:
+    """The digest stays as it is; what a scan found is told for itself."""
+    for number in range(60):
+        here.push(f"v{number}.", digest=f"sha256:{number:064x}", group=f"{PUSH}team/app@sha256:{number:064x}#1")
+    here.live(10)
+    [digest] = starting_with(here, Occasion.BACKLOG)
+    group = f"{PUSH}team/app@sha256:{7:064x}#1"
+    here.push(f"sha256-{7:064x}.sig", digest=f"sha256:{'d' * 64}", group=group)
+    here.live(60)
+    assert here.texts == [digest]
+    scan = Scan({"a": {"scan_status": "Success", "severity": "Low"}}, None)
+    here.happen(EventType.SCANNING_COMPLETED, digest=f"sha256:{7:064x}", scan=scan, group=group)
+    here.live(60)
+    assert [text[0] for text in here.texts[1:]] == [EMOJI[EventType.SCANNING_COMPLETED]]
+    here.assert_well()
+
+
 def test_after_a_downtime_there_is_one_summary_however_long_the_log_is_read(here: Here) -> None:
     """It is written down page by page meanwhile."""
     began, since = here.clock.now, here.clock.now - timedelta(hours=2)
