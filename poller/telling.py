@@ -85,7 +85,8 @@ class _Agenda:
     """What is due: in `fresh` what is to be sent, in `edits` the messages to be changed, by group.
 
     `late`: those of the edits that have waited too long. `known`: groups that have a message. `holds`: what is not to
-    be told yet after all. `sees_all`: whether there is no more than what was looked at.
+    be told yet after all; `puts_off`: whether there was such a thing. `sees_all`: whether there is no more than what was
+    looked at.
     """
 
     fresh: list[Due] = field(default_factory=list)
@@ -93,6 +94,7 @@ class _Agenda:
     late: list[str] = field(default_factory=list)
     known: dict[str, GroupMessage] = field(default_factory=dict)
     holds: list[plan.Hold] = field(default_factory=list)
+    puts_off: bool = False
     sees_all: bool = True
 
 
@@ -154,9 +156,12 @@ class Teller:
 
     def _tell_next(self, chat: _Chat, *, is_patient: bool) -> Told | Wait:
         """What is new goes before what is changed, unless that has waited for too long."""
-        most = MOST_DUE if self._manner.is_calm else plan.FEW
+        most = MOST_DUE if self._manner.is_calm or self._is_quiet(chat.now) else plan.FEW
         agenda = self._agenda(chat, most)
         step = self._decide(agenda, chat, is_patient=is_patient)
+        while step is None and agenda.puts_off and not agenda.sees_all:  # behind what is put off there may be more
+            agenda = self._agenda(chat, most)
+            step = self._decide(agenda, chat, is_patient=is_patient)
         if isinstance(step, plan.Parcel) and step.occasion and len(agenda.fresh) >= most // 2:
             agenda = self._agenda(chat, MOST_TOGETHER)  # there may be more, and it is to be one message
             step = self._decide(agenda, chat, is_patient=is_patient)
@@ -176,7 +181,7 @@ class Teller:
     # -- what is due --
 
     def _agenda(self, chat: _Chat, most: int) -> _Agenda:
-        due = self._store.due(chat.now, most=most)
+        due = self._store.due(chat.now, most=most, and_all=plan.IMPORTANT if self._manner.is_calm else ())
         agenda = self._sorted_out(due, chat)
         agenda.sees_all = len(due) < most
         for hold in agenda.holds:
@@ -237,6 +242,7 @@ class Teller:
             if not isinstance(step, plan.Hold):
                 return step
             self._store.postpone(step.ids, step.until)
+            agenda.puts_off = True
             agenda.fresh = _without(agenda.fresh, step.ids)
 
     def _moment(self, chat: _Chat, *, is_patient: bool, sees_all: bool = True) -> plan.Moment:

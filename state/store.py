@@ -745,10 +745,11 @@ class Store:
 
     # -- deliveries: the outbox -----------------------------------------------------------------
 
-    def due(self, now: datetime, *, most: int) -> tuple[Due, ...]:
+    def due(self, now: datetime, *, most: int, and_all: Collection[EventType] = ()) -> tuple[Due, ...]:
         """Pending deliveries of the route or routes, oldest first, also those of a Harbor that has another address now.
 
-        What waits for the rest of its group is not due.
+        What waits for the rest of its group is not due. `and_all`: types of which, and of what is important, so many
+        more are in it, however much is older.
         """
         query = (
             self._all_events(
@@ -769,7 +770,11 @@ class Store:
             .limit(most)
         )
         with self._reading() as connection:
-            return tuple(map(_due, connection.execute(query)))
+            due = tuple(map(_due, connection.execute(query)))
+            if not and_all or len(due) < most:
+                return due
+            is_important = or_(t.deliveries.c.mode == Mode.IMPORTANT, t.events.c.type.in_(and_all))
+            return due + tuple(map(_due, connection.execute(query.where(t.deliveries.c.id > due[-1].id, is_important))))
 
     def claim(self, chat_id: str, at: datetime) -> int:
         """Note, before a message goes, that one goes. Whoever cannot write that must not send it, either.

@@ -21,7 +21,7 @@ from poller.plan import PULLS, PUSH, RUN
 from poller.routes import QuietHours, Route
 from poller.secret import Secret
 from poller.telegram import Telegram
-from poller.telling import Teller, Told, Wait
+from poller.telling import MOST_DUE, Teller, Told, Wait
 from state import DeliveryState, Mode, Store, Telling
 from tests.harness import NOON, TOKEN, Clock, write_conf
 
@@ -456,6 +456,30 @@ def test_what_is_important_all_the_time_drowns_nothing(here: Here) -> None:
     here.idle(600)
     assert starting_with(here, Occasion.CATCH_UP) == []
     here.assert_well()
+
+
+def test_what_is_important_is_told_however_much_waits_before_it(here: Here) -> None:
+    """In a flood that has gone on for long, and of which there is more than what is looked at."""
+    for _ in range(60):
+        here.happen(EventType.TAG_CREATED)
+    here.live(3)
+    events = [Event.example(source_id=1000 + n, type=EventType.TAG_CREATED) for n in range(MOST_DUE)]
+    here.store.record([Telling(each, DeliveryState.PENDING) for each in events], now=here.clock.now)
+    scanned(here)
+    here.live(10)
+    assert here.texts[-1].startswith(FAILED)
+
+
+@pytest.mark.parametrize("mode", ["calm", "every"])
+def test_in_quiet_hours_what_is_important_is_told_however_much_waits_before_it(opened: Opened, mode: str) -> None:
+    """At once; `once` does not leave it behind, either."""
+    here = opened(f"[delivery]\nmode = '{mode}'\n")
+    here.be(quiet_hours=QuietHours(time(11), time(13), UTC))
+    events = [Event.example(source_id=1000 + n, type=EventType.TAG_CREATED) for n in range(MOST_DUE)]
+    here.store.record([Telling(each, DeliveryState.PENDING) for each in events], now=here.clock.now)
+    scanned(here)
+    here.tell(is_patient=False)
+    assert [text[0] for text in here.texts] == [FAILED[0]]
 
 
 def test_a_digest_ends_the_message_of_a_group(here: Here) -> None:
