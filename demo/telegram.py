@@ -340,6 +340,8 @@ class TelegramStandIn:
         chat = self._open_chat(fields)
         thread_id = self._topic(chat, fields)
         replied = self._replied(chat, fields)
+        if replied is not None:
+            thread_id = self._topic_of_reply(chat, thread_id, replied)
         self._keep_pace(chat)
         message = Message(
             chat_id=chat.id,
@@ -395,6 +397,19 @@ class TelegramStandIn:
         if is_gone and not _is_true(reply.get("allow_sending_without_reply")):
             raise refused(Kind.REPLY_NOT_FOUND)
         return None if is_gone else int(reply["message_id"])
+
+    def _topic_of_reply(self, chat: Chat, named: int | None, replied: int) -> int | None:
+        """That of the message which is replied to: another one must not be named, and it must be open.
+
+        As TDLib's MessagesManager does it.
+        """
+        index = self._find(chat, replied)
+        there = None if index is None else self.messages[index].thread_id
+        if named is not None and there != named:
+            raise Refused(400, "Bad Request: message to reply is not in the specified message thread")
+        if there in chat.closed_topics:
+            raise refused(Kind.TOPIC_CLOSED)
+        return there
 
     def _read_text(self, fields: Fields) -> tuple[str, tuple[Entity, ...]]:
         text, parse_mode = str(fields.get("text", "")), str(fields.get("parse_mode", ""))

@@ -4,7 +4,7 @@ from formatters.calm_examples import calm_examples
 from formatters.coverage import backfill_command, coverage_text
 from formatters.digests import digest
 from formatters.examples import coverage_examples, examples, scan_examples
-from formatters.families import Family, family_message
+from formatters.families import Family, family_message, is_signature
 from formatters.images import image_message
 from formatters.markdown import plain
 from formatters.mass import MassScan
@@ -32,6 +32,7 @@ __all__ = [
     "examples",
     "family_message",
     "image_message",
+    "is_signature",
     "message",
     "plain",
     "rank",

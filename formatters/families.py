@@ -27,11 +27,13 @@ class Family:
 
     `platforms`: such as linux/amd64, attestations not among them. `attached`: Harbor's types of accessories
     (signature.cosign, sbom.harbor, subject.accessory), or attestation, sbom, signature of what only tags or an
-    index tell; each as often as there is one.
+    index tell; each as often as there is one. Signatures are those of the image itself; `signed_platforms`: how many of
+    its platforms are signed, each for itself.
     """
 
     platforms: tuple[str, ...] = ()
     attached: tuple[str, ...] = ()
+    signed_platforms: int = 0
 
 
 def family_message(head: Event, events: Iterable[Event], family: Family, style: Style) -> str:
@@ -111,8 +113,11 @@ def _family_lines(told: _Told, family: Family, style: Style) -> Iterator[Line]:
     texts, labels = style.texts, style.texts.labels
     if family.platforms:
         yield Line(labels[Label.PLATFORMS], tally(family.platforms).told(_MOST_TOLD, LONGEST_LEVEL))
-    if any(map(_is_signature, family.attached)):
+    if any(map(is_signature, family.attached)):
         yield Line(labels[Label.SIGNED], _signed(family, texts))
+    elif family.signed_platforms:
+        some = texts.signed_platforms.format(some=family.signed_platforms, all=len(family.platforms))
+        yield Line(labels[Label.SIGNED], some)
     attached = list(_attached(told, family, texts))
     if attached:
         yield Line(labels[Label.ATTACHED], ", ".join(attached))
@@ -120,24 +125,25 @@ def _family_lines(told: _Told, family: Family, style: Style) -> Iterator[Line]:
     yield from _scan_lines(told, style)
 
 
-def _is_signature(kind: str) -> bool:
+def is_signature(kind: str) -> bool:
+    """Of what is attached to an image."""
     return kind.partition(".")[0] == _SIGNATURE
 
 
 def _signed(family: Family, texts: Texts) -> str:
     """`yes (cosign ×2, notation)`; where nobody knows by what, `yes`."""
-    by = [kind.partition(".")[2] for kind in family.attached if _is_signature(kind) and kind != _SIGNATURE]
+    by = [kind.partition(".")[2] for kind in family.attached if is_signature(kind) and kind != _SIGNATURE]
     return f"{texts.signed} ({tally(by).told(_MOST_TOLD, LONGEST_LEVEL)})" if by else texts.signed
 
 
 def _attached(told: _Told, family: Family, texts: Texts) -> Iterator[str]:
     """`SBOM, attestation ×2`; of what nobody could look at, only how many there are: `+3`."""
-    kinds = [kind for kind in family.attached if not _is_signature(kind)]
+    kinds = [kind for kind in family.attached if not is_signature(kind)]
     if _SBOMS.isdisjoint(kinds) and any(run.type is EventType.SCANNING_COMPLETED for run in told.sbom_runs):
         kinds.append(SBOM)
     if kinds:
         yield tally(texts.attachments.get(kind, kind) for kind in kinds).told(_MOST_TOLD, LONGEST_LEVEL)
-    if told.others and not (family.platforms or family.attached):
+    if told.others and not (family.platforms or family.attached or family.signed_platforms):
         yield f"+{told.others}"
 
 

@@ -108,6 +108,7 @@ class Texts:
     worst: str  # with {severity}
     outcomes: Mapping[EventType, str]  # of scans that brought no result
     signed: str
+    signed_platforms: str  # with {some}, {all}
     attachments: Mapping[str, str]  # what Harbor and we call them: what people call them
     phases: Mapping[Phase, str]
     coverage: Mapping[tuple[Phase, Reason], str]  # with {since}, {until}, {period}, {projects}, {rows}, {command}
@@ -366,6 +367,7 @@ RUSSIAN = Texts(
     worst="худшая критичность: {severity}",
     outcomes={EventType.SCANNING_FAILED: "не удался", EventType.SCANNING_STOPPED: "остановлен"},
     signed="да",
+    signed_platforms="платформы: {some} из {all}",
     attachments=_ATTACHMENTS | {"attestation": "аттестация", "subject.accessory": "прочее"},
     phases={Phase.BEGAN: "Слепое пятно", Phase.ENDED: "Снова видно", Phase.FOUND: "Пробел"},
     coverage={
@@ -572,6 +574,7 @@ ENGLISH = Texts(
     worst="worst severity: {severity}",
     outcomes={EventType.SCANNING_FAILED: "failed", EventType.SCANNING_STOPPED: "stopped"},
     signed="yes",
+    signed_platforms="platforms: {some} of {all}",
     attachments=_ATTACHMENTS | {"subject.accessory": "other"},
     phases={Phase.BEGAN: "Blind spot", Phase.ENDED: "Seen again", Phase.FOUND: "Gap"},
     coverage={

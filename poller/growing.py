@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import formatters
 from poller.config import Config
 from poller.events import Event, EventType
+from poller.knowledge import PlatformFact
 from poller.plan import PULLS, PUSH
 from state import Member, Store
 
@@ -48,16 +49,17 @@ class Growing:
         portal = formatters.Portal(config.harbor.url, self._project_id) if config.delivery.links else None
         self.style = formatters.Style(language, config.timezone, config.escape_chars, portal)
 
-    def told(self, group: str, *, is_new_only: bool) -> tuple[str, tuple[int, ...]] | None:
-        """The message, and the deliveries that are told by it and were not yet; None: the image has not come.
+    def told(self, group: str, message: tuple[str, int] | None = None) -> tuple[str, tuple[int, ...]] | None:
+        """The text, and the deliveries that are told by it and were not yet; None: the image has not come.
 
-        `is_new_only`: of what is counted, count what was not told yet.
+        `message`: the one of a chat that gets this text. It counts what it told and what is new, and nothing that
+        another one told before.
         """
         if group.startswith(PUSH):
             members = (member for member in self._store.in_group(group) if not member.is_off)
             return self._family(Image.of(group), list(members))
         counted, ids = formatters.Pulls() if group.startswith(PULLS) else formatters.Run(), list[int]()
-        for member in self._store.in_group(group, is_waiting=is_new_only):
+        for member in self._store.in_group(group, is_waiting=True, or_told_by=message):
             counted.add(member.event)
             if member.waits:
                 ids.append(member.id)
@@ -68,19 +70,28 @@ class Growing:
         head = next(filter(image.is_pushed_by, events), None)
         if head is None:
             return None
-        text = formatters.family_message(head, events, self._kin(image), self.style)
+        text = formatters.family_message(head, events, self._kin(image, events), self.style)
         return text, tuple(member.id for member in members if member.waits)
 
-    def _kin(self, image: Image) -> formatters.Family:
-        """What belongs to the image, by what is known of it today."""
+    def _kin(self, image: Image, events: Sequence[Event]) -> formatters.Family:
+        """What belongs to the image, by what is known of it today. Who signed its platforms did not sign it itself."""
         if image.digest is None:
-            return formatters.Family((), ())
-        parts = self._store.platforms_of(image.repository, image.digest)
-        digests = [image.digest, *(part.digest for part in parts)]
-        attached = [fact.kind for fact in self._store.accessories_of(image.repository, digests)]
+            return formatters.Family()
+        parts = self._parts(image.repository, image.digest, events)
+        platforms = {part.digest: part.platform for part in parts if part.platform != UNKNOWN_PLATFORM}
+        facts = self._store.accessories_of(image.repository, [image.digest, *(part.digest for part in parts)])
+        of_others = [fact for fact in facts if formatters.is_signature(fact.kind) and fact.subject != image.digest]
+        attached = [fact.kind for fact in facts if fact not in of_others]
         attached += [ATTESTATION for part in parts if part.platform == UNKNOWN_PLATFORM]
-        platforms = [part.platform for part in parts if part.platform != UNKNOWN_PLATFORM]
-        return formatters.Family(tuple(platforms), tuple(attached))
+        signed = {fact.subject for fact in of_others} & platforms.keys()
+        return formatters.Family(tuple(platforms.values()), tuple(attached), len(signed))
+
+    def _parts(self, repository: str, index: str, events: Sequence[Event]) -> list[PlatformFact]:
+        """What the index lists, and what was pushed for it and has become a part of another one since."""
+        parts = {part.digest: part for part in self._store.platforms_of(repository, index)}
+        pushed = {event.digest for event in events if event.type is EventType.PUSH_ARTIFACT and event.digest}
+        moved = self._store.platforms(repository, pushed - parts.keys() - {index})
+        return list((parts | moved).values())
 
     def _project_id(self, name: str) -> int | None:
         """A project keeps its number; what is not known today may be tomorrow."""

@@ -19,18 +19,20 @@ MINUTE = timedelta(minutes=1)
 class Limits:
     """The pace of one chat: seconds between two messages, and messages in any 60 s.
 
-    `edits_below`: a message is edited only while fewer messages and edits than that went in the last 60 s.
+    `edits_below`: a message is edited only while fewer messages and edits than that went in the last 60 s, or fewer
+    than `late_edits_below`, when the edit has waited for too long.
     """
 
     per_chat_seconds: float = 1.0
     per_minute: int = 19
     edits_below: int = 12
+    late_edits_below: int = 16
 
 
-GROUP = Limits(per_minute=19, edits_below=12)
+GROUP = Limits(per_minute=19, edits_below=12, late_edits_below=16)
 """Groups, supergroups and channels: Telegram says 20, and counts edits too."""
 
-PRIVATE = Limits(per_minute=60, edits_below=40)
+PRIVATE = Limits(per_minute=60, edits_below=40, late_edits_below=57)
 """Private chats have no limit by the minute: a message a second."""
 
 
@@ -45,9 +47,10 @@ def wait(history: Sequence[datetime], now: datetime, limits: Limits) -> float:
     return (_next_turn(recent, now, limits) - now).total_seconds()
 
 
-def wait_to_edit(history: Sequence[datetime], now: datetime, limits: Limits) -> float:
+def wait_to_edit(history: Sequence[datetime], now: datetime, limits: Limits, *, is_late: bool = False) -> float:
     """Seconds from `now` until a message may be edited: what is new must find room at any time."""
-    return wait(history, now, replace(limits, per_minute=limits.edits_below))
+    below = limits.late_edits_below if is_late else limits.edits_below
+    return wait(history, now, replace(limits, per_minute=below))
 
 
 def room(history: Sequence[datetime], now: datetime, window_s: float, limits: Limits) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from formatters import Occasion, rank
@@ -16,6 +16,10 @@ FEW = 5
 
 IMPORTANT = frozenset({EventType.SCANNING_FAILED, EventType.NOT_UNDERSTOOD, EventType.COVERAGE})
 """Told singly even after a downtime, as long as they are few."""
+
+MOST_IMPORTANT = 10
+IMPORTANT_WINDOW = timedelta(minutes=5)
+"""So many important ones are told singly in any such time, FEW if much else is to be told; more would drown the chat."""
 
 SETTLING = frozenset(
     {
@@ -141,12 +145,12 @@ class Moment:
 class Memory:
     """What one decision leaves to the next; a new process begins without it.
 
-    `period`: between two digests, while a flood goes on. `crowd`: what is important, but too much to be told singly.
-    `newest`, `grew_at`: the last that has come of what is late, and when it was met.
+    `period`: between two digests, while a flood goes on. `singly`: which of the important ones are told singly, and
+    when that was decided. `newest`, `grew_at`: the last that has come of what is late, and when it was met.
     """
 
     period: timedelta | None = None
-    crowd: frozenset[int] = frozenset()
+    singly: Mapping[int, datetime] = field(default_factory=dict)
     newest: int = 0
     grew_at: datetime | None = None
 
@@ -170,7 +174,7 @@ def after_digest(memory: Memory, manner: Manner, last: datetime | None, now: dat
     period = _period(memory, manner)
     goes_on = last is not None and timedelta(0) <= now - last < 2 * period
     longer = min(2 * period, max(LONGEST_PERIOD, manner.max_delay))
-    return replace(memory, period=longer if goes_on else None, crowd=frozenset())
+    return replace(memory, period=longer if goes_on else None)
 
 
 def edit_at(group: str, message: GroupMessage) -> datetime:
@@ -182,19 +186,45 @@ def edit_at(group: str, message: GroupMessage) -> datetime:
 
 
 class _Line:
-    """What is due, in its order: what is `important`, what is `ordinary`, and what is told for itself anyway."""
+    """What is due, in its order: what is `important`, what is `ordinary`, and what is told for itself anyway.
+
+    Of too much that is important at once, all but the worst is a `crowd`, which comes as a digest.
+    """
 
     def __init__(self, due: Sequence[Due], manner: Manner, moment: Moment, memory: Memory) -> None:
         self._manner, self._moment, self.memory = manner, moment, memory
         self._parcels = _parcels(due)
         loose = [parcel for parcel in self._parcels if parcel.may_be_folded]
-        important = [parcel for parcel in loose if self._is_urgent(parcel)]
-        self._important = sorted(important, key=_badness)[:FEW]  # more would drown the chat
-        urgent = {parcel.items[0].id for parcel in self._important}
-        self._ordinary = [parcel for parcel in loose if parcel.items[0].id not in urgent]
+        important = [parcel for parcel in loose if parcel.is_important(self._severity)]
+        self._ordinary = [parcel for parcel in loose if not parcel.is_important(self._severity)]
+        self._important = self._told_singly(important) if important else []
+        singly = self.memory.singly
+        self._crowd = [parcel for parcel in important if parcel.items[0].id not in singly]
 
-    def _is_urgent(self, parcel: Parcel) -> bool:
-        return parcel.items[0].id not in self.memory.crowd and parcel.is_important(self._manner.important)
+    def _told_singly(self, important: Sequence[Parcel]) -> list[Parcel]:
+        """The worst first. Who was chosen stays so; what comes later finds the places that are left."""
+        now, window = self._moment.now, max(IMPORTANT_WINDOW, _period(self.memory, self._manner))
+        waiting = {parcel.items[0].id for parcel in important}
+        before = self.memory.singly.items()
+        singly = {id: at for id, at in before if id in waiting or timedelta(0) <= now - at < window}
+        more = sorted((parcel for parcel in important if parcel.items[0].id not in singly), key=_badness)
+        places = max(0, (FEW if self._is_pressed() else MOST_IMPORTANT) - len(singly))
+        singly |= {parcel.items[0].id: now for parcel in more[:places]}
+        self.memory = replace(self.memory, singly=singly)
+        return sorted((parcel for parcel in important if parcel.items[0].id in singly), key=_badness)
+
+    def _is_pressed(self) -> bool:
+        is_too_much = len(self._parcels) > self._moment.room
+        return is_too_much or self._is_flooded() or sum(map(self._is_late, self._parcels)) > FEW
+
+    def _is_flooded(self) -> bool:
+        """Whether the last digest was just before."""
+        last = self._moment.digest_at
+        return last is not None and timedelta(0) <= self._moment.now - last < _period(self.memory, self._manner)
+
+    @property
+    def _foldable(self) -> list[Parcel]:
+        return [*self._ordinary, *self._crowd]
 
     # -- what is not due yet --
 
@@ -206,18 +236,19 @@ class _Line:
         if self._manner.every is None:
             return None
         until = _next_turn(now, self._manner.every)
-        waiting = [*self._ordinary, *(parcel for parcel in self._parcels if parcel.is_of_wave)]
+        waiting = [*self._foldable, *(parcel for parcel in self._parcels if parcel.is_of_wave)]
         return _hold([parcel for parcel in waiting if _is_of_turn(parcel, until, self._manner)], None, until)
 
     # -- what is told together --
 
     def folded(self) -> Step | None:
         if self._manner.every is not None:
-            return self._fold(self._ordinary, Occasion.PERIOD) if self._ordinary else None
+            return self._fold(self._foldable, Occasion.PERIOD) if self._foldable else None
         kept = [parcel for parcel in self._ordinary if self._was_quiet(parcel)]
         if len(kept) > FEW:
-            return self._fold(kept, Occasion.QUIET_HOURS)
-        return self._in_flood() or self._caught_up() or self._crowded()
+            last = kept[-1].items[0].id  # what came before them was put off with them
+            return self._fold([each for each in self._ordinary if each.items[0].id <= last], Occasion.QUIET_HOURS)
+        return self._in_flood() or self._caught_up() or self._crowded() or self._crowd_ready()
 
     def _was_quiet(self, parcel: Parcel) -> bool:
         quiet = self._manner.quiet_until
@@ -231,35 +262,44 @@ class _Line:
         end = last + _period(self.memory, self._manner)
         first = _seen_at(self._ordinary[0].items[0])
         if len(self._ordinary) > FEW:
-            until = self._flood_ends(last, end)
+            if self._has_ebbed(first):
+                self.memory = self.memory if self._crowd else replace(self.memory, period=None)
+                return None
+            until = self._flood_ends(last, end, self._foldable)
             if now < until:
-                return self._rest(until, "flood") if self._moment.is_patient else self._put_off(until)
-            return self._fold(self._ordinary, Occasion.BACKLOG) if first < end else None
+                return self._rest(until, "flood") if self._moment.is_patient else _hold(self._foldable, None, until)
+            return self._fold(self._foldable, Occasion.BACKLOG) if first < end else None
         if now >= end or not self._moment.is_patient:
             return None
         return self._rest(min(first + LOOKS_QUIET, end), "flood")
 
-    def _flood_ends(self, last: datetime, end: datetime) -> datetime:
+    def _has_ebbed(self, first: datetime) -> bool:
+        """Whether all that has come for as long as a message may be late could be told singly."""
+        fits = self._moment.sees_all and len(self._parcels) - len(self._crowd) <= self._moment.room
+        return fits and self._moment.now >= first + self._manner.max_delay
+
+    def _flood_ends(self, last: datetime, end: datetime, waiting: Sequence[Parcel]) -> datetime:
         """With its period, or when nothing has come for as long as a message may be late."""
         if not self._moment.sees_all:
             return end
-        newest = max(_seen_at(item) for parcel in self._ordinary for item in parcel.items)
+        newest = max(_seen_at(item) for parcel in waiting for item in parcel.items)
         return min(max(last, newest) + self._manner.max_delay, end)
-
-    def _put_off(self, until: datetime) -> Step:
-        return _hold(self._ordinary, None, until) or Rest(until, "flood")
 
     def _caught_up(self) -> Step | None:
         """What happened towards the end of a downtime is told with the rest of it."""
-        if sum(map(self._is_late, self._ordinary)) <= FEW:
+        waiting = self._ordinary if self._is_flooded() else self._foldable
+        if sum(map(self._is_late, waiting)) <= FEW:
             return None
-        arriving = self._arriving(self._ordinary)
-        return self._rest(arriving, "settle") or self._fold(self._ordinary, Occasion.CATCH_UP)
+        arriving = self._arriving(waiting)
+        return self._rest(arriving, "settle") or self._fold(self._foldable, Occasion.CATCH_UP)
 
     def _is_late(self, parcel: Parcel) -> bool:
-        since, quiet = parcel.items[0].since, self._manner.quiet_until
+        """Not where it is we that made it wait."""
+        first, quiet = parcel.items[0], self._manner.quiet_until
+        since = max(first.since, first.held_until) if first.held_until else first.since
         waited_until = quiet(since) if quiet else None
-        return self._moment.now - (waited_until or since) > self._manner.catch_up_after
+        allowed = max(self._manner.catch_up_after, self._manner.max_delay)
+        return self._moment.now - (waited_until or since) > allowed
 
     def _arriving(self, parcels: Sequence[Parcel]) -> datetime:
         """Until when more of it may come: a long log is recorded page by page."""
@@ -272,14 +312,29 @@ class _Line:
         return min((memory.grew_at or now) + self._manner.settle, longest)
 
     def _crowded(self) -> Step | None:
-        is_crowded = len(self._parcels) > self._moment.room and len(self._ordinary) > 1
-        return self._fold(self._ordinary, Occasion.BACKLOG) if is_crowded else None
+        waiting = len(self._parcels) - (len(self._crowd) if self._is_flooded() else 0)
+        is_crowded = waiting > self._moment.room and len(self._foldable) > 1
+        return self._fold(self._foldable, Occasion.BACKLOG) if is_crowded else None
+
+    def _crowd_ready(self) -> Step | None:
+        """The crowd waits for as long as a message may be late, or for its period. Nobody else waits for it."""
+        if not self._crowd:
+            return None
+        until = self._crowd_until()
+        if self._moment.now >= until:
+            return self._fold(self._crowd, Occasion.BACKLOG)
+        return None if self._moment.is_patient else _hold(self._crowd, None, until)
+
+    def _crowd_until(self) -> datetime:
+        last, now = self._moment.digest_at, self._moment.now
+        if last is not None and self._is_flooded():
+            return self._flood_ends(last, last + _period(self.memory, self._manner), self._crowd)
+        first = min(_seen_at(parcel.items[0]) for parcel in self._crowd)
+        return min(first, now) + self._manner.max_delay if self._moment.is_patient else now
 
     def _fold(self, parcels: Sequence[Parcel], occasion: Occasion) -> Step:
         """What is important goes before it, the worst first; a single parcel is no digest."""
         if self._important:
-            crowd = frozenset(parcel.items[0].id for parcel in self._ordinary if parcel.is_important(self._severity))
-            self.memory = replace(self.memory, crowd=self.memory.crowd | crowd)
             return self._important[0]
         return _together(parcels, occasion) if len(parcels) > 1 else parcels[0]
 
@@ -301,7 +356,10 @@ class _Line:
 
     def first(self) -> Step:
         """The oldest, once what belongs to it had time to come; the others wait behind it."""
-        first, now = self._parcels[0], self._moment.now
+        crowd, now = {parcel.items[0].id for parcel in self._crowd}, self._moment.now
+        first = next((parcel for parcel in self._parcels if parcel.items[0].id not in crowd), None)
+        if first is None:
+            return Rest(self._crowd_until(), "flood")
         seen_at = _seen_at(first.items[0])
         settles = first.items[0].event.type in SETTLING and not first.is_single and self._moment.is_patient
         if settles and seen_at <= now < seen_at + self._manner.settle:

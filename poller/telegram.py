@@ -278,7 +278,7 @@ class Telegram:
     ) -> Outcome:
         """Send one message: `text` is MarkdownV2, `plain` is the same without markup, for when Telegram refuses it.
 
-        `reply_to`: the message of the chat that it answers; where that is gone, it answers none.
+        `reply_to`: the message of the chat that it answers; where that is gone, or cannot be answered, it answers none.
         """
         topic = None if thread_id == GENERAL_TOPIC else thread_id
         return self._try(_Attempt(chat_id, topic, text, plain, silent, reply_to))
@@ -317,7 +317,7 @@ class Telegram:
         return self._ask("getChatMember", {"chat_id": chat_id, "user_id": self.me().id}, Membership)
 
     def _try(self, attempt: _Attempt) -> Outcome:
-        """Each of the three detours is taken at most once, so this ends."""
+        """Each of the four detours is taken at most once, so this ends."""
         answer = self._call("sendMessage", self._fields(attempt), _Message)
         match answer:
             case _NoAnswer(reason, ""):
@@ -430,7 +430,10 @@ def _next_step(attempt: _Attempt, refusal: Refusal) -> _Attempt | Outcome:
         case Meaning.WAIT:
             return Later(verdict.reason, refusal.retry_after)
         case Meaning.MOVED if refusal.migrate_to is not None and attempt.moved_to is None:
-            return replace(attempt, chat_id=refusal.migrate_to, moved_to=refusal.migrate_to, reason=reason)
+            new_id = refusal.migrate_to  # where the same number is another message's
+            return replace(attempt, chat_id=new_id, moved_to=new_id, reply_to=None, reason=reason)
+        case Meaning.TOPIC | Meaning.MESSAGE | Meaning.UNKNOWN if attempt.reply_to is not None:
+            return replace(attempt, reply_to=None)  # it may stand in another topic, or in one that is closed
         case Meaning.TOPIC if attempt.thread_id is not None:
             return replace(attempt, thread_id=None, topic_lost=True, reason=reason)
         case Meaning.TEXT | Meaning.UNKNOWN if not attempt.as_plain:

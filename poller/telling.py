@@ -15,8 +15,8 @@ from functools import partial
 import formatters
 from poller import backoff, pacing, plan
 from poller.config import Config
-from poller.events import SCAN_TYPES, Event
-from poller.growing import Growing
+from poller.events import SCAN_TYPES, Event, EventType
+from poller.growing import Growing, Image
 from poller.logs import Log
 from poller.routes import DEFAULT, Route
 from poller.telegram import CannotEdit, ChatRefused, Edited, Later, MessageRefused, Outcome, Sent, Telegram
@@ -33,6 +33,8 @@ LONGEST_PAUSE_S = 60
 MAYBE_DELIVERED = frozenset({"telegram.answer_lost", "telegram.answer_garbled"})
 ANSWERS_PUSH = timedelta(days=7)
 """A scan's message answers the one about the push, unless that is so old that nobody would look it up."""
+MANY_REFUSED = 2
+"""After so many edits in vain one after the other, what is counted is told at the pace of a chat without edits."""
 MANY = 500
 LOOK_AGAIN = timedelta(seconds=5)
 """While many wait for the next digest, they are not read anew every second."""
@@ -82,14 +84,17 @@ class _Chat:
 class _Agenda:
     """What is due: in `fresh` what is to be sent, in `edits` the messages to be changed, by group.
 
-    `known`: groups that have a message. `holds`: what is not to be told yet after all. `sees_all`: whether there is
-    no more than what was looked at.
+    `late`: those of the edits that have waited too long. `known`: groups that have a message. `holds`: what is not to
+    be told yet after all; `puts_off`: whether there was such a thing. `sees_all`: whether there is no more than what was
+    looked at.
     """
 
     fresh: list[Due] = field(default_factory=list)
     edits: dict[str, GroupMessage] = field(default_factory=dict)
+    late: list[str] = field(default_factory=list)
     known: dict[str, GroupMessage] = field(default_factory=dict)
     holds: list[plan.Hold] = field(default_factory=list)
+    puts_off: bool = False
     sees_all: bool = True
 
 
@@ -116,6 +121,7 @@ class Teller:
         self._look_again_at: datetime | None = None
         self._has_begun = False
         self._fixed: set[tuple[str, int]] = set()  # messages that cannot be changed
+        self._refused_edits = 0  # in a row
         self._owed: Callable[[], object] | None = None  # the note of what came of the last message
         self._topic_tried: datetime | None = None
 
@@ -145,19 +151,24 @@ class Teller:
     def _begin(self, now: datetime) -> None:
         """What is put off for long may be so by settings that have changed, or a clock that was ahead: anew."""
         if not self._has_begun:
-            self._store.release(plan.GROWING, held_beyond=now + plan.LONGEST_REST)
+            self._store.release(held_beyond=now + plan.LONGEST_REST)
             self._has_begun = True
 
     def _tell_next(self, chat: _Chat, *, is_patient: bool) -> Told | Wait:
-        """What is new goes before what is changed."""
-        most = MOST_DUE if self._manner.is_calm else plan.FEW
+        """What is new goes before what is changed, unless that has waited for too long."""
+        most = MOST_DUE if self._manner.is_calm or self._is_quiet(chat.now) else plan.FEW
         agenda = self._agenda(chat, most)
         step = self._decide(agenda, chat, is_patient=is_patient)
+        while step is None and agenda.puts_off and not agenda.sees_all:  # behind what is put off there may be more
+            agenda = self._agenda(chat, most)
+            step = self._decide(agenda, chat, is_patient=is_patient)
         if isinstance(step, plan.Parcel) and step.occasion and len(agenda.fresh) >= most // 2:
             agenda = self._agenda(chat, MOST_TOGETHER)  # there may be more, and it is to be one message
             step = self._decide(agenda, chat, is_patient=is_patient)
+        if agenda.late and pacing.wait_to_edit(chat.history, chat.now, chat.limits, is_late=True) <= 0:
+            return self._edit(agenda.late[0], agenda, chat)
         if isinstance(step, plan.Parcel):
-            return self._send(step, chat, is_known=step.group in agenda.known)
+            return self._folded(step, chat) or self._send(step, chat)
         self._look_again_at = _look_again_at(step, len(agenda.fresh), chat.now)
         pauses = [] if step is None else [((step.until - chat.now).total_seconds(), step.reason)]
         if agenda.edits:
@@ -170,7 +181,7 @@ class Teller:
     # -- what is due --
 
     def _agenda(self, chat: _Chat, most: int) -> _Agenda:
-        due = self._store.due(chat.now, most=most)
+        due = self._store.due(chat.now, most=most, and_all=plan.IMPORTANT if self._manner.is_calm else ())
         agenda = self._sorted_out(due, chat)
         agenda.sees_all = len(due) < most
         for hold in agenda.holds:
@@ -182,11 +193,13 @@ class Teller:
             return _Agenda([replace(item, group=None) for item in due])
         groups = {item.group for item in due if item.group and _grows(item)}
         agenda = _Agenda(known=self._store.messages_of(groups, str(chat.id)) if groups else {})
-        joining: dict[str, list[int]] = {}
+        joining: dict[str, list[Due]] = {}
         for item in due:
             if item.group in agenda.known and _grows(item) and not self._is_quiet(chat.now):
-                joining.setdefault(item.group, []).append(item.id)
-        ready = {group for group, ids in joining.items() if self._is_ready(group, ids, agenda, chat)}
+                joining.setdefault(item.group, []).append(item)
+        ids = {group: [item.id for item in items] for group, items in joining.items()}
+        ready = {group for group in joining if self._is_ready(group, ids[group], agenda, chat)}
+        agenda.late = [group for group in agenda.edits if self._is_late(group, joining[group][0], agenda, chat.now)]
         agenda.fresh = [item for item in due if item.group not in joining or not _grows(item) or item.group in ready]
         return agenda
 
@@ -199,15 +212,22 @@ class Teller:
         on the agenda, or off."""
         message = agenda.known[group]
         is_fixed = (str(chat.id), message.message_id) in self._fixed
-        if is_fixed or self._manner.every is not None:
+        never_works = is_fixed and self._refused_edits >= MANY_REFUSED
+        if (is_fixed and not never_works) or self._manner.every is not None:
             return True
-        at = plan.edit_at(group, message) if self._delivery.edits else self._next_message_at(group, message)
+        edits = self._delivery.edits and not never_works
+        at = plan.edit_at(group, message) if edits else self._next_message_at(group, message)
         if message.touched_at <= chat.now < at:  # touched later than now: the clock was set back since
             agenda.holds.append(plan.Hold(tuple(ids), at))
             return False
-        if self._delivery.edits:
+        if edits:
             agenda.edits[group] = message
-        return not self._delivery.edits
+        return not edits
+
+    def _is_late(self, group: str, first: Due, agenda: _Agenda, now: datetime) -> bool:
+        """Whether what has come to a group waits, not for its turn, but for room in the chat, and for too long."""
+        since = max(plan.edit_at(group, agenda.known[group]), first.seen_at or first.since)
+        return now - since > self._manner.max_delay
 
     def _next_message_at(self, group: str, message: GroupMessage) -> datetime:
         """Where messages are not to be changed."""
@@ -222,6 +242,7 @@ class Teller:
             if not isinstance(step, plan.Hold):
                 return step
             self._store.postpone(step.ids, step.until)
+            agenda.puts_off = True
             agenda.fresh = _without(agenda.fresh, step.ids)
 
     def _moment(self, chat: _Chat, *, is_patient: bool, sees_all: bool = True) -> plan.Moment:
@@ -259,13 +280,12 @@ class Teller:
 
     # -- what is said --
 
-    def _message(self, parcel: plan.Parcel, *, is_known: bool) -> _Message:
-        """`is_known`: its group has a message already, which cannot be changed; then only what is new is told."""
+    def _message(self, parcel: plan.Parcel) -> _Message:
         group = parcel.group
         if group is not None and parcel.is_of_wave:
             return self._summary(group)
         if group is not None and _grows(parcel.items[0]):
-            return self._grown(group, is_new_only=is_known) or self._alone(parcel.items[0])
+            return self._grown(group) or self._alone(parcel.items[0])
         return _Message(self._text(parcel), parcel.ids)
 
     def _text(self, parcel: plan.Parcel) -> str:
@@ -287,9 +307,9 @@ class Teller:
                 ids.append(member.id)
         return _Message(summary.message(self._style), tuple(ids))
 
-    def _grown(self, group: str, *, is_new_only: bool) -> _Message | None:
-        """All of a growing group, or what is new of it; None: the image is not there that the others belong to."""
-        told = self._growing.told(group, is_new_only=is_new_only)
+    def _grown(self, group: str, message: tuple[str, int] | None = None) -> _Message | None:
+        """What is new of a growing group, and what its message told; None: the image is not there that all belong to."""
+        told = self._growing.told(group, message)
         return _Message(*told) if told is not None else None
 
     def texts(self) -> Iterator[str]:
@@ -305,20 +325,39 @@ class Teller:
                 break
             told = step.ids
             if isinstance(step, plan.Parcel):
-                message = self._message(step, is_known=step.group in agenda.known)
+                message = self._message(step)
                 told = (*step.ids, *message.ids)
                 yield message.text
             due = _without(due, told)
-        grown = (self._grown(group, is_new_only=False) for group in agenda.edits)
+        edits = ((group, (str(chat.id), message.message_id)) for group, message in agenda.edits.items())
+        grown = (self._grown(group, message) for group, message in edits)
         yield from (message.text for message in grown if message is not None)
+
+    # -- what need not be said --
+
+    def _folded(self, parcel: plan.Parcel, chat: _Chat) -> Told | None:
+        """What belongs to an image that a digest told. That stays as it is, and nobody asks for its signature."""
+        parts = [item for item in parcel.items if item.event.type is EventType.PUSH_ARTIFACT]
+        if parcel.occasion is not None or not parts or not all(map(_is_of_push, parcel.items)):
+            return None
+        image, since = Image.of(parcel.group or ""), parts[0].event.occurred_at - ANSWERS_PUSH
+        if image.digest is None or any(image.is_pushed_by(item.event) for item in parts):
+            return None
+        told = self._store.message_of_push(image.repository, [image.digest], str(chat.id), since=since)
+        if told is None or any(image.is_pushed_by(member.event) for member in self._store.in_group(parcel.group or "")):
+            return None
+        ids = [item.id for item in parts]
+        _log.info("push.folded", message_id=told, events=len(ids))
+        self._store.fold_into(ids, chat_id=str(chat.id), message_id=told, now=chat.now)
+        return Told(len(ids))
 
     # -- sending --
 
-    def _send(self, parcel: plan.Parcel, chat: _Chat, *, is_known: bool = False) -> Told | Wait:
+    def _send(self, parcel: plan.Parcel, chat: _Chat) -> Told | Wait:
         route = chat.route
         tries_topic = not route.topic_lost or self._may_try_topic(chat.now)
         thread_id = self._route.message_thread_id if tries_topic else None
-        message = self._message(parcel, is_known=is_known)
+        message = self._message(parcel)
         attempt = self._store.claim(str(chat.id), self._clock())
         outcome = self._send_text(message.text, parcel, chat, thread_id)
         match outcome:
@@ -430,7 +469,7 @@ class Teller:
 
     def _edit(self, group: str, agenda: _Agenda, chat: _Chat) -> Told | Wait:
         known = agenda.known[group]
-        message = self._grown(group, is_new_only=False)
+        message = self._grown(group, (str(chat.id), known.message_id))
         if message is None:
             return self._send_first_of(group, chat)
         attempt = self._store.claim(str(chat.id), self._clock())
@@ -453,6 +492,7 @@ class Teller:
         return self._send(plan.Parcel(tuple(item for item in due if item.group == group)[:1]), chat)
 
     def _edited(self, message: _Message, message_id: int, outcome: Edited, attempt: int, chat: _Chat) -> Told:
+        self._refused_edits = 0
         _log.info("message.edited", message_id=message_id, events=len(message.ids))
         if outcome.as_plain:
             _log.error("message.edited_plain", reason=outcome.reason, message_id=message_id)
@@ -473,6 +513,7 @@ class Teller:
         """What is new is told in a message of its own, to which the rest comes then."""
         _log.warning("message.not_editable", reason=reason, message_id=message_id)
         self._fixed.add((str(chat.id), message_id))
+        self._refused_edits += moved_to is None
         moved = replace(chat.route, moved_to=moved_to) if moved_to is not None else None
         if moved is not None:
             _log.warning("chat.moved", chat_id=moved_to, remedy="put this id into [telegram] chat_id")
@@ -514,6 +555,10 @@ def _look_again_at(step: plan.Rest | None, waiting: int, now: datetime) -> datet
 def _grows(item: Due) -> bool:
     """Whether it is told in a message that changes with its group."""
     return item.mode is not Mode.SINGLE and (item.group or "").startswith(plan.GROWING)
+
+
+def _is_of_push(item: Due) -> bool:
+    return _grows(item) and (item.group or "").startswith(plan.PUSH)
 
 
 def _without(due: Sequence[Due], ids: Sequence[int]) -> list[Due]:

@@ -113,6 +113,7 @@ class Due:
     attempts: int
     group: str | None = None
     seen_at: datetime | None = None  # when it was recorded
+    held_until: datetime | None = None  # until then we put it off ourselves
 
 
 @dataclass(frozen=True, slots=True)

@@ -682,8 +682,13 @@ class Store:
             connection.execute(update(t.deliveries).where(*self._pending_in(group)).values(values))
             self._settle(connection, attempt)
 
-    def in_group(self, group: str, *, is_waiting: bool = False) -> Iterator[Member]:
-        """Every event of a group, one by one: there may be a hundred thousand. `is_waiting`: those to be told yet."""
+    def in_group(
+        self, group: str, *, is_waiting: bool = False, or_told_by: tuple[str, int] | None = None
+    ) -> Iterator[Member]:
+        """Every event of a group, one by one: there may be a hundred thousand. `is_waiting`: those to be told yet.
+
+        `or_told_by`: and those that this message of a chat tells.
+        """
         waits = and_(*self._pending_in(group))
         is_one_route = len(self._routes) == 1
         query = (
@@ -693,7 +698,9 @@ class Store:
             .order_by(*([] if is_one_route else [t.events.c.id]), t.deliveries.c.id)
         )
         with self._reading() as connection:
-            rows = connection.execution_options(yield_per=500).execute(query.where(waits) if is_waiting else query)
+            if is_waiting:
+                query = query.where(or_(waits, _is_told_by(*or_told_by)) if or_told_by else waits)
+            rows = connection.execution_options(yield_per=500).execute(query)
             for _, same in groupby(rows, key=lambda row: row.id):  # on several routes it is one event all the same
                 of_event = list(same)
                 is_off = all(row.state == DeliveryState.OFF for row in of_event)
@@ -777,10 +784,11 @@ class Store:
 
     # -- deliveries: the outbox -----------------------------------------------------------------
 
-    def due(self, now: datetime, *, most: int) -> tuple[Due, ...]:
+    def due(self, now: datetime, *, most: int, and_all: Collection[EventType] = ()) -> tuple[Due, ...]:
         """Pending deliveries of the route or routes, oldest first, also those of a Harbor that has another address now.
 
-        What waits for the rest of its group is not due.
+        What waits for the rest of its group is not due. `and_all`: types of which, and of what is important, so many
+        more are in it, however much is older.
         """
         query = (
             self._all_events(
@@ -789,6 +797,7 @@ class Store:
                 t.deliveries.c.since,
                 t.deliveries.c.attempts,
                 t.deliveries.c.group,
+                t.deliveries.c.held_until,
             )
             .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
             .where(
@@ -800,10 +809,11 @@ class Store:
             .limit(most)
         )
         with self._reading() as connection:
-            return tuple(
-                Due(row.delivery_id, _event(row), Mode(row.mode), row.since, row.attempts, row.group, row.seen_at)
-                for row in connection.execute(query)
-            )
+            due = tuple(map(_due, connection.execute(query)))
+            if not and_all or len(due) < most:
+                return due
+            is_important = or_(t.deliveries.c.mode == Mode.IMPORTANT, t.events.c.type.in_(and_all))
+            return due + tuple(map(_due, connection.execute(query.where(t.deliveries.c.id > due[-1].id, is_important))))
 
     def claim(self, chat_id: str, at: datetime) -> int:
         """Note, before a message goes, that one goes. Whoever cannot write that must not send it, either.
@@ -881,6 +891,12 @@ class Store:
             if route is not None:
                 self._upsert(connection, t.routes, ["name"], asdict(route))
 
+    def fold_into(self, ids: Sequence[int], *, chat_id: str, message_id: int, now: datetime) -> None:
+        """These need not be told: this message tells what they belong to. It is not the message of their group."""
+        with self._writing() as connection:
+            values = _folded_into(message_id) | {"chat_id": chat_id, "message_id": message_id, "finished_at": now}
+            self._finish(connection, ids, group=None, **values)
+
     def refused(self, ids: Sequence[int], reason: str, now: datetime, *, attempt: int | None = None) -> None:
         with self._writing() as connection:
             self._finish(connection, ids, state=DeliveryState.REFUSED, reason=reason, finished_at=now)
@@ -891,13 +907,14 @@ class Store:
         with self._writing() as connection:
             self._finish(connection, ids, held_until=until)
 
-    def release(self, groups: Collection[str], *, held_beyond: datetime) -> None:
-        """Let go what is put off for so long, of no group, or of one whose name begins so.
+    def release(self, *, held_beyond: datetime) -> None:
+        """Let go what is put off for so long.
 
-        What waits for the rest of its group, or until a backfill has ended, goes on waiting.
+        What waits for the end of its wave, or until a backfill has ended, goes on waiting.
         """
         d = t.deliveries.c
-        whose = or_(d.group.is_(None), *(d.group.startswith(prefix, autoescape=True) for prefix in groups))
+        wave = self.wave()
+        whose = or_(d.group.is_(None), d.group != wave.group) if wave is not None else true()
         mine = and_(d.route == self._route, d.state == DeliveryState.PENDING, d.mode.in_([Mode.AUTO, Mode.IMPORTANT]))
         with self._writing() as connection:
             connection.execute(
@@ -1573,6 +1590,11 @@ def _as_it_is(telling: Telling) -> Sequence[Telling]:
     return (telling,)
 
 
+def _due(row: Row[Any]) -> Due:
+    told = Due(row.delivery_id, _event(row), Mode(row.mode), row.since, row.attempts, row.group, row.seen_at)
+    return replace(told, held_until=row.held_until) if row.held_until is not None else told
+
+
 def _delivery_record(row: Row[Any]) -> DeliveryRecord:
     return DeliveryRecord(row.route, DeliveryState(row.state), row.reason, row.chat_id, row.message_id)
 
@@ -1642,6 +1664,11 @@ def _waits_in(group: str) -> tuple[Any, ...]:
         t.deliveries.c.state == DeliveryState.PENDING,
         t.deliveries.c.mode != Mode.SINGLE,
     )
+
+
+def _is_told_by(chat_id: str, message_id: int) -> Any:
+    d = t.deliveries.c
+    return and_(d.chat_id == chat_id, d.message_id == message_id, d.state.in_(_TOLD))
 
 
 def _columns(event: Event) -> dict[str, Any]:

@@ -680,6 +680,15 @@ def test_an_image_is_signed_however_that_is_known(attached: tuple[str, ...], wor
     assert "Attached" not in family(attached=attached)
 
 
+def test_who_signed_its_platforms_did_not_sign_an_image() -> None:
+    """How many of them are signed is said, and nothing that sounds like more."""
+    some = Family(("linux/amd64", "linux/arm64"), (), 1)
+    assert "\nSigned: platforms: 1 of 2\n" in plain(family_message(PUSH, [PUSH], some, EN)) + "\n"
+    assert "\nПодписан: платформы: 1 из 2\n" in plain(family_message(PUSH, [PUSH], some, RU)) + "\n"
+    whole = replace(some, attached=("signature.cosign",))
+    assert "\nSigned: yes (cosign)\n" in plain(family_message(PUSH, [PUSH], whole, EN)) + "\n"
+
+
 def test_pushes_that_nobody_could_look_at_are_counted() -> None:
     """Until it is known what they are."""
     assert family(SIGNATURE, pushed(8, tag=None, digest="sha256:8"))["Attached"] == "+2"

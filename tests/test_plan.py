@@ -13,7 +13,23 @@ from hypothesis import strategies as st
 from formatters import Occasion
 from poller import plan
 from poller.events import Event, EventType, Scan
-from poller.plan import FEW, IMAGE, PULLS, PUSH, RUN, WAVE, Hold, Manner, Memory, Moment, Parcel, Rest, Step
+from poller.plan import (
+    FEW,
+    IMAGE,
+    IMPORTANT_WINDOW,
+    MOST_IMPORTANT,
+    PULLS,
+    PUSH,
+    RUN,
+    WAVE,
+    Hold,
+    Manner,
+    Memory,
+    Moment,
+    Parcel,
+    Rest,
+    Step,
+)
 from poller.routes import QuietHours
 from state import Due, GroupMessage, Mode
 
@@ -112,6 +128,12 @@ def test_a_few_late_events_are_told_singly() -> None:
     assert told(due(*range(1, FEW + 1), since=LATE)) == ((1,), None)
 
 
+def test_what_we_put_off_ourselves_is_not_late() -> None:
+    """There was no downtime."""
+    items = [replace(item, held_until=NOW - seconds(1)) for item in due(*range(1, FEW + 2), since=LATE)]
+    assert told(items) == ((1,), None)
+
+
 def test_late_begins_after_the_allowed_time() -> None:
     """Not at it."""
     assert told(due(*range(1, FEW + 2), since=NOW - CATCH_UP_AFTER)) == ((1,), None)
@@ -161,6 +183,42 @@ def test_of_too_many_important_ones_the_worst_are_told_singly() -> None:
         (4,),
         (0, 1, 2, 3, 8),
     ]
+
+
+def test_too_much_that_is_important_comes_as_a_digest() -> None:
+    """So many are told singly in a while; the others wait for as long as a message may be late, and nobody for them."""
+    failed, memory = due(*range(MOST_IMPORTANT + 2), kind=FAILED), Memory()
+    for number in range(MOST_IMPORTANT):
+        step, memory = plan.decide(failed[number:], MANNER, Moment(NOW, ROOM), memory)
+        assert step == Parcel((failed[number],))
+    crowd, push = failed[MOST_IMPORTANT:], due(99)
+    assert plan.decide(crowd, MANNER, Moment(NOW, ROOM), memory)[0] == Rest(NOW + MAX_DELAY, "flood")
+    assert plan.decide([*crowd, *push], MANNER, Moment(NOW, ROOM), memory)[0] == Parcel(tuple(push))
+    then = Moment(NOW + MAX_DELAY, ROOM)
+    assert plan.decide(crowd, MANNER, then, memory)[0] == Parcel(tuple(crowd), Occasion.BACKLOG)
+
+
+def test_who_was_chosen_to_be_told_singly_stays_so() -> None:
+    """However bad what comes after it is: there would be no end, and no digest."""
+    manner = replace(MANNER, important="critical")
+    first = [*due(*range(ROOM)), *(scanned(number, critical=1) for number in range(50, 50 + FEW))]
+    _, memory = plan.decide(first, manner, Moment(NOW, ROOM), Memory())
+    worse = [scanned(number, critical=9) for number in range(60, 60 + FEW)]
+    items, told = [*first, *worse], list[tuple[int, ...]]()
+    while items:
+        step, memory = plan.decide(items, manner, Moment(NOW, ROOM), memory)
+        assert isinstance(step, Parcel)
+        told.append(step.ids)
+        items = [item for item in items if item.id not in step.ids]
+    assert told == [*((number,) for number in range(50, 50 + FEW)), (*range(ROOM), *range(60, 60 + FEW))]
+
+
+def test_what_is_important_finds_its_place_again_after_a_while() -> None:
+    """As many as before."""
+    memory = Memory(singly={number: NOW for number in range(MOST_IMPORTANT)})
+    later = due(99, kind=FAILED, since=NOW + IMPORTANT_WINDOW)
+    at = Moment(NOW + IMPORTANT_WINDOW, ROOM)
+    assert plan.decide(later, MANNER, at, memory)[0] == Parcel(tuple(later))
 
 
 def test_what_a_backfill_found_is_told_together() -> None:
@@ -266,6 +324,16 @@ def test_a_flood_that_has_ended_is_told_before_its_period_ends() -> None:
     assert decide(items, digest_at=last, now=NOW + MAX_DELAY, memory=memory) == Parcel(tuple(items), Occasion.BACKLOG)
 
 
+def test_a_flood_has_ended_when_all_that_waits_could_be_told_singly() -> None:
+    """Once the first of it has waited for as long as a message may be late. Nothing waits for the period then."""
+    items, memory, last = due(*range(FEW + 1), since=NOW), Memory(period=timedelta(hours=1)), NOW - seconds(60)
+    moment = Moment(NOW + MAX_DELAY, ROOM, last)
+    step, memory = plan.decide(items, MANNER, moment, memory)
+    assert step == Parcel(tuple(items[:1]))
+    assert memory.period is None
+    assert plan.decide(items[1:], MANNER, moment, memory)[0] == Parcel(tuple(items[1:2]))
+
+
 def test_after_a_digest_few_are_told_singly_once_that_is_certain() -> None:
     """The first of them waits half a minute, to see whether more follow."""
     items = due(1, 2, since=NOW - seconds(20))
@@ -326,6 +394,16 @@ def test_what_came_in_quiet_hours_is_told_at_their_end() -> None:
     fresh = due(50, since=morning)
     assert decide([*items, *fresh], manner, now=morning) == Parcel(tuple(items), Occasion.QUIET_HOURS)
     assert decide(items[1:], manner, now=morning) == Parcel(tuple(items[1:2]))
+
+
+def test_what_came_before_the_quiet_hours_is_not_told_after_what_came_in_them() -> None:
+    """If it had to wait for their end, too."""
+    evening, night = datetime(2026, 11, 24, 20, tzinfo=UTC), datetime(2026, 11, 24, 23, tzinfo=UTC)
+    morning = datetime(2026, 11, 25, 6, 1, tzinfo=UTC)
+    items = [*due(1, since=evening), *due(*range(2, FEW + 3), since=night)]
+    assert decide(items, replace(MANNER, quiet_until=NIGHT.until), now=morning) == Parcel(
+        tuple(items), Occasion.QUIET_HOURS
+    )
 
 
 def test_a_chat_of_digests_gets_one_in_every_period() -> None:
@@ -396,9 +474,13 @@ def test_everything_is_told_once(facts: list[tuple[Mode, datetime, EventType, st
     ]
     all_ids = [item.id for item in items]
     done: list[int] = []
-    memory = Memory()
+    now, memory = NOW, Memory()
     while items:
-        parcel, memory = plan.decide(items, MANNER, Moment(NOW, room), memory)
+        parcel, memory = plan.decide(items, MANNER, Moment(now, room), memory)
+        if isinstance(parcel, Rest):
+            assert parcel.until > now
+            now = parcel.until
+            continue
         assert isinstance(parcel, Parcel)
         assert parcel.ids
         assert list(parcel.ids) == sorted(parcel.ids)

@@ -295,6 +295,19 @@ def test_message_that_somebody_deleted(standin: TelegramStandIn, caller: Caller)
     assert caller.why(reply_parameters={"message_id": 1}) == "Bad Request: message to be replied not found"
 
 
+def test_a_reply_goes_into_the_topic_of_its_message(standin: TelegramStandIn, caller: Caller) -> None:
+    """Another one must not be named, and it must be open."""
+    standin.add_chat(GROUP, topics=[10, 20])
+    caller.send("one", message_thread_id=10)
+    reply = {"message_id": 1, "allow_sending_without_reply": True}
+    assert caller.send("two", reply_parameters=reply)["ok"]
+    assert standin.messages[1].thread_id == 10
+    why = caller.why(message_thread_id=20, reply_parameters=reply)
+    assert why == "Bad Request: message to reply is not in the specified message thread"
+    standin.chats[GROUP].closed_topics.add(10)
+    assert caller.why(reply_parameters=reply) == "Bad Request: TOPIC_CLOSED"
+
+
 def test_reply_in_a_form_is_json(standin: TelegramStandIn, caller: Caller) -> None:
     caller.send("one")
     assert caller.send("two", reply_parameters='{"message_id": 1}')["ok"]

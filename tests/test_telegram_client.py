@@ -250,6 +250,44 @@ def test_all_detours_can_be_needed_for_one_message(standin: TelegramStandIn, tel
     assert standin.texts == ["1.27"]
 
 
+ABOUT_REPLIES = (
+    "message to be replied not found",
+    "REPLY_MESSAGE_ID_INVALID",
+    "The message to reply is not in the specified message thread",
+    "message thread not found",
+    "TOPIC_CLOSED",
+    "nobody has ever seen this",
+)
+
+
+@pytest.mark.parametrize("words", ABOUT_REPLIES)
+def test_what_may_be_said_of_the_answered_message_is_first_tried_without_it(
+    standin: TelegramStandIn, telegram: Telegram, words: str
+) -> None:
+    """In its topic and with its markup, and nothing is made known that is not so."""
+    standin.fail("refused", description=f"Bad Request: {words}")
+    assert telegram.send(FORUM, TOPIC, "text", "text", reply_to=7) == Sent(1, FORUM)
+    assert standin.messages[0].thread_id == TOPIC
+
+
+def test_a_message_of_another_topic_is_not_answered(standin: TelegramStandIn, telegram: Telegram) -> None:
+    """Nor is one of a topic that was closed; what is to be told goes where it belongs."""
+    standin.add_chat(FORUM, topics=[TOPIC, 20])
+    assert send(telegram, FORUM, TOPIC) == Sent(1, FORUM)
+    assert telegram.send(FORUM, 20, "text", "text", reply_to=1) == Sent(2, FORUM)
+    standin.chats[FORUM].closed_topics.add(TOPIC)
+    assert telegram.send(FORUM, None, "text", "text", reply_to=1) == Sent(3, FORUM)
+    assert [message.thread_id for message in standin.messages] == [TOPIC, 20, None]
+
+
+def test_in_a_chat_that_has_moved_nothing_is_answered(standin: TelegramStandIn, telegram: Telegram) -> None:
+    """Its messages are counted anew: the same number is another message's."""
+    assert send(telegram) == Sent(1, GROUP)
+    standin.migrate(standin.chats[GROUP], -100777)
+    telegram.send(GROUP, None, "text", "text", reply_to=1)
+    assert "reply_parameters" not in standin.requests[-1].fields
+
+
 def test_closed_general_topic_is_the_operators_matter(standin: TelegramStandIn, telegram: Telegram) -> None:
     """Without a topic there is no detour: the message is kept."""
     standin.fail("refused", times=9, description="Bad Request: TOPIC_CLOSED")

@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 
 from demo.telegram import Kind, TelegramStandIn
+from demo.telegram_failures import Refused
 from formatters.texts import EMOJI, OCCASION_EMOJI, Occasion
 from poller import config as configuration
 from poller.errors import StateBusy
 from poller.events import Event, EventType, Repository, Scan
-from poller.knowledge import Changes, PlatformFact
+from poller.knowledge import AccessoryFact, Changes, PlatformFact
 from poller.plan import PULLS, PUSH, RUN
 from poller.routes import QuietHours, Route
 from poller.secret import Secret
 from poller.telegram import Telegram
-from poller.telling import Teller, Told, Wait
+from poller.telling import MOST_DUE, Teller, Told, Wait
 from state import DeliveryState, Mode, Store, Telling
 from tests.harness import NOON, TOKEN, Clock, write_conf
 
@@ -159,6 +160,36 @@ def test_a_push_is_told_with_its_platforms_and_tags(here: Here) -> None:
     here.assert_well()
 
 
+def test_signed_is_what_is_signed_itself(here: Here) -> None:
+    """Not an index because one of its platforms is, or even an attestation in it."""
+    attestation = f"sha256:{'c' * 64}"
+    found = ((PLATFORM, "linux/arm64"), (attestation, "unknown/unknown"))
+    platforms = tuple(PlatformFact("team/app", digest, IMAGE, name, NOON) for digest, name in found)
+    here.store.record((), now=NOON, learnt=Changes(platforms=platforms))
+    here.push("v1.", digest=IMAGE, group=family())
+    for subject, words in ((attestation, None), (PLATFORM, "platforms: 1 of 1"), (IMAGE, "yes (cosign)")):
+        fact = AccessoryFact("team/app", f"sha256:of-{subject[7:9]}", subject, "signature.cosign", NOON)
+        here.store.record((), now=NOON, learnt=Changes(accessories=(fact,)))
+        here.push(None, digest=fact.digest, group=family())
+        here.live(20)
+        [text] = here.texts
+        assert ("Signed: " + words in text) if words else ("Signed" not in text)
+
+
+def test_a_platform_that_another_index_has_too_is_shown_all_the_same(here: Here) -> None:
+    """A rebuild of which one platform came out the same takes nothing from the message of the first."""
+    here.store.record((), now=NOON, learnt=Changes(platforms=(PlatformFact("team/app", PLATFORM, IMAGE, "arm64", NOON),)))
+    here.push(None, digest=PLATFORM, group=family())
+    here.push("v1.", digest=IMAGE, group=family())
+    here.live(10)
+    rebuilt = PlatformFact("team/app", PLATFORM, f"sha256:{'e' * 64}", "arm64", here.clock.now)
+    here.store.record((), now=here.clock.now, learnt=Changes(platforms=(rebuilt,)))
+    here.push("stable", digest=IMAGE, group=family())
+    here.live(10)
+    [text] = here.texts
+    assert all(word in text for word in ("arm64", "stable"))
+
+
 def test_order_is_kept_behind_what_settles(here: Here) -> None:
     """A pull does not overtake the push before it."""
     here.push()
@@ -277,6 +308,21 @@ def test_where_a_message_cannot_be_changed_another_one_tells_what_is_new(here: H
     here.pull()
     here.idle(700)
     assert len(here.texts) == 2
+    assert "×3" in here.texts[1]  # the first one told its own
+    here.assert_well()
+
+
+def test_where_no_message_can_be_changed_there_is_one_a_window(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if edits were switched off, after two were refused."""
+    here = opened("[delivery]\npull_window = '5m'\n")
+
+    def refuse(_: object) -> None:
+        raise Refused(400, "Bad Request: message can't be edited")
+
+    monkeypatch.setattr(here.telegram, "_edit", refuse)
+    here.live(1500, lambda second: here.pull() if second % 10 == 0 else None)
+    assert len(here.texts) <= 3 + 5
+    here.idle(600)
     here.assert_well()
 
 
@@ -323,6 +369,16 @@ def test_edits_leave_the_pace_to_what_is_new(here: Here) -> None:
     ]
     assert max(delays) <= 2
     here.assert_well()
+
+
+def test_an_edit_does_not_wait_for_ever_in_a_busy_chat(here: Here) -> None:
+    """Where there is always something new, but not too much of it."""
+    here.push("v1.", digest=IMAGE, group=family())
+    here.live(10)
+    here.push("stable", digest=IMAGE, group=family())
+    here.live(200, lambda second: here.happen(EventType.TAG_CREATED) if second % 4 == 0 else None)
+    assert "stable" in here.texts[0]
+    assert len(here.texts) >= 49
 
 
 # -- runs -----------------------------------------------------------------------------------------------
@@ -384,6 +440,48 @@ def test_in_a_flood_there_is_a_digest_a_period(here: Here) -> None:
     here.assert_well()
 
 
+def test_what_is_important_all_the_time_drowns_nothing(here: Here) -> None:
+    """A scanner that fails for ten minutes: a few singly, the others in ever fewer digests; a push comes as ever."""
+
+    def happen(second: int) -> None:
+        if second % 3 == 0:
+            scanned(here, digest=f"sha256:{second:064x}")
+        if second == 300:
+            here.push("mine.")
+
+    here.live(600, happen)
+    [push] = [message for message in here.telegram.messages if "mine." in message.text]
+    assert push.sent_at - NOON <= timedelta(seconds=340)
+    assert len(here.texts) <= 25
+    here.idle(600)
+    assert starting_with(here, Occasion.CATCH_UP) == []
+    here.assert_well()
+
+
+def test_what_is_important_is_told_however_much_waits_before_it(here: Here) -> None:
+    """In a flood that has gone on for long, and of which there is more than what is looked at."""
+    for _ in range(60):
+        here.happen(EventType.TAG_CREATED)
+    here.live(3)
+    events = [Event.example(source_id=1000 + n, type=EventType.TAG_CREATED) for n in range(MOST_DUE)]
+    here.store.record([Telling(each, DeliveryState.PENDING) for each in events], now=here.clock.now)
+    scanned(here)
+    here.live(10)
+    assert here.texts[-1].startswith(FAILED)
+
+
+@pytest.mark.parametrize("mode", ["calm", "every"])
+def test_in_quiet_hours_what_is_important_is_told_however_much_waits_before_it(opened: Opened, mode: str) -> None:
+    """At once; `once` does not leave it behind, either."""
+    here = opened(f"[delivery]\nmode = '{mode}'\n")
+    here.be(quiet_hours=QuietHours(time(11), time(13), UTC))
+    events = [Event.example(source_id=1000 + n, type=EventType.TAG_CREATED) for n in range(MOST_DUE)]
+    here.store.record([Telling(each, DeliveryState.PENDING) for each in events], now=here.clock.now)
+    scanned(here)
+    here.tell(is_patient=False)
+    assert [text[0] for text in here.texts] == [FAILED[0]]
+
+
 def test_a_digest_ends_the_message_of_a_group(here: Here) -> None:
     """What joins the group later begins a new one; the digest stays as it is."""
     for number in range(100):
@@ -395,6 +493,23 @@ def test_a_digest_ends_the_message_of_a_group(here: Here) -> None:
     assert here.texts[0] == digest
     assert len(here.texts) == 2
     assert len(here.telegram.edits) == 0
+    here.assert_well()
+
+
+def test_what_belongs_to_an_image_of_a_digest_is_not_told(here: Here) -> None:
+    """The digest stays as it is; what a scan found is told for itself."""
+    for number in range(60):
+        here.push(f"v{number}.", digest=f"sha256:{number:064x}", group=f"{PUSH}team/app@sha256:{number:064x}#1")
+    here.live(10)
+    [digest] = starting_with(here, Occasion.BACKLOG)
+    group = f"{PUSH}team/app@sha256:{7:064x}#1"
+    here.push(f"sha256-{7:064x}.sig", digest=f"sha256:{'d' * 64}", group=group)
+    here.live(60)
+    assert here.texts == [digest]
+    scan = Scan({"a": {"scan_status": "Success", "severity": "Low"}}, None)
+    here.happen(EventType.SCANNING_COMPLETED, digest=f"sha256:{7:064x}", scan=scan, group=group)
+    here.live(60)
+    assert [text[0] for text in here.texts[1:]] == [EMOJI[EventType.SCANNING_COMPLETED]]
     here.assert_well()
 
 
@@ -440,6 +555,20 @@ def test_what_comes_at_night_is_told_in_the_morning(here: Here) -> None:
     assert here.store.held(here.clock.now) == 10
     here.idle(3600)
     assert len(starting_with(here, Occasion.QUIET_HOURS)) == 1
+    here.assert_well()
+
+
+@pytest.mark.parametrize("group", [None, f"image:team/app@{IMAGE}", "wave:1", f"{RUN}ann"])
+def test_what_is_put_off_by_settings_of_the_past_is_let_go(here: Here, group: str | None) -> None:
+    """Whatever it is a part of."""
+    here.be(every=7 * 86400.0)
+    scan = Scan({"a": {"scan_status": "Success", "severity": "Low"}}, None)
+    here.happen(EventType.SCANNING_COMPLETED, digest=IMAGE, scan=scan, group=group)
+    here.live(2)
+    assert here.texts == []
+    here.be(every=None)
+    here.live(2)
+    assert len(here.texts) == 1
     here.assert_well()
 
 
