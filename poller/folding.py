@@ -24,7 +24,9 @@ from poller.scans import JOBSERVICE
 from poller.threads import (
     BETWEEN_DEEDS,
     BETWEEN_DELETIONS_OF_A_JOB,
+    BETWEEN_PUSHES,
     FAMILY,
+    MANY_PUSHES_WITHIN,
     REMEMBERED,
     SAME_PULL,
     SAME_PUSH,
@@ -122,39 +124,45 @@ class Folder:
         places = _by_repository(pushes)
         waiting = self._store.waiting_pushes(since=now - FAMILY, repositories=[name for name, _ in places])
         threads.need({about_push(event) for event in pushes} | {about_push(each.event) for each in waiting})
-        self._open_runs([event for event in pushes if is_head(event)], threads, folded, now)
+        runs = self._runs([event for event in pushes if is_head(event)], threads, folded, now)
         for repository, new in places:
             here = [each for each in waiting if _is_in(each.event, repository)]
-            is_of_run = all(_is_of_run(event, threads) for event in new)
+            is_of_run = all(event.key in runs or _is_among_run(event, threads) for event in new)
             pushes_here = Pushes(repository, new, [each.event for each in here], is_of_run=is_of_run)
             kin = self._families.kin(pushes_here, threads, patience)
             folded.learnt += kin.learnt
-            _fold_repository(new, here, kin, threads, folded)
+            _fold_repository(new, here, kin, threads, folded, runs)
 
-    def _open_runs(self, heads: Sequence[Event], threads: Threads, folded: Folded, now: datetime) -> None:
-        """Somebody who pushes a great many images into a project: they are told as one."""
-        by_run = sorted(heads, key=about_pushes)
-        for about, some in groupby(by_run, key=about_pushes):
+    def _runs(self, heads: Sequence[Event], threads: Threads, folded: Folded, now: datetime) -> dict[str, str]:
+        """Where somebody pushes a great many images into a project, they are told as one: the group of each, by key."""
+        runs: dict[str, str] = {}
+        threads.need({about_pushes(head) for head in heads})
+        known = self._heads_before(heads)
+        for about, some in groupby(sorted(heads, key=about_pushes), key=about_pushes):
             ours = list(some)
-            if _is_of_run(ours[0], threads):
-                continue
-            begun = going_on.run_begins(self._times_of_heads(ours))
-            if begun is not None:
-                first = next((head for head in ours if head.occurred_at >= begun), ours[-1])
-                group = threads.open(about, first, at=begun)
-                self._catch_up(first, begun, group, threads, folded, now)
+            pushed = [*ours, *(each for each in known if about_pushes(each) == about)]
+            for head in ours:
+                if threads.going_on(about, head.occurred_at, BETWEEN_PUSHES, BETWEEN_PUSHES):
+                    runs[head.key] = threads.join(about, head, BETWEEN_PUSHES)
+                    continue
+                before = threads.find(about)
+                begun = going_on.run_begins(each for each in pushed if not _is_within(each, before))
+                if begun is not None and begun <= head.occurred_at:
+                    runs[head.key] = group = threads.open(about, head, at=begun)
+                    self._catch_up(head, begun, group, threads, folded, now)
+        return runs
 
-    def _times_of_heads(self, heads: Sequence[Event]) -> list[datetime]:
-        """When these and those just before were pushed. More in one go than these is no matter."""
-        first = heads[0]
-        assert first.repository is not None
+    def _heads_before(self, heads: Sequence[Event]) -> list[Event]:
+        """What was pushed just before these by the same into the same projects."""
+        if not heads:
+            return []
         known = self._store.pushed_by(
-            first.operator,
-            first.repository.namespace,
-            since=first.occurred_at - BETWEEN_DEEDS,
+            {head.operator for head in heads},
+            {head.repository.namespace for head in heads if head.repository},
+            since=heads[0].occurred_at - MANY_PUSHES_WITHIN,
             until=heads[-1].occurred_at,
         )
-        return [at for tag, at in known if is_head(replace(first, tag=tag))] + [head.occurred_at for head in heads]
+        return [event for event in known if is_head(event)]
 
     def _catch_up(
         self, first: Event, begun: datetime, group: str, threads: Threads, folded: Folded, now: datetime
@@ -164,8 +172,8 @@ class Folder:
         waiting = self._store.waiting_pushes(since=now - FAMILY, project=first.repository.namespace)
         told = self._store.told_groups({each.group for each in waiting if each.group})
         for each in waiting:
-            is_of_run = each.event.operator == first.operator and each.event.occurred_at >= begun
-            if is_of_run and each.group not in told:
+            is_of_run = begun <= each.event.occurred_at <= first.occurred_at
+            if is_of_run and each.event.operator == first.operator and each.group not in told:
                 folded.regrouped[each.event.key] = group
                 threads.follow(about_push(each.event), group)
 
@@ -187,12 +195,17 @@ class Folder:
 
 
 def _fold_repository(
-    new: Sequence[Event], waiting: Sequence[Waiting], kin: Kin, threads: Threads, folded: Folded
+    new: Sequence[Event],
+    waiting: Sequence[Waiting],
+    kin: Kin,
+    threads: Threads,
+    folded: Folded,
+    runs: Mapping[str, str],
 ) -> None:
     """Images first, then what belongs to them; then what waits for an image that has come now."""
     for event in new:
         if is_head(event):
-            folded.groups[event.key] = _group_of_its_own(event, threads)
+            folded.groups[event.key] = _group_of_its_own(event, threads, runs.get(event.key))
     for event in new:
         if not is_head(event):
             folded.groups[event.key] = _home(event, kin, threads) or _group_of_its_own(event, threads)
@@ -202,16 +215,22 @@ def _fold_repository(
             folded.regrouped[each.event.key] = group
 
 
-def _group_of_its_own(event: Event, threads: Threads) -> str:
+def _group_of_its_own(event: Event, threads: Threads, run: str | None = None) -> str:
     """That of a run, if it is one of many; or of the same image's push just before, by another tag."""
-    about, run = about_push(event), about_pushes(event)
-    if _is_of_run(event, threads):
-        return threads.open(about, event, threads.join(run, event, BETWEEN_DEEDS))
-    return threads.join(about, event, SAME_PUSH)
+    about = about_push(event)
+    if run is None and _is_among_run(event, threads):
+        run = threads.join(about_pushes(event), event, BETWEEN_PUSHES)
+    return threads.open(about, event, run) if run else threads.join(about, event, SAME_PUSH)
 
 
-def _is_of_run(event: Event, threads: Threads) -> bool:
-    return threads.going_on(about_pushes(event), event.occurred_at, BETWEEN_DEEDS, BETWEEN_DEEDS) is not None
+def _is_among_run(event: Event, threads: Threads) -> bool:
+    """Whether a part of an image comes while somebody pushes a great many."""
+    run = threads.going_on(about_pushes(event), event.occurred_at, BETWEEN_PUSHES, BETWEEN_PUSHES)
+    return not is_head(event) and run is not None
+
+
+def _is_within(event: Event, thread: Thread | None) -> bool:
+    return thread is not None and thread.began_at <= event.occurred_at <= thread.last_at
 
 
 def _home(event: Event, kin: Kin, threads: Threads) -> str | None:

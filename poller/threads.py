@@ -5,7 +5,7 @@ Pure. The times are those of the events, by Harbor's clock: rows may come late, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -29,11 +29,14 @@ REMEMBERED = timedelta(days=2)
 """So long after its push something may be attached to an image and still be told with it."""
 
 BETWEEN_DEEDS = timedelta(minutes=1)
-"""Between two deletions, or two of many pushes, that somebody makes in one go."""
+"""Between two deletions that somebody makes in one go."""
 BETWEEN_DELETIONS_OF_A_JOB = timedelta(minutes=10)
 """Retention takes one repository after the other, over all projects."""
 MANY_PUSHES = 10
-"""More images than that within `BETWEEN_DEEDS`, by one operator into one project, are no release but a replication."""
+MANY_PUSHES_WITHIN = timedelta(minutes=1)
+"""More images than that in such a time, by one operator into one project, are no release but a replication."""
+BETWEEN_PUSHES = timedelta(seconds=10)
+"""Between two images of a replication, which copies about one a second; what a CI pushes later is no part of it."""
 
 JOB_IS_QUIET = timedelta(seconds=30)
 LONGEST_HOLD = timedelta(minutes=10)
@@ -131,8 +134,8 @@ class Threads:
 
         `at`: when it began, if that was before the event.
         """
-        at = at or event.occurred_at
-        thread = Thread(about, group or f"{about[:_LONGEST_ABOUT]}#{event.key}", at, at, 1)
+        began_at = at or event.occurred_at
+        thread = Thread(about, group or f"{about[:_LONGEST_ABOUT]}#{event.key}", began_at, event.occurred_at, 1)
         self._put(thread)
         return thread.group
 
@@ -155,11 +158,23 @@ def _grown(thread: Thread, at: datetime) -> Thread:
     )
 
 
-def run_begins(times: Iterable[datetime]) -> datetime | None:
-    """When the first of so many pushes was that they are a run; None: they are few."""
-    ordered: Sequence[datetime] = sorted(times)
-    pairs = zip(ordered, ordered[MANY_PUSHES:], strict=False)
-    return next((first for first, last in pairs if last - first <= BETWEEN_DEEDS), None)
+def run_begins(pushes: Iterable[Event]) -> datetime | None:
+    """When the first of so many images was pushed that they are a run; None: they are few.
+
+    An image counts once, however many tags it gets.
+    """
+    firsts: dict[str, datetime] = {}
+    for push in pushes:
+        about = about_push(push)
+        firsts[about] = min(push.occurred_at, firsts.get(about, push.occurred_at))
+    chain: list[datetime] = []
+    for at in sorted(firsts.values()):
+        if chain and at - chain[-1] > BETWEEN_PUSHES:
+            chain = []
+        chain.append(at)
+        if len(chain) > MANY_PUSHES and at - chain[-MANY_PUSHES - 1] <= MANY_PUSHES_WITHIN:
+            return chain[-MANY_PUSHES - 1]
+    return None
 
 
 def held_until(thread: Thread, now: datetime) -> datetime | None:

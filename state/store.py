@@ -628,18 +628,18 @@ class Store:
             return frozenset(group for part in found for group in part if group)
 
     def pushed_by(
-        self, operator: str, project: str, *, since: datetime, until: datetime
-    ) -> tuple[tuple[str | None, datetime], ...]:
-        """(tag, time) of what somebody pushed into a project in that time."""
-        query = select(t.events.c.tag, t.events.c.occurred_at).where(
-            t.events.c.harbor_id == self._harbor_id,
+        self, operators: Collection[str], projects: Collection[str], *, since: datetime, until: datetime
+    ) -> tuple[Event, ...]:
+        """What any of these pushed into any of these projects in that time."""
+        places = (t.events.c.repository.startswith(f"{name}/", autoescape=True) for name in sorted(projects))
+        query = self._events().where(
             t.events.c.type == EventType.PUSH_ARTIFACT,
-            t.events.c.operator == operator,
-            t.events.c.repository.startswith(f"{project}/", autoescape=True),
+            t.events.c.operator.in_(operators),
+            or_(*places),
             t.events.c.occurred_at.between(since, until),
         )
         with self._reading() as connection:
-            return tuple((row.tag, row.occurred_at) for row in connection.execute(query))
+            return tuple(_event(row) for row in connection.execute(query))
 
     # -- scans that belong together ---------------------------------------------------------------
 

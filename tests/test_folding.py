@@ -555,6 +555,45 @@ def test_a_release_of_thirty_images_stays_single_messages(opened: Opened) -> Non
     assert [len(each) for each in messages(here)] == [1] * 30
 
 
+def test_a_release_with_two_tags_each_stays_single_messages(opened: Opened) -> None:
+    """The version and `latest` are one image, also where many are pushed one after the other."""
+    here = opened()
+    for number in range(20):
+        for tag in ("1.2", "latest"):
+            here.world.push(f"team/r{number}", tag, "ci", content=f"image {number}")
+        here.poll(7)
+    assert [len(each) for each in messages(here)] == [2] * 20
+
+
+def test_a_replication_ends_when_it_pauses(opened: Opened) -> None:
+    """Whoever pushes an image later, however soon, is not hidden by it. Another replication is another message."""
+    here = opened()
+    for number in range(12):
+        here.world.push(f"team/r{number}", "1", "ci")
+    here.poll(5)
+    here.world.push("team/late", "1", "ci")
+    here.poll(11)
+    here.world.push("team/hotfix", "1", "ci")
+    here.poll(20)
+    for number in range(12):
+        here.world.push(f"team/s{number}", "1", "ci")
+    here.poll()
+    assert [len(each) for each in messages(here)] == [13, 1, 12]
+
+
+def test_runs_of_hours_ago_are_told_apart(opened: Opened) -> None:
+    """As after an outage, all in one page."""
+    here = opened()
+    for run in range(3):
+        for number in range(12):
+            here.world.push(f"team/r{number}", str(run), "ci")
+        here.clock.advance(600)
+        here.world.push("team/app", f"1.{run}", "ci")
+        here.clock.advance(600)
+    here.poll()
+    assert [len(each) for each in messages(here)] == [12, 1] * 3
+
+
 def test_a_flood_does_not_burden_harbor(opened: Opened) -> None:
     """A thousand pushes of images of several platforms: they are one message, and few questions are asked."""
     here = opened()
