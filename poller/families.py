@@ -140,7 +140,7 @@ class _Search:
 
     def _goes_on(self, digest: str, event: Event, within: timedelta) -> bool:
         about = about_image(self.pushes.repository, digest)
-        return self.threads.going_on(about, event.occurred_at, within) is not None
+        return self.threads.going_on(about, event.occurred_at, within, FAMILY) is not None
 
     def _ask_for(self, digest: str, head: Event | None = None) -> bool:
         """Whether there is such an image."""

@@ -31,6 +31,7 @@ from poller.threads import (
     SAME_PULL,
     SAME_PUSH,
     Threads,
+    about_deed,
     about_deletions,
     about_image,
     about_pull,
@@ -76,8 +77,13 @@ class Folder:
         threads = Threads(self._store.threads)
         told = {each.event.key: each.event for each in tellings if each.state is DeliveryState.PENDING}
         events = sorted(told.values(), key=lambda event: event.occurred_at)
+        gone = _gone(each.event for each in tellings)
         self._fold_pulls([e for e in events if e.type is EventType.PULL_ARTIFACT], threads, folded)
-        self._fold_pushes([e for e in events if e.type is EventType.PUSH_ARTIFACT], threads, folded, patience, now)
+        pushes = [e for e in events if e.type is EventType.PUSH_ARTIFACT]
+        self._fold_pushes(pushes, gone, threads, folded, patience, now)
+        threads.need(gone.keys())
+        for about, times in gone.items():
+            threads.close(about, times[-1])
         self._fold_deletions([e for e in events if e.type in going_on.DELETIONS], threads, folded, now)
         folded.threads = tuple(threads.changed.values())
         return folded
@@ -95,10 +101,10 @@ class Folder:
             folded.groups[pull.key] = group or self._with_the_last(pull, window, threads)
 
     def _with_index(self, pull: Event, index: str | None, threads: Threads) -> str | None:
-        about = about_pull(pull, index)
-        if index is None or not threads.going_on(about, pull.occurred_at, SAME_PULL, SAME_PULL):
+        if index is None:
             return None
-        return threads.join(about, pull, SAME_PULL)
+        thread = threads.going_on(about_pull(pull, index), pull.occurred_at, SAME_PULL, SAME_PULL)
+        return thread.group if thread else None
 
     def _with_the_last(self, pull: Event, window: timedelta, threads: Threads) -> str:
         return threads.join(about_pull(pull), pull, window) if window else threads.open(about_pull(pull), pull)
@@ -117,13 +123,20 @@ class Folder:
     # -- pushes ---------------------------------------------------------------------------------------
 
     def _fold_pushes(
-        self, pushes: Sequence[Event], threads: Threads, folded: Folded, patience: Patience, now: datetime
+        self,
+        pushes: Sequence[Event],
+        gone: Mapping[str, Sequence[datetime]],
+        threads: Threads,
+        folded: Folded,
+        patience: Patience,
+        now: datetime,
     ) -> None:
         if not pushes:
             return
         places = _by_repository(pushes)
         waiting = self._store.waiting_pushes(since=now - FAMILY, repositories=[name for name, _ in places])
-        threads.need({about_push(event) for event in pushes} | {about_push(each.event) for each in waiting})
+        events = [*pushes, *(each.event for each in waiting)]
+        threads.need({about(event) for event in events for about in (about_push, about_deed, about_pushes)})
         runs = self._runs([event for event in pushes if is_head(event)], threads, folded, now)
         for repository, new in places:
             here = [each for each in waiting if _is_in(each.event, repository)]
@@ -131,12 +144,11 @@ class Folder:
             pushes_here = Pushes(repository, new, [each.event for each in here], is_of_run=is_of_run)
             kin = self._families.kin(pushes_here, threads, patience)
             folded.learnt += kin.learnt
-            _fold_repository(new, here, kin, threads, folded, runs)
+            _fold_repository(new, here, _Place(kin, threads, runs, gone), folded)
 
     def _runs(self, heads: Sequence[Event], threads: Threads, folded: Folded, now: datetime) -> dict[str, str]:
         """Where somebody pushes a great many images into a project, they are told as one: the group of each, by key."""
         runs: dict[str, str] = {}
-        threads.need({about_pushes(head) for head in heads})
         known = self._heads_before(heads)
         for about, some in groupby(sorted(heads, key=about_pushes), key=about_pushes):
             ours = list(some)
@@ -194,33 +206,70 @@ class Folder:
 # -- one repository's pushes, as far as all is known ------------------------------------------------------
 
 
-def _fold_repository(
-    new: Sequence[Event],
-    waiting: Sequence[Waiting],
-    kin: Kin,
-    threads: Threads,
-    folded: Folded,
-    runs: Mapping[str, str],
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What is known of it. `runs`: the groups of those that are one of many, by key. `gone`: when images went."""
+
+    kin: Kin
+    threads: Threads
+    runs: Mapping[str, str]
+    gone: Mapping[str, Sequence[datetime]]
+
+    def group_of_its_own(self, event: Event) -> str:
+        """That of a run, if it is one of many; or of the same deed, if it gives the image another tag."""
+        about, deed = about_push(event), about_deed(event)
+        run = self.runs.get(event.key)
+        if run is None and _is_among_run(event, self.threads):
+            run = self.threads.join(about_pushes(event), event, BETWEEN_PUSHES)
+        if run is not None:
+            return self.threads.open(about, event, run)
+        if self._is_same_deed(event):
+            self.threads.join(deed, event, SAME_PUSH)
+            return self.threads.join(about, event, SAME_PUSH)
+        return self.threads.open(deed, event, self.threads.open(about, event))
+
+    def _is_same_deed(self, event: Event) -> bool:
+        """Not if somebody else pushed it meanwhile, or deleted it; nor if nobody knows whether it is the same image."""
+        at = event.occurred_at
+        last, deed = (self.threads.going_on(about(event), at, SAME_PUSH) for about in (about_push, about_deed))
+        if event.digest is None or deed is None or last is None or last.group != deed.group:
+            return False
+        return not any(deed.last_at <= gone <= at for gone in self.gone.get(about_push(event), ()))
+
+    def home(self, event: Event) -> str | None:
+        """The group of the image that a push belongs to; what belongs to the push itself is told there, too.
+
+        The image's own thread stays as it is: what is attached later does not make its push any younger.
+        """
+        within = REMEMBERED if self.kin.is_accessory(event) else FAMILY
+        for digest in reversed(self.kin.line_of(event)):
+            about = about_image(self.kin.repository, digest)
+            if image := self.threads.going_on(about, event.occurred_at, within, FAMILY):
+                return self.threads.open(about_push(event), event, image.group)
+        return None
+
+
+def _fold_repository(new: Sequence[Event], waiting: Sequence[Waiting], place: _Place, folded: Folded) -> None:
     """Images first, then what belongs to them; then what waits for an image that has come now."""
     for event in new:
         if is_head(event):
-            folded.groups[event.key] = _group_of_its_own(event, threads, runs.get(event.key))
+            folded.groups[event.key] = place.group_of_its_own(event)
     for event in new:
         if not is_head(event):
-            folded.groups[event.key] = _home(event, kin, threads) or _group_of_its_own(event, threads)
+            folded.groups[event.key] = place.home(event) or place.group_of_its_own(event)
     for each in waiting:
         is_alone = each.group is None or each.group.startswith(f"{about_push(each.event)}#")
-        if is_alone and not is_head(each.event) and (group := _home(each.event, kin, threads)):
+        if is_alone and not is_head(each.event) and (group := place.home(each.event)):
             folded.regrouped[each.event.key] = group
 
 
-def _group_of_its_own(event: Event, threads: Threads, run: str | None = None) -> str:
-    """That of a run, if it is one of many; or of the same image's push just before, by another tag."""
-    about = about_push(event)
-    if run is None and _is_among_run(event, threads):
-        run = threads.join(about_pushes(event), event, BETWEEN_PUSHES)
-    return threads.open(about, event, run) if run else threads.join(about, event, SAME_PUSH)
+def _gone(events: Iterable[Event]) -> dict[str, list[datetime]]:
+    """When which images were deleted, by what their pushes are about."""
+    found: dict[str, list[datetime]] = {}
+    for event in sorted(events, key=lambda event: event.occurred_at):
+        if event.type is EventType.DELETE_ARTIFACT and event.digest:
+            found.setdefault(about_push(event), []).append(event.occurred_at)
+    return found
 
 
 def _is_among_run(event: Event, threads: Threads) -> bool:
@@ -231,16 +280,6 @@ def _is_among_run(event: Event, threads: Threads) -> bool:
 
 def _is_within(event: Event, thread: Thread | None) -> bool:
     return thread is not None and thread.began_at <= event.occurred_at <= thread.last_at
-
-
-def _home(event: Event, kin: Kin, threads: Threads) -> str | None:
-    """The group of the image that a push belongs to; what belongs to the push itself is told there, too."""
-    within = REMEMBERED if kin.is_accessory(event) else FAMILY
-    for digest in reversed(kin.line_of(event)):
-        about = about_image(kin.repository, digest)
-        if threads.going_on(about, event.occurred_at, within):
-            return threads.open(about_push(event), event, threads.join(about, event, within))
-    return None
 
 
 def _is_image(event: Event) -> bool:

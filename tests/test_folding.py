@@ -153,6 +153,22 @@ def test_pulls_are_single_messages_where_the_window_is_off(opened: Opened) -> No
     assert sorted(map(len, messages(here))) in ([1, 3], [2, 2])
 
 
+@pytest.mark.parametrize("window", ["1h", "off"])
+def test_platforms_are_told_with_the_pull_that_fetched_them(opened: Opened, window: str) -> None:
+    """Also if a page holds pulls of many hours."""
+    here = opened(more=f"[delivery]\npull_window = '{window}'\n{NO_SWEEP}")
+    index = here.world.push_index("team/two", "1", "ann")
+    here.poll()
+    tell(here)
+    platform = here.store.platforms_of("team/two", index)[0].digest
+    for _ in range(3):
+        here.world.pull("team/two", "1", "bob")
+        here.world.pull("team/two", platform, "bob")
+        here.clock.advance(7200)
+    here.poll()
+    assert messages(here) == [["1", short(platform)]] * 3
+
+
 # -- pushes -----------------------------------------------------------------------------------------------
 
 
@@ -178,6 +194,23 @@ def test_a_plain_push_costs_no_further_request(opened: Opened) -> None:
     here.poll()
     here.world.push("team/app", "2", "ann")
     assert lookups(here) == 0
+
+
+def test_a_platform_may_come_long_before_its_index(opened: Opened) -> None:
+    """Up to a quarter of an hour, as long as it waits to be told."""
+    here = opened()
+    index = here.world.push_index("team/two", "1", "ann")
+    here.poll()
+    tell(here)
+    first, second = (fact.digest for fact in here.store.platforms_of("team/two", index))
+    here.clock.advance(4000)
+    push_again(here.world, first)
+    here.poll()
+    here.clock.advance(800)
+    push_again(here.world, second)
+    push_again(here.world, index, "2")
+    here.poll()
+    assert messages(here) == [[short(first), short(second), "2"]]
 
 
 @pytest.mark.parametrize("restarts", [False, True])
@@ -302,6 +335,58 @@ def test_tags_of_one_push_are_one_message_and_of_a_later_one_another(opened: Ope
     here.world.push("team/app", "stable", "ann", content="same")
     here.poll()
     assert messages(here) == [["1.0", "1", "latest"], ["stable"]]
+
+
+def test_a_promotion_is_news_though_the_image_was_just_signed(opened: Opened) -> None:
+    """What is attached to an image does not make its push any younger."""
+    here = opened()
+    here.world.push("team/app", "build-1", "ci", content="same")
+    here.poll()
+    first = groups_of(here)[0]
+    tell(here)
+    here.world.attach("team/app", "build-1", "sig", "ci")
+    here.poll(3600)
+    assert groups_of(here) == [first]
+    tell(here)
+    here.world.push("team/app", "prod", "ann", content="same")
+    here.poll(20)
+    assert messages(here) == [["prod"]]
+    assert groups_of(here) != [first]
+
+
+def test_pushes_of_an_image_by_different_people_are_told_apart(opened: Opened) -> None:
+    """Also if one comes back to it at once."""
+    here = opened()
+    for tag, operator in (("1", "ann"), ("prod", "eve"), ("2", "ann"), ("3", "ann")):
+        here.world.push("team/app", tag, operator, content="same")
+    here.poll()
+    assert messages(here) == [["1"], ["prod"], ["2", "3"]]
+
+
+@pytest.mark.parametrize("polls", [False, True], ids=["in one poll", "in three"])
+def test_what_is_pushed_again_after_its_deletion_is_a_message(opened: Opened, polls: bool) -> None:
+    """The first was signed all the same."""
+    here = opened()
+    poll = here.poll if polls else (lambda: None)
+    here.world.push("team/app", "1", "ann", content="same")
+    here.world.attach("team/app", "1", "sig", "ann")
+    poll()
+    here.world.delete_artifact("team/app", "1", "bob")
+    poll()
+    here.world.push("team/app", "1", "ann", content="same")
+    here.poll()
+    signature = f"{_digest(here, '1').replace(':', '-')}.sig"
+    assert messages(here) == [["1", signature], [signature, "1"], ["1"]]
+
+
+def test_images_without_a_digest_are_told_apart(opened: Opened) -> None:
+    """Up to 2.12 without the right to look: nobody knows whether `latest` is still the same."""
+    here = opened(LAST_OLD)
+    here.standin.fail(Fault.FORBIDDEN, times=ALWAYS, path="/artifacts")
+    for _ in range(2):
+        here.world.push("team/app", "latest", "ann")
+    here.poll()
+    assert messages(here) == [["latest"], ["latest"]]
 
 
 @pytest.mark.parametrize("fault", [Fault.FORBIDDEN, Fault.BAD_GATEWAY, Fault.HTML, Fault.UNAUTHORIZED])

@@ -78,11 +78,29 @@ def test_a_row_that_comes_late_joins(passed: timedelta, joins: bool) -> None:
         assert here.changed["x"] == Thread("x", "x#1", NOON + min(passed, 0 * SECOND), NOON + MINUTE, 3)
 
 
+def test_each_thread_of_a_page_is_joined_by_what_came_in_its_time() -> None:
+    """What belongs to a push is looked at after all pushes of the page."""
+    here = threads()
+    first, second = (here.open("x", at(hours * HOUR)) for hours in (0, 2))
+    joined = [here.join("x", at(after), HOUR) for after in (MINUTE, 2 * HOUR - MINUTE, 2 * HOUR + MINUTE)]
+    assert joined == [first, second, second]
+    assert here.changed["x"].group == second
+
+
 def test_what_is_told_with_another_group_is_so_from_then_on() -> None:
     """A platform whose index comes."""
     here = threads(thread(0 * SECOND, MINUTE))
     here.follow("x", "y#2")
     assert here.join("x", at(MINUTE), MINUTE) == "y#2"
+
+
+def test_what_was_deleted_is_joined_by_nothing() -> None:
+    """A push after that is another one. One that came after the deletion goes on."""
+    here = threads(thread(0 * SECOND, MINUTE))
+    here.close("x", NOON + 30 * SECOND)
+    assert here.join("x", at(MINUTE), MINUTE) == "x#1"
+    here.close("x", NOON + 2 * MINUTE)
+    assert here.join("x", at(MINUTE), MINUTE) != "x#1"
 
 
 def test_a_person_works_in_one_project_and_a_job_in_all() -> None:
