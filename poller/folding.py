@@ -13,7 +13,7 @@ from itertools import groupby
 
 from poller import threads as going_on
 from poller.config import Delivery
-from poller.enrich import Patience
+from poller.enrich import MOST_ABOUT_KIN, Patience
 from poller.events import Event, EventType
 from poller.families import Families, Pushes
 from poller.harbor import Harbor
@@ -72,6 +72,7 @@ class Folder:
 
     def fold(self, tellings: Sequence[Telling], patience: Patience, now: datetime) -> Folded:
         folded = Folded()
+        patience.kin = MOST_ABOUT_KIN
         if not self._config.is_calm:
             return folded
         threads = Threads(self._store.threads)
@@ -131,17 +132,22 @@ class Folder:
         patience: Patience,
         now: datetime,
     ) -> None:
-        if not pushes:
-            return
         places = _by_repository(pushes)
+        places += [(name, []) for name in self._families.unasked - dict(places).keys()]
+        if not places:
+            return
         waiting = self._store.waiting_pushes(since=now - FAMILY, repositories=[name for name, _ in places])
         events = [*pushes, *(each.event for each in waiting)]
         threads.need({about(event) for event in events for about in (about_push, about_deed, about_pushes)})
         runs = self._runs([event for event in pushes if is_head(event)], threads, folded, now)
         for repository, new in places:
             here = [each for each in waiting if _is_in(each.event, repository)]
-            is_of_run = all(event.key in runs or _is_among_run(event, threads) for event in new)
-            pushes_here = Pushes(repository, new, [each.event for each in here], is_of_run=is_of_run)
+            before = [each.event for each in here]
+            if repository in self._families.unasked:
+                pushes_here = Pushes(repository, [*before, *new])
+            else:
+                is_of_run = all(event.key in runs or _is_among_run(event, threads) for event in new)
+                pushes_here = Pushes(repository, new, before, is_of_run=is_of_run)
             kin = self._families.kin(pushes_here, threads, patience)
             folded.learnt += kin.learnt
             _fold_repository(new, here, _Place(kin, threads, runs, gone), folded)
@@ -251,11 +257,11 @@ class _Place:
 
 def _fold_repository(new: Sequence[Event], waiting: Sequence[Waiting], place: _Place, folded: Folded) -> None:
     """Images first, then what belongs to them; then what waits for an image that has come now."""
+    images = [event for event in new if is_head(event) or not place.kin.line_of(event)]
+    for event in images:
+        folded.groups[event.key] = place.group_of_its_own(event)
     for event in new:
-        if is_head(event):
-            folded.groups[event.key] = place.group_of_its_own(event)
-    for event in new:
-        if not is_head(event):
+        if event.key not in folded.groups:
             folded.groups[event.key] = place.home(event) or place.group_of_its_own(event)
     for each in waiting:
         is_alone = each.group is None or each.group.startswith(f"{about_push(each.event)}#")

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
+    bindparam,
     case,
     delete,
     func,
@@ -208,6 +209,7 @@ class Store:
             new = self._record_all(connection, tellings, now)
             if learnt is not None:
                 self._learn(connection, learnt)
+            self._forget_attached(connection, [telling.event for telling in tellings])
             self._notice(connection, scans)
             if cursor is not None:
                 self._save_cursor(connection, cursor)
@@ -1279,6 +1281,32 @@ class Store:
         key = ["harbor_id", "repository", "digest"]
         self._upsert(connection, t.known_platforms, key, *platforms, unless_newer="at")
         self._upsert(connection, t.known_accessories, key, *map(self._own, learnt.accessories))
+
+    def _forget_attached(self, connection: Connection, events: Iterable[Event]) -> None:
+        """What was attached to a deleted image, or to a platform of it, is gone; so is what was itself deleted."""
+        deletions = [
+            {"in_repository": event.repository.full_name, "gone": event.digest, "gone_at": event.occurred_at}
+            for event in events
+            if event.type is EventType.DELETE_ARTIFACT and event.repository and event.digest
+        ]
+        if deletions:
+            connection.execute(self._delete_attached(), deletions)
+
+    @cache  # noqa: B019 -- a store lives as long as the program; building these takes longer than running them
+    def _delete_attached(self) -> Any:
+        attached, listed = t.known_accessories.c, t.known_platforms.c
+        gone: Any = bindparam("gone")
+        platforms = select(listed.digest).where(
+            listed.harbor_id == self._harbor_id,
+            listed.repository == bindparam("in_repository"),
+            listed.index_digest == gone,
+        )
+        return delete(t.known_accessories).where(
+            attached.harbor_id == self._harbor_id,
+            attached.repository == bindparam("in_repository"),
+            or_(attached.digest == gone, attached.subject == gone, attached.subject.in_(platforms)),
+            attached.at <= bindparam("gone_at", type_=attached.at.type),
+        )
 
     def _notice(self, connection: Connection, scans: Sequence[NoticedScan]) -> None:
         """Join what rows tell of scans with what is known; a scan that is done with stays as it is."""

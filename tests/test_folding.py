@@ -187,6 +187,31 @@ def test_an_index_comes_with_its_platforms_and_attestations(opened: Opened, gene
     assert (groups_of(here)[0] or "").startswith(f"push:team/two@{here.events[-1].digest}#")
 
 
+def test_an_index_without_a_tag_comes_with_its_platforms(opened: Opened) -> None:
+    """As `buildx --push-by-digest` makes it."""
+    here = opened()
+    index = here.world.push_index("team/two", None, "ann", attestations=True)
+    here.poll()
+    assert sorted(map(len, messages(here))) == [5]
+    assert (groups_of(here)[0] or "").startswith(f"push:team/two@{index}#")
+
+
+@pytest.mark.parametrize("repositories", [60, 1], ids=["of their own", "shared"])
+def test_families_stay_together_after_an_outage(opened: Opened, repositories: int) -> None:
+    """Some are found together in a later poll: a page has twenty questions, and what was found waits so long."""
+    here = opened()
+    for number in range(60):
+        here.world.push_index(f"team/r{number % repositories}", str(number), "ci")
+        here.clock.advance(300)
+    before = len(here.standin.requests)
+    here.poll()
+    asked = [each for each in here.standin.requests[before:] if "/artifacts" in each.path]
+    assert len(asked) <= 40
+    here.poll()
+    here.poll()
+    assert [len(each) for each in messages(here)] == [3] * 60
+
+
 def test_a_plain_push_costs_no_further_request(opened: Opened) -> None:
     """There is nothing to explain."""
     here = opened()
@@ -292,6 +317,60 @@ def test_a_signature_of_what_nobody_has_told_us(opened: Opened) -> None:
     assert here.store.accessories("team/app", [event.digest or ""])[event.digest or ""].kind == "attestation"
 
 
+def kinds_of(here: Site, repository: str, *digests: str) -> list[str]:
+    return [fact.kind for fact in here.store.accessories_of(repository, digests)]
+
+
+@generations
+def test_what_cosign_has_signed_is_signed(opened: Opened, generation: Generation) -> None:
+    """By a tag, Harbor says that it is a signature: one question for each, and none if it was asked anyway."""
+    here = opened(generation)
+    image = here.world.push("team/app", "1", "ann")
+    here.poll()
+    here.world.attach("team/app", "1", "sig", "ann")
+    assert lookups(here) == (1 if generation is NEW else 2)
+    assert kinds_of(here, "team/app", image) == ["signature.cosign"]
+    index = here.world.push_index("team/two", "1", "ann")
+    here.world.attach("team/two", "1", "sig", "ann")
+    here.poll()
+    assert kinds_of(here, "team/two", index) == ["signature.cosign"]
+    assert [len(each) for each in messages(here)] == [2, 4]
+
+
+def test_a_tag_like_a_signatures_does_not_sign(opened: Opened) -> None:
+    """Anybody who may push can name a tag like that. Harbor looks at what it is."""
+    here = opened()
+    image = here.world.push("team/app", "1", "ann")
+    here.poll()
+    here.world._push("team/app", f"{image.replace(':', '-')}.sig", "eve", f"sha256:{'e' * 64}")
+    here.poll()
+    assert [len(each) for each in messages(here)] == [2]
+    assert kinds_of(here, "team/app", image) == ["subject.accessory"]
+
+
+def test_what_was_deleted_is_signed_no_more(opened: Opened) -> None:
+    """With the image, alone, or as that of a platform: pushed again, it is unsigned, until it is signed again."""
+    here = opened()
+    image = here.world.push("team/app", "1", "ann", content="same")
+    here.world.attach("team/app", "1", "sig", "ann")
+    index = here.world.push_index("team/two", "1", "ann", content="two")
+    platform = here.world.registry().repositories["team/two"].artifacts[index].children[0][0]
+    here.world.attach("team/two", platform, "sig", "ann")
+    here.poll()
+    assert (len(kinds_of(here, "team/app", image)), len(kinds_of(here, "team/two", platform))) == (1, 1)
+    here.world.delete_artifact("team/app", "1", "ann")
+    here.world.delete_artifact("team/two", "1", "ann")
+    here.poll()
+    assert kinds_of(here, "team/app", image) + kinds_of(here, "team/two", platform) == []
+    here.world.push("team/app", "1", "ann", content="same")
+    signature = here.world.attach("team/app", "1", "sig", "ann")
+    here.poll()
+    assert kinds_of(here, "team/app", image) == ["signature.cosign"]
+    here.world.delete_artifact("team/app", signature, "ann")
+    here.poll()
+    assert kinds_of(here, "team/app", image) == []
+
+
 def test_a_tag_like_cosigns_of_no_image_is_a_push_like_others(opened: Opened) -> None:
     """Names alone prove nothing."""
     here = opened()
@@ -308,7 +387,7 @@ def test_the_signature_of_a_platform_is_told_with_the_index(opened: Opened) -> N
     here.poll()
     for fact in here.store.platforms_of("team/two", index):
         here.world.attach("team/two", fact.digest, "sig", "ann")
-    assert lookups(here) == 0
+    assert lookups(here) == 2  # whether these are signatures
     assert [len(each) for each in messages(here)] == [5]
 
 
