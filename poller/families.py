@@ -15,13 +15,13 @@ from poller.enrich import Patience
 from poller.errors import PollerError
 from poller.events import Event
 from poller.harbor import Harbor
-from poller.kin import Kin, cosign_tag, is_head, taught_by
+from poller.kin import SIGNATURE, CosignTag, Kin, cosign_tag, is_head, taught_by
 from poller.logs import Log
 from poller.rows import Artifact
 from poller.threads import FAMILY, REMEMBERED, Threads, about_image
 from state import Store
 
-MOST_LATELY = 10
+MOST_LATELY, MOST_AT_ONCE = 10, 50
 LATELY = timedelta(days=1)
 """What is attached by digest names no image: it is looked for among so many that were pushed last."""
 
@@ -54,14 +54,17 @@ class Families:
     def __init__(self, harbor: Harbor, store: Store) -> None:
         self._harbor = harbor
         self._store = store
+        self.unasked: set[str] = set()  # repositories in which not all could be asked for yet
 
     def kin(self, pushes: Pushes, threads: Threads, patience: Patience) -> Kin:
         """What is known of these pushes afterwards."""
         search = _Search(self._harbor, pushes, threads, patience, self._recalled(pushes))
         search.heed_answers()
+        search.ask_for_several()
         search.heed_tags()
         search.ask_heads()
         search.ask_lately()
+        (self.unasked.add if search.is_cut else self.unasked.discard)(pushes.repository)
         return search.kin
 
     def _recalled(self, pushes: Pushes) -> Kin:
@@ -90,6 +93,8 @@ class _Search:
     patience: Patience
     kin: Kin
     asked: set[str] = field(default_factory=set)
+    has_asked_lately: bool = False
+    is_cut: bool = False  # there was more to ask than may be asked at once
 
     def heed_answers(self) -> None:
         """What was asked for the sake of a digest says more than that."""
@@ -98,13 +103,26 @@ class _Search:
             if answer is not None:
                 self._learn(answer, head)
 
+    def ask_for_several(self) -> None:
+        """Of images that were pushed or signed just now, in one question. It does not answer of platforms."""
+        wanted = {found.subject for event in self.pushes.new if (found := self._unproven(event))}
+        wanted -= self.kin.platforms.keys()
+        if not all(map(self._has_home, self._untagged)):
+            wanted |= {head.digest for head in self.pushes.heads if head.digest} - self.asked
+        if len(wanted) > 1:
+            self._ask_lately(self.pushes.new, most=min(max(MOST_LATELY, len(wanted)), MOST_AT_ONCE))
+
     def heed_tags(self) -> None:
         """cosign's tags name what they belong to: if there is such an image, that is a fact."""
         for event in self.pushes.others:
             found = cosign_tag(event.tag)
             if found is None or self._has_home(event):
                 continue
-            if self._is_there(found.subject, event) or (event in self.pushes.new and self._ask_for(found.subject)):
+            is_known = self._is_there(found.subject, event)
+            is_to_ask = self._unproven(event) or not (is_known or found.subject in self.asked)
+            if is_to_ask and event in self.pushes.new:
+                is_known |= self._ask_for(found.subject)
+            if is_known:
                 self.kin.subject_exists(event, found)
 
     def ask_heads(self) -> None:
@@ -118,12 +136,26 @@ class _Search:
     def ask_lately(self) -> None:
         """Of what was pushed before, in one question; but not again for what waits since an earlier poll."""
         lost = [event for event in self.pushes.new if not is_head(event) and not self._has_home(event)]
-        if not lost:
-            return
-        since = min(event.occurred_at for event in lost) - LATELY
-        question = partial(self.harbor.artifacts_lately, self.pushes.repository, since, most=MOST_LATELY)
+        if lost and not self.has_asked_lately:
+            self._ask_lately(lost, most=MOST_LATELY)
+
+    def _ask_lately(self, events: Sequence[Event], *, most: int) -> None:
+        self.has_asked_lately = True
+        since = min(event.occurred_at for event in events) - LATELY
+        question = partial(self.harbor.artifacts_lately, self.pushes.repository, since, most=most)
         for artifact in reversed(self._ask(question) or ()):
             self._learn(artifact)
+
+    def _unproven(self, event: Event) -> CosignTag | None:
+        """What the tag says of a push that may be a signature, if nobody knows yet whether it is."""
+        found = cosign_tag(event.tag)
+        if found is None or found.kind != SIGNATURE or found.subject in self.asked or event.digest is None:
+            return None
+        return found if event.digest not in self.kin else None
+
+    @property
+    def _untagged(self) -> list[Event]:
+        return [event for event in self.pushes.others if event.tag is None]
 
     def _is_there(self, digest: str, event: Event) -> bool:
         """Whether the image is known, so that nobody need be asked."""
@@ -135,12 +167,12 @@ class _Search:
         line = self.kin.line_of(event)
         if line and self.kin.is_accessory(event):
             return True
-        heads = {head.digest for head in self.pushes.heads}
-        return any(digest in heads or self._goes_on(digest, event, FAMILY) for digest in line)
+        images = {each.digest for each in self.pushes.new if is_head(each) or not self.kin.line_of(each)}
+        return any(digest in images or self._goes_on(digest, event, FAMILY) for digest in line)
 
     def _goes_on(self, digest: str, event: Event, within: timedelta) -> bool:
         about = about_image(self.pushes.repository, digest)
-        return self.threads.going_on(about, event.occurred_at, within) is not None
+        return self.threads.going_on(about, event.occurred_at, within, FAMILY) is not None
 
     def _ask_for(self, digest: str, head: Event | None = None) -> bool:
         """Whether there is such an image."""
@@ -155,7 +187,10 @@ class _Search:
         self.kin.learn(taught_by(self.pushes.repository, artifact, head.occurred_at if head else None))
 
     def _ask(self, question: Callable[[], _T | None]) -> _T | None:
-        if self.pushes.is_of_run or self.patience.kin <= 0:
+        if self.pushes.is_of_run:
+            return None
+        if self.patience.kin <= 0:
+            self.is_cut = True
             return None
         self.patience.kin -= 1
         try:

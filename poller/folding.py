@@ -6,14 +6,14 @@ job's deletions; whoever tells waits a moment, and adds to a message what comes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
 from poller import threads as going_on
 from poller.config import Delivery
-from poller.enrich import Patience
+from poller.enrich import MOST_ABOUT_KIN, Patience
 from poller.events import Event, EventType
 from poller.families import Families, Pushes
 from poller.harbor import Harbor
@@ -23,11 +23,14 @@ from poller.scans import JOBSERVICE
 from poller.threads import (
     BETWEEN_DEEDS,
     BETWEEN_DELETIONS_OF_A_JOB,
+    BETWEEN_PUSHES,
     FAMILY,
+    MANY_PUSHES_WITHIN,
     REMEMBERED,
     SAME_PULL,
     SAME_PUSH,
     Threads,
+    about_deed,
     about_deletions,
     about_image,
     about_pull,
@@ -67,13 +70,19 @@ class Folder:
 
     def fold(self, tellings: Sequence[Telling], patience: Patience, now: datetime) -> Folded:
         folded = Folded()
+        patience.kin = MOST_ABOUT_KIN
         if not self._config.is_calm:
             return folded
         threads = Threads(self._store.threads)
         told = {each.event.key: each.event for each in tellings if each.state is DeliveryState.PENDING}
         events = sorted(told.values(), key=lambda event: event.occurred_at)
+        gone = _gone(each.event for each in tellings)
         self._fold_pulls([e for e in events if e.type is EventType.PULL_ARTIFACT], threads, folded)
-        self._fold_pushes([e for e in events if e.type is EventType.PUSH_ARTIFACT], threads, folded, patience, now)
+        pushes = [e for e in events if e.type is EventType.PUSH_ARTIFACT]
+        self._fold_pushes(pushes, gone, threads, folded, patience, now)
+        threads.need(gone.keys())
+        for about, times in gone.items():
+            threads.close(about, times[-1])
         self._fold_deletions([e for e in events if e.type in going_on.DELETIONS], threads, folded, now)
         folded.threads = tuple(threads.changed.values())
         return folded
@@ -92,10 +101,10 @@ class Folder:
             folded.groups[pull.key] = group or self._with_the_last(pull, window, threads)
 
     def _with_index(self, pull: Event, index: str | None, threads: Threads) -> str | None:
-        about = about_pull(pull, index)
-        if index is None or not threads.going_on(about, pull.occurred_at, SAME_PULL, SAME_PULL):
+        if index is None:
             return None
-        return threads.join(about, pull, SAME_PULL)
+        thread = threads.going_on(about_pull(pull, index), pull.occurred_at, SAME_PULL, SAME_PULL)
+        return thread.group if thread else None
 
     def _with_the_last(self, pull: Event, window: timedelta, threads: Threads) -> str:
         return threads.join(about_pull(pull), pull, window) if window else threads.open(about_pull(pull), pull)
@@ -114,46 +123,63 @@ class Folder:
     # -- pushes ---------------------------------------------------------------------------------------
 
     def _fold_pushes(
-        self, pushes: Sequence[Event], threads: Threads, folded: Folded, patience: Patience, now: datetime
+        self,
+        pushes: Sequence[Event],
+        gone: Mapping[str, Sequence[datetime]],
+        threads: Threads,
+        folded: Folded,
+        patience: Patience,
+        now: datetime,
     ) -> None:
-        if not pushes:
-            return
         places = _by_repository(pushes)
+        places += [(name, []) for name in self._families.unasked - dict(places).keys()]
+        if not places:
+            return
         waiting = self._store.waiting_pushes(since=now - FAMILY, repositories=[name for name, _ in places])
-        threads.need({about_push(event) for event in pushes} | {about_push(each.event) for each in waiting})
-        self._open_runs([event for event in pushes if is_head(event)], threads, folded, now)
+        events = [*pushes, *(each.event for each in waiting)]
+        threads.need({about(event) for event in events for about in (about_push, about_deed, about_pushes)})
+        runs = self._runs([event for event in pushes if is_head(event)], threads, folded, now)
         for repository, new in places:
             here = [each for each in waiting if _is_in(each.event, repository)]
-            is_of_run = all(_is_of_run(event, threads) for event in new)
-            pushes_here = Pushes(repository, new, [each.event for each in here], is_of_run=is_of_run)
+            before = [each.event for each in here]
+            if repository in self._families.unasked:
+                pushes_here = Pushes(repository, [*before, *new])
+            else:
+                is_of_run = all(event.key in runs or _is_among_run(event, threads) for event in new)
+                pushes_here = Pushes(repository, new, before, is_of_run=is_of_run)
             kin = self._families.kin(pushes_here, threads, patience)
             folded.learnt += kin.learnt
-            _fold_repository(new, here, kin, threads, folded)
+            _fold_repository(new, here, _Place(kin, threads, runs, gone), folded)
 
-    def _open_runs(self, heads: Sequence[Event], threads: Threads, folded: Folded, now: datetime) -> None:
-        """Somebody who pushes a great many images into a project: they are told as one."""
-        by_run = sorted(heads, key=about_pushes)
-        for about, some in groupby(by_run, key=about_pushes):
+    def _runs(self, heads: Sequence[Event], threads: Threads, folded: Folded, now: datetime) -> dict[str, str]:
+        """Where somebody pushes a great many images into a project, they are told as one: the group of each, by key."""
+        runs: dict[str, str] = {}
+        known = self._heads_before(heads)
+        for about, some in groupby(sorted(heads, key=about_pushes), key=about_pushes):
             ours = list(some)
-            if _is_of_run(ours[0], threads):
-                continue
-            begun = going_on.run_begins(self._times_of_heads(ours))
-            if begun is not None:
-                first = next((head for head in ours if head.occurred_at >= begun), ours[-1])
-                group = threads.open(about, first, at=begun)
-                self._catch_up(first, begun, group, threads, folded, now)
+            pushed = [*ours, *(each for each in known if about_pushes(each) == about)]
+            for head in ours:
+                if threads.going_on(about, head.occurred_at, BETWEEN_PUSHES, BETWEEN_PUSHES):
+                    runs[head.key] = threads.join(about, head, BETWEEN_PUSHES)
+                    continue
+                before = threads.find(about)
+                begun = going_on.run_begins(each for each in pushed if not _is_within(each, before))
+                if begun is not None and begun <= head.occurred_at:
+                    runs[head.key] = group = threads.open(about, head, at=begun)
+                    self._catch_up(head, begun, group, threads, folded, now)
+        return runs
 
-    def _times_of_heads(self, heads: Sequence[Event]) -> list[datetime]:
-        """When these and those just before were pushed. More in one go than these is no matter."""
-        first = heads[0]
-        assert first.repository is not None
+    def _heads_before(self, heads: Sequence[Event]) -> list[Event]:
+        """What was pushed just before these by the same into the same projects."""
+        if not heads:
+            return []
         known = self._store.pushed_by(
-            first.operator,
-            first.repository.namespace,
-            since=first.occurred_at - BETWEEN_DEEDS,
+            {head.operator for head in heads},
+            {head.repository.namespace for head in heads if head.repository},
+            since=heads[0].occurred_at - MANY_PUSHES_WITHIN,
             until=heads[-1].occurred_at,
         )
-        return [at for tag, at in known if is_head(replace(first, tag=tag))] + [head.occurred_at for head in heads]
+        return [event for event in known if is_head(event)]
 
     def _catch_up(
         self, first: Event, begun: datetime, group: str, threads: Threads, folded: Folded, now: datetime
@@ -163,8 +189,8 @@ class Folder:
         waiting = self._store.waiting_pushes(since=now - FAMILY, project=first.repository.namespace)
         told = self._store.told_groups({each.group for each in waiting if each.group})
         for each in waiting:
-            is_of_run = each.event.operator == first.operator and each.event.occurred_at >= begun
-            if is_of_run and each.group not in told:
+            is_of_run = begun <= each.event.occurred_at <= first.occurred_at
+            if is_of_run and each.event.operator == first.operator and each.group not in told:
                 folded.regrouped[each.event.key] = group
                 threads.follow(about_push(each.event), group)
 
@@ -185,44 +211,82 @@ class Folder:
 # -- one repository's pushes, as far as all is known ------------------------------------------------------
 
 
-def _fold_repository(
-    new: Sequence[Event], waiting: Sequence[Waiting], kin: Kin, threads: Threads, folded: Folded
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What is known of it. `runs`: the groups of those that are one of many, by key. `gone`: when images went."""
+
+    kin: Kin
+    threads: Threads
+    runs: Mapping[str, str]
+    gone: Mapping[str, Sequence[datetime]]
+
+    def group_of_its_own(self, event: Event) -> str:
+        """That of a run, if it is one of many; or of the same deed, if it gives the image another tag."""
+        about, deed = about_push(event), about_deed(event)
+        run = self.runs.get(event.key)
+        if run is None and _is_among_run(event, self.threads):
+            run = self.threads.join(about_pushes(event), event, BETWEEN_PUSHES)
+        if run is not None:
+            return self.threads.open(about, event, run)
+        if self._is_same_deed(event):
+            self.threads.join(deed, event, SAME_PUSH)
+            return self.threads.join(about, event, SAME_PUSH)
+        return self.threads.open(deed, event, self.threads.open(about, event))
+
+    def _is_same_deed(self, event: Event) -> bool:
+        """Not if somebody else pushed it meanwhile, or deleted it; nor if nobody knows whether it is the same image."""
+        at = event.occurred_at
+        last, deed = (self.threads.going_on(about(event), at, SAME_PUSH) for about in (about_push, about_deed))
+        if event.digest is None or deed is None or last is None or last.group != deed.group:
+            return False
+        return not any(deed.last_at <= gone <= at for gone in self.gone.get(about_push(event), ()))
+
+    def home(self, event: Event) -> str | None:
+        """The group of the image that a push belongs to; what belongs to the push itself is told there, too.
+
+        The image's own thread stays as it is: what is attached later does not make its push any younger.
+        """
+        within = REMEMBERED if self.kin.is_accessory(event) else FAMILY
+        for digest in reversed(self.kin.line_of(event)):
+            about = about_image(self.kin.repository, digest)
+            if image := self.threads.going_on(about, event.occurred_at, within, FAMILY):
+                return self.threads.open(about_push(event), event, image.group)
+        return None
+
+
+def _fold_repository(new: Sequence[Event], waiting: Sequence[Waiting], place: _Place, folded: Folded) -> None:
     """Images first, then what belongs to them; then what waits for an image that has come now."""
+    images = [event for event in new if is_head(event) or not place.kin.line_of(event)]
+    for event in images:
+        folded.groups[event.key] = place.group_of_its_own(event)
     for event in new:
-        if is_head(event):
-            folded.groups[event.key] = _group_of_its_own(event, threads)
-    for event in new:
-        if not is_head(event):
-            folded.lines[event.key] = kin.line_of(event)
-            folded.groups[event.key] = _home(event, kin, threads) or _group_of_its_own(event, threads)
+        if event.key not in folded.groups:
+            folded.lines[event.key] = place.kin.line_of(event)
+            folded.groups[event.key] = place.home(event) or place.group_of_its_own(event)
     for each in waiting:
         is_alone = each.group is None or each.group.startswith(f"{about_push(each.event)}#")
-        if is_alone and not is_head(each.event) and (group := _home(each.event, kin, threads)):
+        if is_alone and not is_head(each.event) and (group := place.home(each.event)):
             folded.regrouped[each.event.key] = group
-            folded.lines[each.event.key] = kin.line_of(each.event)
+            folded.lines[each.event.key] = place.kin.line_of(each.event)
 
 
-def _group_of_its_own(event: Event, threads: Threads) -> str:
-    """That of a run, if it is one of many; or of the same image's push just before, by another tag."""
-    about, run = about_push(event), about_pushes(event)
-    if _is_of_run(event, threads):
-        return threads.open(about, event, threads.join(run, event, BETWEEN_DEEDS))
-    return threads.join(about, event, SAME_PUSH)
+def _gone(events: Iterable[Event]) -> dict[str, list[datetime]]:
+    """When which images were deleted, by what their pushes are about."""
+    found: dict[str, list[datetime]] = {}
+    for event in sorted(events, key=lambda event: event.occurred_at):
+        if event.type is EventType.DELETE_ARTIFACT and event.digest:
+            found.setdefault(about_push(event), []).append(event.occurred_at)
+    return found
 
 
-def _is_of_run(event: Event, threads: Threads) -> bool:
-    return threads.going_on(about_pushes(event), event.occurred_at, BETWEEN_DEEDS, BETWEEN_DEEDS) is not None
+def _is_among_run(event: Event, threads: Threads) -> bool:
+    """Whether a part of an image comes while somebody pushes a great many."""
+    run = threads.going_on(about_pushes(event), event.occurred_at, BETWEEN_PUSHES, BETWEEN_PUSHES)
+    return not is_head(event) and run is not None
 
 
-def _home(event: Event, kin: Kin, threads: Threads) -> str | None:
-    """The group of the image that a push belongs to; what belongs to the push itself is told there, too."""
-    within = REMEMBERED if kin.is_accessory(event) else FAMILY
-    for digest in reversed(kin.line_of(event)):
-        about = about_image(kin.repository, digest)
-        if threads.going_on(about, event.occurred_at, within):
-            return threads.open(about_push(event), event, threads.join(about, event, within))
-    return None
+def _is_within(event: Event, thread: Thread | None) -> bool:
+    return thread is not None and thread.began_at <= event.occurred_at <= thread.last_at
 
 
 def _by_repository(events: Iterable[Event]) -> list[tuple[str, list[Event]]]:

@@ -17,7 +17,9 @@ from poller.rows import Artifact
 
 LONGEST_PLATFORM = LONGEST_KIND = 100
 _COSIGN_TAG = re.compile(r"(sha256)-([0-9a-f]{64})\.(sig|att|sbom)")
-_KINDS = {"sig": "signature.cosign", "att": "attestation", "sbom": "sbom"}
+SIGNATURE, ATTACHED = "signature.cosign", "subject.accessory"
+"""Harbor's words. What has a tag like a signature's and is none to Harbor is only attached."""
+_KINDS = {"sig": SIGNATURE, "att": "attestation", "sbom": "sbom"}
 _FARTHEST = 5
 """The signature of the list of materials of a platform of an index is four steps from it."""
 
@@ -64,10 +66,11 @@ class Kin:
         self.learnt += taught
 
     def subject_exists(self, event: Event, found: CosignTag) -> None:
-        """What the tag of a push says is a fact."""
+        """What the tag of a push says is a fact; but whether it is a signature is for Harbor to say."""
         self.exists.add(found.subject)
         if event.digest:
-            fact = AccessoryFact(self.repository, event.digest, found.subject, found.kind, event.occurred_at)
+            kind = ATTACHED if found.kind == SIGNATURE else found.kind
+            fact = AccessoryFact(self.repository, event.digest, found.subject, kind, event.occurred_at)
             if event.digest not in self.accessories:
                 self.learn(Changes(accessories=(fact,)))
 

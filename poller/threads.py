@@ -5,11 +5,12 @@ Pure. The times are those of the events, by Harbor's clock: rows may come late, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from poller.events import Event, EventType
+from poller.knowledge import LONG_AGO
 from poller.plan import PULLS, PUSH, RUN
 from poller.scans import JOBSERVICE
 from state import Thread
@@ -29,11 +30,14 @@ REMEMBERED = timedelta(days=2)
 """So long after its push something may be attached to an image and still be told with it."""
 
 BETWEEN_DEEDS = timedelta(minutes=1)
-"""Between two deletions, or two of many pushes, that somebody makes in one go."""
+"""Between two deletions that somebody makes in one go."""
 BETWEEN_DELETIONS_OF_A_JOB = timedelta(minutes=10)
 """Retention takes one repository after the other, over all projects."""
 MANY_PUSHES = 10
-"""More images than that within `BETWEEN_DEEDS`, by one operator into one project, are no release but a replication."""
+MANY_PUSHES_WITHIN = timedelta(minutes=1)
+"""More images than that in such a time, by one operator into one project, are no release but a replication."""
+BETWEEN_PUSHES = timedelta(seconds=10)
+"""Between two images of a replication, which copies about one a second; what a CI pushes later is no part of it."""
 
 JOB_IS_QUIET = timedelta(seconds=30)
 LONGEST_HOLD = timedelta(minutes=10)
@@ -60,6 +64,11 @@ def about_image(repository: str, reference: str) -> str:
 
 def about_push(event: Event) -> str:
     return about_image(_repository(event), event.digest or event.tag or "")
+
+
+def about_deed(event: Event) -> str:
+    """The push of an image by somebody, with all the tags that it gives."""
+    return f"{about_push(event)}|{event.operator[:_LONGEST_OPERATOR]}"
 
 
 def about_pull(event: Event, digest: str | None = None) -> str:
@@ -95,11 +104,15 @@ def _repository(event: Event) -> str:
 
 @dataclass(slots=True)
 class Threads:
-    """The threads that events of a page may join, and what became of them. `load`: what is stored of them."""
+    """The threads that events of a page may join, and what became of them. `load`: what is stored of them.
+
+    `past`: those of the page that were followed by another about the same, the newest last.
+    """
 
     load: Callable[[Collection[str]], Mapping[str, Thread]]
     known: dict[str, Thread | None] = field(default_factory=dict)
     changed: dict[str, Thread] = field(default_factory=dict)
+    past: dict[str, list[Thread]] = field(default_factory=dict)
 
     def need(self, abouts: Collection[str]) -> None:
         """Load these at once, as far as they are not known yet."""
@@ -112,18 +125,20 @@ class Threads:
         return self.known[about]
 
     def going_on(self, about: str, at: datetime, within: timedelta, late: timedelta = LATE) -> Thread | None:
-        """The thread, if an event of that moment may join it."""
-        thread = self.find(about)
-        if thread is None or not thread.began_at - late <= at <= thread.last_at + within:
+        """The thread that an event of that moment may join: if there are several, that which had begun by then."""
+        newest = self.find(about)
+        if newest is None:
             return None
-        return thread if at - thread.began_at <= max(LONGEST, within) else None
+        begun = [each for each in (newest, *reversed(self.past.get(about, ()))) if each.began_at <= at]
+        return next((each for each in (*begun, newest) if _goes_on(each, at, within, late)), None)
 
     def join(self, about: str, event: Event, within: timedelta) -> str:
         """The group of the event: that of the thread, which is opened anew if it does not go on."""
         thread = self.going_on(about, event.occurred_at, within)
         if thread is None:
             return self.open(about, event)
-        self._put(_grown(thread, event.occurred_at))
+        if thread is self.known[about]:
+            self._put(_grown(thread, event.occurred_at))
         return thread.group
 
     def open(self, about: str, event: Event, group: str | None = None, *, at: datetime | None = None) -> str:
@@ -131,10 +146,18 @@ class Threads:
 
         `at`: when it began, if that was before the event.
         """
-        at = at or event.occurred_at
-        thread = Thread(about, group or f"{about[:_LONGEST_ABOUT]}#{event.key}", at, at, 1)
+        if (before := self.find(about)) is not None:
+            self.past.setdefault(about, []).append(before)
+        began_at = at or event.occurred_at
+        thread = Thread(about, group or f"{about[:_LONGEST_ABOUT]}#{event.key}", began_at, event.occurred_at, 1)
         self._put(thread)
         return thread.group
+
+    def close(self, about: str, at: datetime) -> None:
+        """Nothing joins any more what had begun by then."""
+        thread = self.find(about)
+        if thread is not None and thread.last_at <= at:
+            self._put(replace(thread, began_at=LONG_AGO, last_at=LONG_AGO))
 
     def follow(self, about: str, group: str) -> None:
         """What is told of a thread from now on belongs to another group."""
@@ -146,6 +169,11 @@ class Threads:
         self.known[thread.about] = self.changed[thread.about] = thread
 
 
+def _goes_on(thread: Thread, at: datetime, within: timedelta, late: timedelta) -> bool:
+    is_near = thread.began_at - late <= at <= thread.last_at + within
+    return is_near and at - thread.began_at <= max(LONGEST, within)
+
+
 def _grown(thread: Thread, at: datetime) -> Thread:
     return replace(
         thread,
@@ -155,11 +183,23 @@ def _grown(thread: Thread, at: datetime) -> Thread:
     )
 
 
-def run_begins(times: Iterable[datetime]) -> datetime | None:
-    """When the first of so many pushes was that they are a run; None: they are few."""
-    ordered: Sequence[datetime] = sorted(times)
-    pairs = zip(ordered, ordered[MANY_PUSHES:], strict=False)
-    return next((first for first, last in pairs if last - first <= BETWEEN_DEEDS), None)
+def run_begins(pushes: Iterable[Event]) -> datetime | None:
+    """When the first of so many images was pushed that they are a run; None: they are few.
+
+    An image counts once, however many tags it gets.
+    """
+    firsts: dict[str, datetime] = {}
+    for push in pushes:
+        about = about_push(push)
+        firsts[about] = min(push.occurred_at, firsts.get(about, push.occurred_at))
+    chain: list[datetime] = []
+    for at in sorted(firsts.values()):
+        if chain and at - chain[-1] > BETWEEN_PUSHES:
+            chain = []
+        chain.append(at)
+        if len(chain) > MANY_PUSHES and at - chain[-MANY_PUSHES - 1] <= MANY_PUSHES_WITHIN:
+            return chain[-MANY_PUSHES - 1]
+    return None
 
 
 def held_until(thread: Thread, now: datetime) -> datetime | None:

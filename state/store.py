@@ -19,6 +19,7 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
+    bindparam,
     case,
     delete,
     func,
@@ -212,6 +213,7 @@ class Store:
             new = self._record_all(connection, tellings, now)
             if learnt is not None:
                 self._learn(connection, learnt)
+            self._forget_attached(connection, [telling.event for telling in tellings])
             self._notice(connection, scans)
             if cursor is not None:
                 self._save_cursor(connection, cursor)
@@ -643,18 +645,18 @@ class Store:
             return frozenset(group for part in found for group in part if group)
 
     def pushed_by(
-        self, operator: str, project: str, *, since: datetime, until: datetime
-    ) -> tuple[tuple[str | None, datetime], ...]:
-        """(tag, time) of what somebody pushed into a project in that time."""
-        query = select(t.events.c.tag, t.events.c.occurred_at).where(
-            t.events.c.harbor_id == self._harbor_id,
+        self, operators: Collection[str], projects: Collection[str], *, since: datetime, until: datetime
+    ) -> tuple[Event, ...]:
+        """What any of these pushed into any of these projects in that time."""
+        places = (t.events.c.repository.startswith(f"{name}/", autoescape=True) for name in sorted(projects))
+        query = self._events().where(
             t.events.c.type == EventType.PUSH_ARTIFACT,
-            t.events.c.operator == operator,
-            t.events.c.repository.startswith(f"{project}/", autoescape=True),
+            t.events.c.operator.in_(operators),
+            or_(*places),
             t.events.c.occurred_at.between(since, until),
         )
         with self._reading() as connection:
-            return tuple((row.tag, row.occurred_at) for row in connection.execute(query))
+            return tuple(_event(row) for row in connection.execute(query))
 
     # -- scans that belong together ---------------------------------------------------------------
 
@@ -1336,6 +1338,32 @@ class Store:
         key = ["harbor_id", "repository", "digest"]
         self._upsert(connection, t.known_platforms, key, *platforms, unless_newer="at")
         self._upsert(connection, t.known_accessories, key, *map(self._own, learnt.accessories))
+
+    def _forget_attached(self, connection: Connection, events: Iterable[Event]) -> None:
+        """What was attached to a deleted image, or to a platform of it, is gone; so is what was itself deleted."""
+        deletions = [
+            {"in_repository": event.repository.full_name, "gone": event.digest, "gone_at": event.occurred_at}
+            for event in events
+            if event.type is EventType.DELETE_ARTIFACT and event.repository and event.digest
+        ]
+        if deletions:
+            connection.execute(self._delete_attached(), deletions)
+
+    @cache  # noqa: B019 -- a store lives as long as the program; building these takes longer than running them
+    def _delete_attached(self) -> Any:
+        attached, listed = t.known_accessories.c, t.known_platforms.c
+        gone: Any = bindparam("gone")
+        platforms = select(listed.digest).where(
+            listed.harbor_id == self._harbor_id,
+            listed.repository == bindparam("in_repository"),
+            listed.index_digest == gone,
+        )
+        return delete(t.known_accessories).where(
+            attached.harbor_id == self._harbor_id,
+            attached.repository == bindparam("in_repository"),
+            or_(attached.digest == gone, attached.subject == gone, attached.subject.in_(platforms)),
+            attached.at <= bindparam("gone_at", type_=attached.at.type),
+        )
 
     def _notice(self, connection: Connection, scans: Sequence[NoticedScan]) -> None:
         """Join what rows tell of scans with what is known; a scan that is done with stays as it is."""

@@ -153,6 +153,22 @@ def test_pulls_are_single_messages_where_the_window_is_off(opened: Opened) -> No
     assert sorted(map(len, messages(here))) in ([1, 3], [2, 2])
 
 
+@pytest.mark.parametrize("window", ["1h", "off"])
+def test_platforms_are_told_with_the_pull_that_fetched_them(opened: Opened, window: str) -> None:
+    """Also if a page holds pulls of many hours."""
+    here = opened(more=f"[delivery]\npull_window = '{window}'\n{NO_SWEEP}")
+    index = here.world.push_index("team/two", "1", "ann")
+    here.poll()
+    tell(here)
+    platform = here.store.platforms_of("team/two", index)[0].digest
+    for _ in range(3):
+        here.world.pull("team/two", "1", "bob")
+        here.world.pull("team/two", platform, "bob")
+        here.clock.advance(7200)
+    here.poll()
+    assert messages(here) == [["1", short(platform)]] * 3
+
+
 # -- pushes -----------------------------------------------------------------------------------------------
 
 
@@ -171,6 +187,31 @@ def test_an_index_comes_with_its_platforms_and_attestations(opened: Opened, gene
     assert (groups_of(here)[0] or "").startswith(f"push:team/two@{here.events[-1].digest}#")
 
 
+def test_an_index_without_a_tag_comes_with_its_platforms(opened: Opened) -> None:
+    """As `buildx --push-by-digest` makes it."""
+    here = opened()
+    index = here.world.push_index("team/two", None, "ann", attestations=True)
+    here.poll()
+    assert sorted(map(len, messages(here))) == [5]
+    assert (groups_of(here)[0] or "").startswith(f"push:team/two@{index}#")
+
+
+@pytest.mark.parametrize("repositories", [60, 1], ids=["of their own", "shared"])
+def test_families_stay_together_after_an_outage(opened: Opened, repositories: int) -> None:
+    """Some are found together in a later poll: a page has twenty questions, and what was found waits so long."""
+    here = opened()
+    for number in range(60):
+        here.world.push_index(f"team/r{number % repositories}", str(number), "ci")
+        here.clock.advance(300)
+    before = len(here.standin.requests)
+    here.poll()
+    asked = [each for each in here.standin.requests[before:] if "/artifacts" in each.path]
+    assert len(asked) <= 40
+    here.poll()
+    here.poll()
+    assert [len(each) for each in messages(here)] == [3] * 60
+
+
 def test_a_plain_push_costs_no_further_request(opened: Opened) -> None:
     """There is nothing to explain."""
     here = opened()
@@ -178,6 +219,23 @@ def test_a_plain_push_costs_no_further_request(opened: Opened) -> None:
     here.poll()
     here.world.push("team/app", "2", "ann")
     assert lookups(here) == 0
+
+
+def test_a_platform_may_come_long_before_its_index(opened: Opened) -> None:
+    """Up to a quarter of an hour, as long as it waits to be told."""
+    here = opened()
+    index = here.world.push_index("team/two", "1", "ann")
+    here.poll()
+    tell(here)
+    first, second = (fact.digest for fact in here.store.platforms_of("team/two", index))
+    here.clock.advance(4000)
+    push_again(here.world, first)
+    here.poll()
+    here.clock.advance(800)
+    push_again(here.world, second)
+    push_again(here.world, index, "2")
+    here.poll()
+    assert messages(here) == [[short(first), short(second), "2"]]
 
 
 @pytest.mark.parametrize("restarts", [False, True])
@@ -259,6 +317,60 @@ def test_a_signature_of_what_nobody_has_told_us(opened: Opened) -> None:
     assert here.store.accessories("team/app", [event.digest or ""])[event.digest or ""].kind == "attestation"
 
 
+def kinds_of(here: Site, repository: str, *digests: str) -> list[str]:
+    return [fact.kind for fact in here.store.accessories_of(repository, digests)]
+
+
+@generations
+def test_what_cosign_has_signed_is_signed(opened: Opened, generation: Generation) -> None:
+    """By a tag, Harbor says that it is a signature: one question for each, and none if it was asked anyway."""
+    here = opened(generation)
+    image = here.world.push("team/app", "1", "ann")
+    here.poll()
+    here.world.attach("team/app", "1", "sig", "ann")
+    assert lookups(here) == (1 if generation is NEW else 2)
+    assert kinds_of(here, "team/app", image) == ["signature.cosign"]
+    index = here.world.push_index("team/two", "1", "ann")
+    here.world.attach("team/two", "1", "sig", "ann")
+    here.poll()
+    assert kinds_of(here, "team/two", index) == ["signature.cosign"]
+    assert [len(each) for each in messages(here)] == [2, 4]
+
+
+def test_a_tag_like_a_signatures_does_not_sign(opened: Opened) -> None:
+    """Anybody who may push can name a tag like that. Harbor looks at what it is."""
+    here = opened()
+    image = here.world.push("team/app", "1", "ann")
+    here.poll()
+    here.world._push("team/app", f"{image.replace(':', '-')}.sig", "eve", f"sha256:{'e' * 64}")
+    here.poll()
+    assert [len(each) for each in messages(here)] == [2]
+    assert kinds_of(here, "team/app", image) == ["subject.accessory"]
+
+
+def test_what_was_deleted_is_signed_no_more(opened: Opened) -> None:
+    """With the image, alone, or as that of a platform: pushed again, it is unsigned, until it is signed again."""
+    here = opened()
+    image = here.world.push("team/app", "1", "ann", content="same")
+    here.world.attach("team/app", "1", "sig", "ann")
+    index = here.world.push_index("team/two", "1", "ann", content="two")
+    platform = here.world.registry().repositories["team/two"].artifacts[index].children[0][0]
+    here.world.attach("team/two", platform, "sig", "ann")
+    here.poll()
+    assert (len(kinds_of(here, "team/app", image)), len(kinds_of(here, "team/two", platform))) == (1, 1)
+    here.world.delete_artifact("team/app", "1", "ann")
+    here.world.delete_artifact("team/two", "1", "ann")
+    here.poll()
+    assert kinds_of(here, "team/app", image) + kinds_of(here, "team/two", platform) == []
+    here.world.push("team/app", "1", "ann", content="same")
+    signature = here.world.attach("team/app", "1", "sig", "ann")
+    here.poll()
+    assert kinds_of(here, "team/app", image) == ["signature.cosign"]
+    here.world.delete_artifact("team/app", signature, "ann")
+    here.poll()
+    assert kinds_of(here, "team/app", image) == []
+
+
 def test_a_tag_like_cosigns_of_no_image_is_a_push_like_others(opened: Opened) -> None:
     """Names alone prove nothing."""
     here = opened()
@@ -275,7 +387,7 @@ def test_the_signature_of_a_platform_is_told_with_the_index(opened: Opened) -> N
     here.poll()
     for fact in here.store.platforms_of("team/two", index):
         here.world.attach("team/two", fact.digest, "sig", "ann")
-    assert lookups(here) == 0
+    assert lookups(here) == 2  # whether these are signatures
     assert [len(each) for each in messages(here)] == [5]
 
 
@@ -302,6 +414,58 @@ def test_tags_of_one_push_are_one_message_and_of_a_later_one_another(opened: Ope
     here.world.push("team/app", "stable", "ann", content="same")
     here.poll()
     assert messages(here) == [["1.0", "1", "latest"], ["stable"]]
+
+
+def test_a_promotion_is_news_though_the_image_was_just_signed(opened: Opened) -> None:
+    """What is attached to an image does not make its push any younger."""
+    here = opened()
+    here.world.push("team/app", "build-1", "ci", content="same")
+    here.poll()
+    first = groups_of(here)[0]
+    tell(here)
+    here.world.attach("team/app", "build-1", "sig", "ci")
+    here.poll(3600)
+    assert groups_of(here) == [first]
+    tell(here)
+    here.world.push("team/app", "prod", "ann", content="same")
+    here.poll(20)
+    assert messages(here) == [["prod"]]
+    assert groups_of(here) != [first]
+
+
+def test_pushes_of_an_image_by_different_people_are_told_apart(opened: Opened) -> None:
+    """Also if one comes back to it at once."""
+    here = opened()
+    for tag, operator in (("1", "ann"), ("prod", "eve"), ("2", "ann"), ("3", "ann")):
+        here.world.push("team/app", tag, operator, content="same")
+    here.poll()
+    assert messages(here) == [["1"], ["prod"], ["2", "3"]]
+
+
+@pytest.mark.parametrize("polls", [False, True], ids=["in one poll", "in three"])
+def test_what_is_pushed_again_after_its_deletion_is_a_message(opened: Opened, polls: bool) -> None:
+    """The first was signed all the same."""
+    here = opened()
+    poll = here.poll if polls else (lambda: None)
+    here.world.push("team/app", "1", "ann", content="same")
+    here.world.attach("team/app", "1", "sig", "ann")
+    poll()
+    here.world.delete_artifact("team/app", "1", "bob")
+    poll()
+    here.world.push("team/app", "1", "ann", content="same")
+    here.poll()
+    signature = f"{_digest(here, '1').replace(':', '-')}.sig"
+    assert messages(here) == [["1", signature], [signature, "1"], ["1"]]
+
+
+def test_images_without_a_digest_are_told_apart(opened: Opened) -> None:
+    """Up to 2.12 without the right to look: nobody knows whether `latest` is still the same."""
+    here = opened(LAST_OLD)
+    here.standin.fail(Fault.FORBIDDEN, times=ALWAYS, path="/artifacts")
+    for _ in range(2):
+        here.world.push("team/app", "latest", "ann")
+    here.poll()
+    assert messages(here) == [["latest"], ["latest"]]
 
 
 @pytest.mark.parametrize("fault", [Fault.FORBIDDEN, Fault.BAD_GATEWAY, Fault.HTML, Fault.UNAUTHORIZED])
@@ -553,6 +717,45 @@ def test_a_release_of_thirty_images_stays_single_messages(opened: Opened) -> Non
         here.world.push(f"team/r{number}", "1", "ci")
         here.poll(10)
     assert [len(each) for each in messages(here)] == [1] * 30
+
+
+def test_a_release_with_two_tags_each_stays_single_messages(opened: Opened) -> None:
+    """The version and `latest` are one image, also where many are pushed one after the other."""
+    here = opened()
+    for number in range(20):
+        for tag in ("1.2", "latest"):
+            here.world.push(f"team/r{number}", tag, "ci", content=f"image {number}")
+        here.poll(7)
+    assert [len(each) for each in messages(here)] == [2] * 20
+
+
+def test_a_replication_ends_when_it_pauses(opened: Opened) -> None:
+    """Whoever pushes an image later, however soon, is not hidden by it. Another replication is another message."""
+    here = opened()
+    for number in range(12):
+        here.world.push(f"team/r{number}", "1", "ci")
+    here.poll(5)
+    here.world.push("team/late", "1", "ci")
+    here.poll(11)
+    here.world.push("team/hotfix", "1", "ci")
+    here.poll(20)
+    for number in range(12):
+        here.world.push(f"team/s{number}", "1", "ci")
+    here.poll()
+    assert [len(each) for each in messages(here)] == [13, 1, 12]
+
+
+def test_runs_of_hours_ago_are_told_apart(opened: Opened) -> None:
+    """As after an outage, all in one page."""
+    here = opened()
+    for run in range(3):
+        for number in range(12):
+            here.world.push(f"team/r{number}", str(run), "ci")
+        here.clock.advance(600)
+        here.world.push("team/app", f"1.{run}", "ci")
+        here.clock.advance(600)
+    here.poll()
+    assert [len(each) for each in messages(here)] == [12, 1] * 3
 
 
 def test_a_flood_does_not_burden_harbor(opened: Opened) -> None:

@@ -612,7 +612,7 @@ PUSH = Event.example()
 SIGNATURE = Event.example(tag="sha256-50bd.sig", digest="sha256:516", source_id=9)
 
 
-def family(*events: Event, style: Style = EN, **known: tuple[str, ...]) -> dict[str, str]:
+def family(*events: Event, style: Style = EN, **known: Any) -> dict[str, str]:
     """What stands behind each label of the message about the push and these events."""
     text = family_message(PUSH, events, Family(**known), style)
     return dict(line.split(": ", 1) for line in seen(text)[1:] if ": " in line)

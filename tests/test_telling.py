@@ -178,7 +178,9 @@ def test_signed_is_what_is_signed_itself(here: Here) -> None:
 
 def test_a_platform_that_another_index_has_too_is_shown_all_the_same(here: Here) -> None:
     """A rebuild of which one platform came out the same takes nothing from the message of the first."""
-    here.store.record((), now=NOON, learnt=Changes(platforms=(PlatformFact("team/app", PLATFORM, IMAGE, "arm64", NOON),)))
+    here.store.record(
+        (), now=NOON, learnt=Changes(platforms=(PlatformFact("team/app", PLATFORM, IMAGE, "arm64", NOON),))
+    )
     here.push(None, digest=PLATFORM, group=family())
     here.push("v1.", digest=IMAGE, group=family())
     here.live(10)

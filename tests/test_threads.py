@@ -78,11 +78,29 @@ def test_a_row_that_comes_late_joins(passed: timedelta, joins: bool) -> None:
         assert here.changed["x"] == Thread("x", "x#1", NOON + min(passed, 0 * SECOND), NOON + MINUTE, 3)
 
 
+def test_each_thread_of_a_page_is_joined_by_what_came_in_its_time() -> None:
+    """What belongs to a push is looked at after all pushes of the page."""
+    here = threads()
+    first, second = (here.open("x", at(hours * HOUR)) for hours in (0, 2))
+    joined = [here.join("x", at(after), HOUR) for after in (MINUTE, 2 * HOUR - MINUTE, 2 * HOUR + MINUTE)]
+    assert joined == [first, second, second]
+    assert here.changed["x"].group == second
+
+
 def test_what_is_told_with_another_group_is_so_from_then_on() -> None:
     """A platform whose index comes."""
     here = threads(thread(0 * SECOND, MINUTE))
     here.follow("x", "y#2")
     assert here.join("x", at(MINUTE), MINUTE) == "y#2"
+
+
+def test_what_was_deleted_is_joined_by_nothing() -> None:
+    """A push after that is another one. One that came after the deletion goes on."""
+    here = threads(thread(0 * SECOND, MINUTE))
+    here.close("x", NOON + 30 * SECOND)
+    assert here.join("x", at(MINUTE), MINUTE) == "x#1"
+    here.close("x", NOON + 2 * MINUTE)
+    assert here.join("x", at(MINUTE), MINUTE) != "x#1"
 
 
 def test_a_person_works_in_one_project_and_a_job_in_all() -> None:
@@ -111,13 +129,28 @@ def test_pulls_are_of_an_image_whatever_its_tag() -> None:
         (range(10), None),
         (range(11), 0),
         ([*range(0, 600, 60), *range(600, 660, 5)], 600),
+        ([*range(10), 30], None),
     ],
-    ids=["a release of thirty", "ten at once", "eleven at once", "few and then many"],
+    ids=["a release of thirty", "ten at once", "eleven at once", "few and then many", "ten and one later"],
 )
-def test_a_run_is_more_than_ten_in_a_minute(seconds: list[int], begins: int | None) -> None:
-    """A release that pushes an image each ten seconds is none."""
-    begun = run_begins(NOON + each * SECOND for each in reversed(seconds))
+def test_a_run_is_more_than_ten_images_in_a_minute(seconds: list[int], begins: int | None) -> None:
+    """One after the other: a release that pushes an image each ten seconds is none."""
+    begun = run_begins(image(each) for each in reversed(seconds))
     assert begun == (None if begins is None else NOON + begins * SECOND)
+
+
+def image(number: int, **changes: object) -> Event:
+    """Pushed so many seconds after noon."""
+    return at(number * SECOND, digest=f"sha256:{number:064}", **changes)
+
+
+def test_an_image_of_several_tags_is_one_image() -> None:
+    """A release gives each of its images a version and `latest`. The digest is unknown on some Harbors."""
+    tagged = [image(number, tag=tag) for number in range(10) for tag in ("1.2", "latest")]
+    assert run_begins(tagged) is None
+    assert run_begins([*tagged, image(10)]) == NOON
+    unknown = [at(n * SECOND, digest=None, repository=Repository(f"team/r{n % 10}")) for n in range(20)]
+    assert run_begins(unknown) is None
 
 
 def test_what_a_job_deletes_is_held_until_it_is_quiet() -> None:
