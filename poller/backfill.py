@@ -134,9 +134,10 @@ class Backfill:
         self.found.known += known
         self._recall(entries, window)
         events = self._poller.events(entries, now, self._knowledge, self._is_worth_asking)
-        tellings = [self._telling(event, now) for event in events if self._wanted.takes(event)]
-        self._count(tellings)
         learnt = self._knowledge.take_changes()
+        tellings = [self._telling(event, now) for event in events if self._wanted.takes(event)]
+        tellings = self._poller.along(tellings, learnt)
+        self._count(tellings)
         self._knowledge.forget_beyond(MOST_FACTS)
         if not self._is_dry and (tellings or learnt != Changes()):
             self._store.record(tellings, now=now, learnt=learnt)

@@ -19,9 +19,9 @@ from poller.config import Config
 from poller.enrich import Enricher, ForScanners, Patience
 from poller.errors import NotAllowed, NotFound, PollerError, WrongCredentials
 from poller.events import SCAN_TYPES, Event, EventType, Gap, Reason, Source
-from poller.folding import Folder
+from poller.folding import Folded, Folder
 from poller.harbor import Harbor, Log, Reach, ReachKind
-from poller.knowledge import Knowledge
+from poller.knowledge import Changes, Knowledge
 from poller.logs import Log as Logger
 from poller.normalize import Entry
 from poller.projects import Projects
@@ -345,7 +345,7 @@ class AuditPoller:
         folded = self._folder.fold(tellings, self._patience, now)
         coverage = Coverage(cursor.log, covered_from, cursor.polled_at, rows=read, new=len(tellings))
         learnt = knowledge.take_changes()
-        page = self._wholes.of_page(folded.of(tellings), folded, learnt.tags)
+        page = self.along(folded.of(tellings), learnt, folded)
         return self._store.record(
             page,
             now=now,
@@ -409,6 +409,10 @@ class AuditPoller:
     def over_routes(self, store: Store) -> Store:
         """The state, to be written by somebody else who records what this poller decides."""
         return over_routes(store, self._config)
+
+    def along(self, tellings: Sequence[Telling], learnt: Changes, folded: Folded | None = None) -> list[Telling]:
+        """The tellings with what they go along with. `learnt`: what was learnt by their events."""
+        return self._wholes.of_page(tellings, folded or Folded(), learnt.tags)
 
     def is_told(self, telling: Telling) -> bool:
         """Whether any route tells it."""

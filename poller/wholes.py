@@ -31,7 +31,12 @@ class Wholes:
         if not self._is_needed:
             return list(tellings)
         page, tags = [each for each in tellings if _may_be_whole(each.event)], list(learnt)
-        return [replace(each, along=self._whole(each, folded.lines, page, tags)) for each in tellings]
+        return [
+            replace(each, along=self._whole(each, folded.lines, page, tags))
+            if each.state is DeliveryState.PENDING
+            else each
+            for each in tellings
+        ]
 
     def of_regrouped(self, page: Sequence[Telling], folded: Folded) -> dict[str, tuple[Event, ...]]:
         """What events that wait go along with, in the groups that they were found to belong to; by key."""
@@ -77,7 +82,9 @@ class Wholes:
         here = [each.event for each in page if each.group == group and _is_one_of(each.event, name, line)]
         stored = self._store.in_group_of(group, name, line, routes=self._routes) if line else ()
         wholes = [*filter(_may_be_whole, stored), *here]
-        return tuple(wholes[-1:] if group.startswith(PULLS) else {each.tag: each for each in wholes}.values())
+        if group.startswith(PULLS) and wholes:
+            return (min(wholes, key=lambda each: abs(each.occurred_at - event.occurred_at)),)
+        return tuple({each.tag: each for each in wholes}.values())
 
     def _line(self, event: Event) -> list[str]:
         """The digests of what an artifact belongs to, the nearest first, as far as is remembered."""
