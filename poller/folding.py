@@ -20,7 +20,7 @@ from poller.harbor import Harbor
 from poller.kin import Kin, is_head
 from poller.knowledge import Changes
 from poller.plan import PUSH
-from poller.scans import JOBSERVICE
+from poller.scans import JOBSERVICE, robot_at_work
 from poller.threads import (
     BETWEEN_DEEDS,
     BETWEEN_DELETIONS_OF_A_JOB,
@@ -38,16 +38,20 @@ from poller.threads import (
     about_push,
     about_pushes,
 )
-from state import DeliveryState, Store, Telling, Thread, Waiting
+from state import MADE_ANEW, SCANNERS_OWN, DeliveryState, Store, Telling, Thread, Waiting
 
 
 @dataclass(slots=True)
 class Folded:
-    """What became of a page: the groups of its events and of others that wait, by key; what is to be held; and why."""
+    """What became of a page: the groups of its events and of others that wait, by key; what is to be held; and why.
+
+    `scanners`: keys of what is part of a scan, as far as that is seen from what follows it.
+    """
 
     groups: dict[str, str] = field(default_factory=dict)
     regrouped: dict[str, str] = field(default_factory=dict)
     held: dict[str, datetime] = field(default_factory=dict)
+    scanners: set[str] = field(default_factory=set)
     threads: tuple[Thread, ...] = ()
     learnt: Changes = field(default_factory=Changes)
 
@@ -57,6 +61,8 @@ class Folded:
         return [self._grouped(each, images) if each.state is DeliveryState.PENDING else each for each in tellings]
 
     def _grouped(self, telling: Telling, images: Mapping[str | None, Event]) -> Telling:
+        if telling.event.key in self.scanners:
+            return replace(telling, state=DeliveryState.FOLDED, reason=SCANNERS_OWN)
         group = telling.group or self.groups.get(telling.event.key)
         is_part = group is not None and group.startswith(PUSH) and not _is_image(telling.event)
         return replace(telling, group=group, along=images.get(group) if is_part else None)
@@ -85,7 +91,9 @@ class Folder:
         threads.need(gone.keys())
         for about, times in gone.items():
             threads.close(about, times[-1])
-        self._fold_deletions([e for e in events if e.type in going_on.DELETIONS], threads, folded, now)
+        self._find_lists_made_anew([each.event for each in tellings], folded)
+        deletions = [e for e in events if e.type in going_on.DELETIONS and e.key not in folded.scanners]
+        self._fold_deletions(deletions, threads, folded, now)
         folded.threads = tuple(threads.changed.values())
         return folded
 
@@ -197,6 +205,19 @@ class Folder:
 
     # -- deletions ------------------------------------------------------------------------------------
 
+    def _find_lists_made_anew(self, events: Sequence[Event], folded: Folded) -> None:
+        """Lists of materials that Harbor deletes because the scanner is to make them again: it pulls the image next."""
+        pulls = [e for e in events if e.type is EventType.PULL_ARTIFACT and e.digest and robot_at_work(e)]
+        lists = self._store.lists_of({pull.digest for pull in pulls if pull.digest}) if pulls else {}
+        if not lists:
+            return
+        since = min(pull.occurred_at for pull in pulls) - MADE_ANEW
+        deletions = [event for event in events if event.type is EventType.DELETE_ARTIFACT]
+        for event in (*deletions, *self._store.waiting_deletions(lists.keys(), since=since)):
+            image = lists.get(event.digest or "")
+            if any(pull.digest == image and _is_just_after(pull, event) for pull in pulls):
+                folded.scanners.add(event.key)
+
     def _fold_deletions(self, deletions: Sequence[Event], threads: Threads, folded: Folded, now: datetime) -> None:
         threads.need({about_deletions(event) for event in deletions})
         for event in deletions:
@@ -297,6 +318,10 @@ def _by_repository(events: Iterable[Event]) -> list[tuple[str, list[Event]]]:
     for event in events:
         found.setdefault(event.repository.full_name if event.repository else "", []).append(event)
     return list(found.items())
+
+
+def _is_just_after(pull: Event, deletion: Event) -> bool:
+    return timedelta(0) <= pull.occurred_at - deletion.occurred_at <= MADE_ANEW
 
 
 def _is_in(event: Event, repository: str) -> bool:
