@@ -37,6 +37,7 @@ from poller.threads import (
     about_pull,
     about_push,
     about_pushes,
+    about_subject,
 )
 from state import MADE_ANEW, SCANNERS_OWN, DeliveryState, Store, Telling, Thread, Waiting
 
@@ -121,13 +122,11 @@ class Folder:
     def _indexes(self, pulls: Iterable[Event]) -> dict[str, str]:
         """The digests of the indexes that pulled platforms belong to, by the pull's key."""
         alone = [pull for pull in pulls if pull.tag is None and pull.digest]
-        return {
-            pull.key: platforms[pull.digest].index_digest
-            for repository, some in _by_repository(alone)
-            if (platforms := self._store.platforms(repository, {pull.digest for pull in some if pull.digest}))
-            for pull in some
-            if pull.digest in platforms
-        }
+        wanted = {name: {pull.digest or "" for pull in some} for name, some in _by_repository(alone)}
+        facts, _ = self._store.kin(wanted) if wanted else ((), ())
+        indexes = {(fact.repository, fact.digest): fact.index_digest for fact in facts}
+        places = {pull.key: (pull.repository.full_name if pull.repository else "", pull.digest or "") for pull in alone}
+        return {key: indexes[place] for key, place in places.items() if place in indexes}
 
     # -- pushes ---------------------------------------------------------------------------------------
 
@@ -146,19 +145,27 @@ class Folder:
             return
         waiting = self._store.waiting_pushes(since=now - FAMILY, repositories=[name for name, _ in places])
         events = [*pushes, *(each.event for each in waiting)]
-        threads.need({about(event) for event in events for about in (about_push, about_deed, about_pushes)})
+        abouts = {about(event) for event in events for about in (about_push, about_deed, about_pushes)}
+        threads.need(abouts | {about for event in events if (about := about_subject(event))})
         runs = self._runs([event for event in pushes if is_head(event)], threads, folded, now)
-        for repository, new in places:
-            here = [each for each in waiting if _is_in(each.event, repository)]
-            before = [each.event for each in here]
-            if repository in self._families.unasked:
-                pushes_here = Pushes(repository, [*before, *new])
-            else:
-                is_of_run = all(event.key in runs or _is_among_run(event, threads) for event in new)
-                pushes_here = Pushes(repository, new, before, is_of_run=is_of_run)
-            kin = self._families.kin(pushes_here, threads, patience)
+        here = {name: [each for each in waiting if _is_in(each.event, name)] for name, _ in places}
+        pushed = {name: self._pushes(name, new, here[name], runs, threads) for name, new in places}
+        recalled = self._families.recalled(pushed.values())
+        threads.need({about_image(name, digest) for name, kin in recalled.items() for digest in kin.subjects})
+        for name, new in places:
+            kin = self._families.find(pushed[name], recalled[name], threads, patience)
             folded.learnt += kin.learnt
-            _fold_repository(new, here, _Place(kin, threads, runs, gone), folded)
+            _fold_repository(new, here[name], _Place(kin, threads, runs, gone), folded)
+
+    def _pushes(
+        self, repository: str, new: Sequence[Event], here: Sequence[Waiting], runs: Mapping[str, str], threads: Threads
+    ) -> Pushes:
+        """What waits is asked for like what is new, if it could not be asked for before."""
+        before = [each.event for each in here]
+        if repository in self._families.unasked:
+            return Pushes(repository, [*before, *new])
+        is_of_run = all(event.key in runs or _is_among_run(event, threads) for event in new)
+        return Pushes(repository, new, before, is_of_run=is_of_run)
 
     def _runs(self, heads: Sequence[Event], threads: Threads, folded: Folded, now: datetime) -> dict[str, str]:
         """Where somebody pushes a great many images into a project, they are told as one: the group of each, by key."""

@@ -597,6 +597,19 @@ class Store:
         found = self._accessories(repository, t.known_accessories.c.subject, subjects)
         return tuple(sorted(found, key=lambda fact: (fact.at, fact.digest)))
 
+    def kin(self, digests: Mapping[str, Collection[str]]) -> tuple[tuple[PlatformFact, ...], tuple[AccessoryFact, ...]]:
+        """What artifacts of several repositories belong to, as far as known: {repository: digests}."""
+        names, wanted = sorted(digests), sorted({each for some in digests.values() for each in some})
+        found: dict[Any, list[Any]] = {PlatformFact: [], AccessoryFact: []}
+        with self._reading() as connection:
+            for table, fact in ((t.known_platforms, PlatformFact), (t.known_accessories, AccessoryFact)):
+                for part in _parts(wanted):
+                    mine = and_(table.c.harbor_id == self._harbor_id, table.c.repository.in_(names))
+                    for row in connection.execute(select(table).where(mine, table.c.digest.in_(part))):
+                        if row.digest in digests[row.repository]:
+                            found[fact].append(fact(**_without(row, "harbor_id")))
+        return tuple(found[PlatformFact]), tuple(found[AccessoryFact])
+
     def threads(self, abouts: Collection[str]) -> dict[str, Thread]:
         """The threads about these, whether they still go on or not."""
         with self._reading() as connection:
