@@ -5,7 +5,7 @@ What fails, is refused or is too much stays unknown: then a push is told by itse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -56,9 +56,9 @@ class Families:
         self._store = store
         self.unasked: set[str] = set()  # repositories in which not all could be asked for yet
 
-    def kin(self, pushes: Pushes, threads: Threads, patience: Patience) -> Kin:
-        """What is known of these pushes afterwards."""
-        search = _Search(self._harbor, pushes, threads, patience, self._recalled(pushes))
+    def find(self, pushes: Pushes, kin: Kin, threads: Threads, patience: Patience) -> Kin:
+        """What is known of these pushes afterwards. `kin`: what is remembered of them."""
+        search = _Search(self._harbor, pushes, threads, patience, kin)
         search.heed_answers()
         search.ask_for_several()
         search.heed_tags()
@@ -67,20 +67,30 @@ class Families:
         (self.unasked.add if search.is_cut else self.unasked.discard)(pushes.repository)
         return search.kin
 
-    def _recalled(self, pushes: Pushes) -> Kin:
-        """What is remembered of the pushes, and of all that they belong to."""
-        kin = Kin(pushes.repository)
-        digests = {event.digest for event in pushes.others if event.digest}
-        digests |= {found.subject for event in pushes.others if (found := cosign_tag(event.tag))}
-        seen: set[str] = set()
-        while digests:
-            seen |= digests
-            platforms = self._store.platforms(pushes.repository, digests)
-            accessories = self._store.accessories(pushes.repository, digests)
-            kin.recall(platforms.values(), accessories.values())
-            digests = {fact.index_digest for fact in platforms.values()} - seen
-            digests |= {fact.subject for fact in accessories.values()} - seen
+    def recalled(self, places: Iterable[Pushes]) -> dict[str, Kin]:
+        """What is remembered of the pushes into each repository, and of all that they belong to."""
+        kin = {pushes.repository: Kin(pushes.repository) for pushes in places}
+        wanted = {pushes.repository: _named(pushes) for pushes in places}
+        seen = {name: set[str]() for name in kin}
+        while any(wanted.values()):
+            platforms, accessories = self._store.kin({name: some for name, some in wanted.items() if some})
+            for name, some in wanted.items():
+                seen[name] |= some
+            wanted = {name: set() for name in kin}
+            for platform in platforms:
+                kin[platform.repository].recall([platform], [])
+                wanted[platform.repository].add(platform.index_digest)
+            for accessory in accessories:
+                kin[accessory.repository].recall([], [accessory])
+                wanted[accessory.repository].add(accessory.subject)
+            wanted = {name: some - seen[name] for name, some in wanted.items()}
         return kin
+
+
+def _named(pushes: Pushes) -> set[str]:
+    """The digests that pushes name, as their own or as that of what they belong to."""
+    digests = {event.digest for event in pushes.others if event.digest}
+    return digests | {found.subject for event in pushes.others if (found := cosign_tag(event.tag))}
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from poller.families import Families, Pushes
 from poller.harbor import Harbor
 from poller.kin import Kin, is_head
 from poller.knowledge import Changes
-from poller.scans import JOBSERVICE
+from poller.scans import JOBSERVICE, robot_at_work
 from poller.threads import (
     BETWEEN_DEEDS,
     BETWEEN_DELETIONS_OF_A_JOB,
@@ -36,17 +36,22 @@ from poller.threads import (
     about_pull,
     about_push,
     about_pushes,
+    about_subject,
 )
-from state import DeliveryState, Store, Telling, Thread, Waiting
+from state import MADE_ANEW, SCANNERS_OWN, DeliveryState, Store, Telling, Thread, Waiting
 
 
 @dataclass(slots=True)
 class Folded:
-    """What became of a page: the groups of its events and of others that wait, by key; what is to be held; and why."""
+    """What became of a page: the groups of its events and of others that wait, by key; what is to be held; and why.
+
+    `scanners`: keys of what is part of a scan, as far as that is seen from what follows it.
+    """
 
     groups: dict[str, str] = field(default_factory=dict)
     regrouped: dict[str, str] = field(default_factory=dict)
     held: dict[str, datetime] = field(default_factory=dict)
+    scanners: set[str] = field(default_factory=set)
     threads: tuple[Thread, ...] = ()
     learnt: Changes = field(default_factory=Changes)
     lines: dict[str, Sequence[str]] = field(default_factory=dict)
@@ -57,6 +62,8 @@ class Folded:
         return [self._grouped(each) if each.state is DeliveryState.PENDING else each for each in tellings]
 
     def _grouped(self, telling: Telling) -> Telling:
+        if telling.event.key in self.scanners:
+            return replace(telling, state=DeliveryState.FOLDED, reason=SCANNERS_OWN)
         return replace(telling, group=telling.group or self.groups.get(telling.event.key))
 
 
@@ -83,7 +90,9 @@ class Folder:
         threads.need(gone.keys())
         for about, times in gone.items():
             threads.close(about, times[-1])
-        self._fold_deletions([e for e in events if e.type in going_on.DELETIONS], threads, folded, now)
+        self._find_lists_made_anew([each.event for each in tellings], folded)
+        deletions = [e for e in events if e.type in going_on.DELETIONS and e.key not in folded.scanners]
+        self._fold_deletions(deletions, threads, folded, now)
         folded.threads = tuple(threads.changed.values())
         return folded
 
@@ -112,13 +121,11 @@ class Folder:
     def _indexes(self, pulls: Iterable[Event]) -> dict[str, str]:
         """The digests of the indexes that pulled platforms belong to, by the pull's key."""
         alone = [pull for pull in pulls if pull.tag is None and pull.digest]
-        return {
-            pull.key: platforms[pull.digest].index_digest
-            for repository, some in _by_repository(alone)
-            if (platforms := self._store.platforms(repository, {pull.digest for pull in some if pull.digest}))
-            for pull in some
-            if pull.digest in platforms
-        }
+        wanted = {name: {pull.digest or "" for pull in some} for name, some in _by_repository(alone)}
+        facts, _ = self._store.kin(wanted) if wanted else ((), ())
+        indexes = {(fact.repository, fact.digest): fact.index_digest for fact in facts}
+        places = {pull.key: (pull.repository.full_name if pull.repository else "", pull.digest or "") for pull in alone}
+        return {key: indexes[place] for key, place in places.items() if place in indexes}
 
     # -- pushes ---------------------------------------------------------------------------------------
 
@@ -137,19 +144,27 @@ class Folder:
             return
         waiting = self._store.waiting_pushes(since=now - FAMILY, repositories=[name for name, _ in places])
         events = [*pushes, *(each.event for each in waiting)]
-        threads.need({about(event) for event in events for about in (about_push, about_deed, about_pushes)})
+        abouts = {about(event) for event in events for about in (about_push, about_deed, about_pushes)}
+        threads.need(abouts | {about for event in events if (about := about_subject(event))})
         runs = self._runs([event for event in pushes if is_head(event)], threads, folded, now)
-        for repository, new in places:
-            here = [each for each in waiting if _is_in(each.event, repository)]
-            before = [each.event for each in here]
-            if repository in self._families.unasked:
-                pushes_here = Pushes(repository, [*before, *new])
-            else:
-                is_of_run = all(event.key in runs or _is_among_run(event, threads) for event in new)
-                pushes_here = Pushes(repository, new, before, is_of_run=is_of_run)
-            kin = self._families.kin(pushes_here, threads, patience)
+        here = {name: [each for each in waiting if _is_in(each.event, name)] for name, _ in places}
+        pushed = {name: self._pushes(name, new, here[name], runs, threads) for name, new in places}
+        recalled = self._families.recalled(pushed.values())
+        threads.need({about_image(name, digest) for name, kin in recalled.items() for digest in kin.subjects})
+        for name, new in places:
+            kin = self._families.find(pushed[name], recalled[name], threads, patience)
             folded.learnt += kin.learnt
-            _fold_repository(new, here, _Place(kin, threads, runs, gone), folded)
+            _fold_repository(new, here[name], _Place(kin, threads, runs, gone), folded)
+
+    def _pushes(
+        self, repository: str, new: Sequence[Event], here: Sequence[Waiting], runs: Mapping[str, str], threads: Threads
+    ) -> Pushes:
+        """What waits is asked for like what is new, if it could not be asked for before."""
+        before = [each.event for each in here]
+        if repository in self._families.unasked:
+            return Pushes(repository, [*before, *new])
+        is_of_run = all(event.key in runs or _is_among_run(event, threads) for event in new)
+        return Pushes(repository, new, before, is_of_run=is_of_run)
 
     def _runs(self, heads: Sequence[Event], threads: Threads, folded: Folded, now: datetime) -> dict[str, str]:
         """Where somebody pushes a great many images into a project, they are told as one: the group of each, by key."""
@@ -195,6 +210,19 @@ class Folder:
                 threads.follow(about_push(each.event), group)
 
     # -- deletions ------------------------------------------------------------------------------------
+
+    def _find_lists_made_anew(self, events: Sequence[Event], folded: Folded) -> None:
+        """Lists of materials that Harbor deletes because the scanner is to make them again: it pulls the image next."""
+        pulls = [e for e in events if e.type is EventType.PULL_ARTIFACT and e.digest and robot_at_work(e)]
+        lists = self._store.lists_of({pull.digest for pull in pulls if pull.digest}) if pulls else {}
+        if not lists:
+            return
+        since = min(pull.occurred_at for pull in pulls) - MADE_ANEW
+        deletions = [event for event in events if event.type is EventType.DELETE_ARTIFACT]
+        for event in (*deletions, *self._store.waiting_deletions(lists.keys(), since=since)):
+            image = lists.get(event.digest or "")
+            if any(pull.digest == image and _is_just_after(pull, event) for pull in pulls):
+                folded.scanners.add(event.key)
 
     def _fold_deletions(self, deletions: Sequence[Event], threads: Threads, folded: Folded, now: datetime) -> None:
         threads.need({about_deletions(event) for event in deletions})
@@ -294,6 +322,10 @@ def _by_repository(events: Iterable[Event]) -> list[tuple[str, list[Event]]]:
     for event in events:
         found.setdefault(event.repository.full_name if event.repository else "", []).append(event)
     return list(found.items())
+
+
+def _is_just_after(pull: Event, deletion: Event) -> bool:
+    return timedelta(0) <= pull.occurred_at - deletion.occurred_at <= MADE_ANEW
 
 
 def _is_in(event: Event, repository: str) -> bool:

@@ -357,6 +357,7 @@ class AuditPoller:
             regrouped=folded.regrouped,
             along=self._wholes.of_regrouped(page, folded),
             held=folded.held,
+            scanners=folded.scanners,
         )
 
     def _noticed(self, entries: Sequence[Entry], now: datetime) -> list[NoticedScan]:
@@ -426,14 +427,15 @@ class AuditPoller:
         if project is not None and not self._is_in_projects(project):
             return Telling(event, DeliveryState.OFF, "harbor.projects does not name its project")
         if self._config.delivery.is_calm and self._is_scanners_own(event):
+            if not self._config.events & SCAN_TYPES:
+                reason = f"{SCANNERS_OWN}: events.{EventType.SCANNING_COMPLETED} = false"
+                return Telling(event, DeliveryState.OFF, reason)
             return Telling(event, DeliveryState.FOLDED, SCANNERS_OWN)
         reason = self._too_little(event)
         return Telling(event, DeliveryState.OFF, reason) if reason else Telling(event, DeliveryState.PENDING)
 
     def _is_scanners_own(self, event: Event) -> bool:
         """A scanner's pull, the coming and going of its robot, a list that it made: parts of what is told by itself."""
-        if event.type is EventType.DELETE_ARTIFACT and event.digest:
-            return self._store.is_list_of_materials(event.digest)
         robot = scans.robot_at_work(event)
         return robot is not None and not self._store.is_no_scanner(robot)
 

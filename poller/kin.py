@@ -55,6 +55,12 @@ class Kin:
     def __contains__(self, digest: str) -> bool:
         return digest in self.platforms or digest in self.accessories
 
+    @property
+    def subjects(self) -> set[str]:
+        """What others belong to, by digest."""
+        indexes = {fact.index_digest for fact in self.platforms.values()}
+        return indexes | {fact.subject for fact in self.accessories.values()}
+
     def recall(self, platforms: Iterable[PlatformFact], accessories: Iterable[AccessoryFact]) -> None:
         """What was known before; what has been learnt since is newer."""
         self.platforms = {fact.digest: fact for fact in platforms} | self.platforms

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from poller.events import Event, EventType
+from poller.kin import cosign_tag
 from poller.knowledge import LONG_AGO
 from poller.plan import PULLS, PUSH, RUN
 from poller.scans import JOBSERVICE
@@ -64,6 +65,12 @@ def about_image(repository: str, reference: str) -> str:
 
 def about_push(event: Event) -> str:
     return about_image(_repository(event), event.digest or event.tag or "")
+
+
+def about_subject(event: Event) -> str | None:
+    """Of a push by one of cosign's tags: the push of the image that the tag names."""
+    found = cosign_tag(event.tag)
+    return about_image(_repository(event), found.subject) if found else None
 
 
 def about_deed(event: Event) -> str:

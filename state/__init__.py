@@ -2,6 +2,7 @@
 
 from state.records import (
     CLOCKS_APART,
+    MADE_ANEW,
     PAST,
     SCANNERS_OWN,
     SHORT_PAUSE,
@@ -33,6 +34,7 @@ from state.store import POLLER, Store
 
 __all__ = [
     "CLOCKS_APART",
+    "MADE_ANEW",
     "PAST",
     "POLLER",
     "SCANNERS_OWN",

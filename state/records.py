@@ -22,8 +22,9 @@ class DeliveryState(StrEnum):
 SHORT_PAUSE = timedelta(minutes=15)
 """Nobody needs to hear of so long without a poll."""
 SCANNERS_OWN = "part of a scan"
-"""The reason for which what a scanner's robot does is not told by itself."""
-
+"""The reason for which what a scanner's robot does is not told by itself; a setting may follow."""
+MADE_ANEW = timedelta(seconds=10)
+"""Before a list of materials is made, Harbor deletes the one that there was."""
 
 CLOCKS_APART = timedelta(hours=2)
 """Harbor's clock and ours differ by less."""

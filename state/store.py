@@ -49,6 +49,7 @@ from state import database, retention
 from state import schema as t
 from state.records import (
     CLOCKS_APART,
+    MADE_ANEW,
     PAST,
     SCANNERS_OWN,
     SHORT_PAUSE,
@@ -88,6 +89,8 @@ _HELD_AT_ONCE = 20_000
 _FEW_OF_GROUP = 100
 _JUST_RECORDED = 2000
 _MADE_BEFORE = timedelta(hours=1)
+_WRITTEN_AFTER = timedelta(seconds=2)
+"""The row of a list's push may be that of a moment after the robot's end."""
 _LONGEST_LINE = timedelta(hours=1)
 """A line of the ledger in which something happened says when to the hour."""
 _TOLD = (DeliveryState.SENT, DeliveryState.FOLDED)
@@ -202,12 +205,14 @@ class Store:
         regrouped: Mapping[str, str] | None = None,
         along: Mapping[str, tuple[Event, ...]] | None = None,
         held: Mapping[str, datetime] | None = None,
+        scanners: Collection[str] = (),
     ) -> int:
         """Write events, what is to become of them, how far we read and what was learnt: in one transaction.
 
         An event that is known already is left alone; one may be told on several routes. Returns how many were new.
         `regrouped`: {key: group} of events that wait and were found to belong to others; `along`: to which of them, by
-        key, where they are to go where those go. `held`: until when what waits of a group goes on waiting.
+        key, where they are to go where those go. `held`: until when what waits of a group goes on waiting. `scanners`:
+        keys of what waits and was found to be part of a scan.
         """
         with self._writing() as connection:
             new = self._record_all(connection, tellings, now)
@@ -228,6 +233,9 @@ class Store:
             self._upsert(connection, t.threads, ["harbor_id", "about"], *map(self._own, threads))
             for key, group in (regrouped or {}).items():
                 self._move(connection, key, group, (along or {}).get(key, ()))
+            own = {"state": DeliveryState.FOLDED, "reason": SCANNERS_OWN, "group": None, "finished_at": now}
+            for key in scanners:
+                self._change_pending(connection, self._is_key(key), **own)
             for group, until in (held or {}).items():
                 connection.execute(update(t.deliveries).where(*_waits_in(group)).values(held_until=until))
             return new
@@ -510,11 +518,15 @@ class Store:
         with self._reading() as connection:
             return connection.scalar(select(t.scans.c.outcome).where(mine)) == Outcome.NO_SCAN
 
-    def is_list_of_materials(self, digest: str) -> bool:
-        """Whether a scanner has pushed that, and not long ago."""
-        mine = and_(t.scans.c.harbor_id == self._harbor_id, t.scans.c.list_digest == digest)
+    def lists_of(self, digests: Collection[str]) -> Mapping[str, str]:
+        """The lists of materials that scanners pushed of these images not long ago: {list: image}, by digest."""
+        query = select(t.scans.c.list_digest, t.scans.c.digest).where(
+            t.scans.c.harbor_id == self._harbor_id,
+            t.scans.c.digest.in_(digests),
+            t.scans.c.list_digest.is_not(None),
+        )
         with self._reading() as connection:
-            return connection.scalar(select(t.scans.c.robot).where(mine).limit(1)) is not None
+            return {row.list_digest: row.digest for row in connection.execute(query)}
 
     def open_scans(self, digests: Collection[str]) -> frozenset[str]:
         """Those of the artifacts that are being scanned in some repository, as far as we noticed."""
@@ -601,6 +613,19 @@ class Store:
         found = self._accessories(repository, t.known_accessories.c.subject, subjects)
         return tuple(sorted(found, key=lambda fact: (fact.at, fact.digest)))
 
+    def kin(self, digests: Mapping[str, Collection[str]]) -> tuple[tuple[PlatformFact, ...], tuple[AccessoryFact, ...]]:
+        """What artifacts of several repositories belong to, as far as known: {repository: digests}."""
+        names, wanted = sorted(digests), sorted({each for some in digests.values() for each in some})
+        found: dict[Any, list[Any]] = {PlatformFact: [], AccessoryFact: []}
+        with self._reading() as connection:
+            for table, fact in ((t.known_platforms, PlatformFact), (t.known_accessories, AccessoryFact)):
+                for part in _parts(wanted):
+                    mine = and_(table.c.harbor_id == self._harbor_id, table.c.repository.in_(names))
+                    for row in connection.execute(select(table).where(mine, table.c.digest.in_(part))):
+                        if row.digest in digests[row.repository]:
+                            found[fact].append(fact(**_without(row, "harbor_id")))
+        return tuple(found[PlatformFact]), tuple(found[AccessoryFact])
+
     def threads(self, abouts: Collection[str]) -> dict[str, Thread]:
         """The threads about these, whether they still go on or not."""
         with self._reading() as connection:
@@ -634,6 +659,18 @@ class Store:
         with self._reading() as connection:
             found = {row.key: Waiting(_event(row), row.group) for row in connection.execute(query)}
             return tuple(found.values())
+
+    def waiting_deletions(self, digests: Collection[str], *, since: datetime) -> tuple[Event, ...]:
+        """Of artifacts, since then, that are not told yet."""
+        is_pending = and_(t.deliveries.c.state == DeliveryState.PENDING, t.deliveries.c.mode == Mode.AUTO)
+        query = self._events().where(
+            t.events.c.type == EventType.DELETE_ARTIFACT,
+            t.events.c.digest.in_(digests),
+            t.events.c.occurred_at >= since,
+            t.events.c.id.in_(select(t.deliveries.c.event_id).where(is_pending)),
+        )
+        with self._reading() as connection:
+            return tuple(_event(row) for row in connection.execute(query))
 
     def told_groups(self, groups: Collection[str]) -> frozenset[str]:
         """Those of the groups of which something was told just before."""
@@ -1439,15 +1476,30 @@ class Store:
         return len(rows)
 
     def _follow(self, connection: Connection, scan: NoticedScan, result: Event) -> None:
-        """What the scan's robot did, and what became of a list of materials before, is told by the result."""
+        """What the scan's robot did, and what became of a list of materials before, is told by the result.
+
+        If that is told nowhere, they are not told by the same setting.
+        """
+        lists = select(t.scans.c.list_digest).where(
+            t.scans.c.harbor_id == self._harbor_id, t.scans.c.digest == scan.digest, t.scans.c.list_digest.is_not(None)
+        )
+        is_list = and_(t.events.c.type == EventType.DELETE_ARTIFACT, t.events.c.digest.in_(lists))
+        began = scan.started_at or result.occurred_at
         its_own = select(t.events.c.id).where(
             t.events.c.harbor_id == self._harbor_id,
-            _when_at_work(scan),
-            or_(t.events.c.operator == scan.robot, t.events.c.subject == scan.robot),
+            or_(
+                and_(_when_at_work(scan), or_(t.events.c.operator == scan.robot, t.events.c.subject == scan.robot)),
+                and_(is_list, t.events.c.occurred_at.between(began - MADE_ANEW, began)),
+            ),
         )
+        d = t.deliveries.c
         told_by = connection.scalar(select(t.events.c.id).where(self._is_key(result.key)))
-        unled = and_(_FOLDED_INTO_SCAN, t.deliveries.c.follows.is_(None), t.deliveries.c.event_id.in_(its_own))
-        connection.execute(update(t.deliveries).where(unled).values(follows=told_by))
+        told = connection.execute(select(d.state, d.reason).where(d.event_id == told_by).order_by(d.id)).all()
+        values: dict[str, Any] = {"follows": told_by}
+        if told and all(row.state == DeliveryState.OFF for row in told):
+            values = {"state": DeliveryState.OFF, "reason": f"{SCANNERS_OWN}: {told[0].reason}"}
+        unled = and_(_FOLDED_INTO_SCAN, d.follows.is_(None), d.event_id.in_(its_own))
+        connection.execute(update(t.deliveries).where(unled).values(values))
 
     def _forget_creation(self, connection: Connection, repository: str, deleted_at: datetime) -> None:
         """Artifacts deleted with their repository have no creation date in the webhook, and rows come in any order."""
@@ -1659,7 +1711,7 @@ def _lease(row: Row[Any] | None) -> Lease | None:
 
 _FOLDED_INTO_SCAN = and_(
     t.deliveries.c.state.in_([DeliveryState.FOLDED, DeliveryState.OFF]),  # as it was called at first
-    t.deliveries.c.reason == SCANNERS_OWN,
+    t.deliveries.c.reason.startswith(SCANNERS_OWN),  # with a setting by which it is not told
 )
 
 
@@ -1677,7 +1729,7 @@ def _when_at_work(scan: NoticedScan) -> Any:
     occurred_at = t.events.c.occurred_at
     if not times or not (scan.asked_by or scan.list_digest):
         return occurred_at.in_(times)
-    return occurred_at.between(min(times) - _MADE_BEFORE, max(times))
+    return occurred_at.between(min(times) - _MADE_BEFORE, max(times) + _WRITTEN_AFTER)
 
 
 def _is_stray(telling: Collection[str]) -> Any:

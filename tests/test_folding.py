@@ -592,6 +592,92 @@ def _scanners_own(here: Site) -> list[Any]:
     return [each for seen in here.store.seen() for each in seen.deliveries if each.reason == SCANNERS_OWN]
 
 
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("[events]\nSCANNING_COMPLETED = false", "events.SCANNING_COMPLETED = false"),
+        ("[scans]\nminimum_severity = 'high'", "scans.minimum_severity = high"),
+        (
+            "[events]\nSCANNING_COMPLETED = false\nSCANNING_FAILED = false\nSCANNING_STOPPED = false",
+            "events.SCANNING_COMPLETED = false",
+        ),
+    ],
+    ids=["its type is off", "too harmless", "no scans"],
+)
+def test_what_a_scanner_does_is_off_where_its_result_is(opened: Opened, setting: str, reason: str) -> None:
+    """By the same setting: nobody looks for a message that there is not."""
+    here = opened(more=f"{setting}\n{NO_SWEEP}")
+    here.world.push("team/app", "1", "ann")
+    here.world.scan("team/app", "1", Outcome.SUCCESS, {"Low": 1}, asked_by="ann")
+    here.poll()
+    here.poll(6)
+    pulls = here.store.seen(types=[EventType.PULL_ARTIFACT])
+    found = {(each.state, each.reason) for pull in pulls for each in pull.deliveries}
+    assert found == {(DeliveryState.OFF, f"{SCANNERS_OWN}: {reason}")}
+
+
+@pytest.mark.parametrize("wanted", ["true", "false"])
+def test_all_that_made_a_list_of_materials_is_told_by_it_or_off(opened: Opened, wanted: str) -> None:
+    """Its push, too, which Harbor may log after the robot is gone."""
+    here = opened(more=f"[scans]\nsbom = {wanted}\n{NO_SWEEP}")
+    here.world.push("team/app", "1", "ann")
+    listed(here, "1")
+    folded = [each for seen in here.store.seen() for each in seen.deliveries if each.state is DeliveryState.FOLDED]
+    assert all(each.message_id is not None for each in folded)
+    assert len(folded) == (3 if wanted == "true" else 0)
+
+
+def listed(here: Site, image: str) -> str:
+    """Let a scanner list what is in the image; the digest of the list."""
+    here.world.sbom("team/app", image, asked_by="ann")
+    here.poll()
+    here.poll(6)
+    tell(here)
+    *_, newest = here.world.registry().repositories["team/app"].artifacts
+    return newest
+
+
+def test_a_list_of_materials_that_a_person_deletes_is_a_message(opened: Opened) -> None:
+    """Alone, or with its image."""
+    here = opened(more=f"[scans]\nsbom = true\n{NO_SWEEP}")
+    here.world.push("team/app", "1", "ann")
+    listed_ = listed(here, "1")
+    here.world.delete_artifact("team/app", listed_, "mallory")
+    here.poll(3600)
+    assert messages(here) == [[short(listed_)]]
+    tell(here)
+    again = listed(here, "1")
+    here.world.delete_artifact("team/app", "1", "mallory")
+    here.poll(3600)
+    assert messages(here) == [[short(again), "1"]]
+
+
+@pytest.mark.parametrize("polls", [False, True], ids=["in one poll", "the scanner pulls after it"])
+def test_a_list_of_materials_that_is_made_anew_is_told_by_the_new_one(opened: Opened, polls: bool) -> None:
+    """Harbor deletes the old one first."""
+    here = opened(more=f"[scans]\nsbom = true\n{NO_SWEEP}")
+    here.world.push("team/app", "1", "ann")
+    old = listed(here, "1")
+    here.clock.advance(3600)
+    if polls:
+        pulled, here.world.pull = here.world.pull, lambda *_: ""  # type: ignore[method-assign]  # only the deletion
+    runs = here.world.start_sbom("team/app", "1", asked_by="ann")
+    here.poll()
+    if polls:
+        assert messages(here) == [[short(old)]]
+        here.world.pull = pulled  # type: ignore[method-assign]
+        here.world.pull("team/app", runs[0].artifact.digest, runs[0].robot)
+        here.poll(1)
+    here.world.finish_sbom(runs)
+    here.poll()
+    here.poll(6)
+    [message] = messages(here)
+    assert len(message) == 1
+    tell(here)
+    [gone] = here.store.seen(types=[EventType.DELETE_ARTIFACT])[0].deliveries
+    assert (gone.state, gone.reason, gone.message_id) == (DeliveryState.FOLDED, SCANNERS_OWN, 1000)
+
+
 def test_in_every_mode_each_event_is_a_message(opened: Opened) -> None:
     """Also what scanners do; nothing waits, and nothing has a group."""
     here = opened(more=EVERY)
