@@ -85,8 +85,8 @@ class _Agenda:
     """What is due: in `fresh` what is to be sent, in `edits` the messages to be changed, by group.
 
     `late`: those of the edits that have waited too long. `known`: groups that have a message. `holds`: what is not to
-    be told yet after all; `puts_off`: whether there was such a thing. `sees_all`: whether there is no more than what was
-    looked at.
+    be told yet after all. `puts_off`: whether something was put off. `sees_all`: whether there is no more than what
+    was looked at.
     """
 
     fresh: list[Due] = field(default_factory=list)
@@ -314,7 +314,7 @@ class Teller:
         return _Message(summary.message(self._style), tuple(ids))
 
     def _grown(self, group: str, message: tuple[str, int] | None = None) -> _Message | None:
-        """What is new of a growing group, and what its message told; None: the image is not there that all belong to."""
+        """What is new of a growing group, and what its message told; None: the image is not there that it is about."""
         told = self._growing.told(group, message)
         return _Message(*told) if told is not None else None
 

@@ -215,7 +215,7 @@ def test_who_was_chosen_to_be_told_singly_stays_so() -> None:
 
 def test_what_is_important_finds_its_place_again_after_a_while() -> None:
     """As many as before."""
-    memory = Memory(singly={number: NOW for number in range(MOST_IMPORTANT)})
+    memory = Memory(singly=dict.fromkeys(range(MOST_IMPORTANT), NOW))
     later = due(99, kind=FAILED, since=NOW + IMPORTANT_WINDOW)
     at = Moment(NOW + IMPORTANT_WINDOW, ROOM)
     assert plan.decide(later, MANNER, at, memory)[0] == Parcel(tuple(later))
