@@ -19,34 +19,40 @@ _FEW_GROUPS = 20
 
 @dataclass(slots=True)
 class Tally:
-    """How often each name came. Beyond `most` different ones, only how many times any other came."""
+    """How often each name came. Beyond `most` different ones, only how many others there are; not if those are as many.
+
+    `others`: their hashes.
+    """
 
     most: int = sys.maxsize
     names: dict[str, int] = field(default_factory=dict)
-    rest: int = 0
+    others: set[int] = field(default_factory=set)
+    is_endless: bool = False
 
     def add(self, name: str) -> None:
         if name in self.names:
             self.names[name] += 1
         elif len(self.names) < self.most:
             self.names[name] = 1
+        elif len(self.others) < self.most:
+            self.others.add(hash(name))
         else:
-            self.rest += 1
+            self.is_endless = self.is_endless or hash(name) not in self.others
 
     @property
     def is_one(self) -> bool:
         """Whether there is one name, however often it came."""
-        return len(self.names) == 1 and not self.rest
+        return len(self.names) == 1 and not self.others
 
     def summary(self, most: int) -> str:
         """The only name by itself; of several, how often each came."""
         return visible(next(iter(self.names))) if self.is_one else self.told(most)
 
     def told(self, most: int, longest: int = _LONGEST_NAME) -> str:
-        """`v1, v2 ×3, +3`: at most so many names, each of so many units."""
+        """`v1, v2 ×3, +3`: at most so many names, each of so many units; `+3…` where nobody counted how many more."""
         shown = [shorten(visible(name), longest) + times(count) for name, count in islice(self.names.items(), most)]
-        more = len(self.names) - len(shown) + self.rest
-        return ", ".join([*shown, f"+{more}"] if more else shown)
+        more = len(self.names) - len(shown) + len(self.others)
+        return ", ".join([*shown, f"+{more}{'…' if self.is_endless else ''}"] if more else shown)
 
 
 def tally(names: Iterable[str]) -> Tally:

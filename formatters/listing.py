@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from formatters.groups import Group, Tally, times
 from formatters.markdown import LIMIT, shorten, units, visible
@@ -70,7 +70,7 @@ class _Lister:
 
 def _names(operators: Tally, detail: _Detail) -> str:
     """Each once, however much they did."""
-    return Tally(names=dict.fromkeys(operators.names, 1), rest=operators.rest).told(detail.names, detail.length)
+    return replace(operators, names=dict.fromkeys(operators.names, 1)).told(detail.names, detail.length)
 
 
 def _more(count: int, style: Style) -> str:

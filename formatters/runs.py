@@ -129,7 +129,7 @@ class Run:
         elif self._repositories.names:
             count = str(len(self._repositories.names))
             at_least = style.texts.at_least.format(count=count)
-            yield Line(labels[Label.REPOSITORIES], at_least if self._repositories.rest else count)
+            yield Line(labels[Label.REPOSITORIES], at_least if self._repositories.others else count)
 
     def _repository(self, style: Style) -> Line:
         event, gone = self._first, self._kinds[EventType.PROJECT_DELETED]

@@ -19,7 +19,7 @@ IMPORTANT = frozenset({EventType.SCANNING_FAILED, EventType.NOT_UNDERSTOOD, Even
 
 MOST_IMPORTANT = 10
 IMPORTANT_WINDOW = timedelta(minutes=5)
-"""So many important ones are told singly in any such time, FEW if much else is due; more would drown the chat."""
+"""So many important ones are told singly in any such time, FEW if much else is to be told: more would drown it."""
 
 SETTLING = frozenset(
     {

@@ -85,7 +85,7 @@ class _Agenda:
     """What is due: in `fresh` what is to be sent, in `edits` the messages to be changed, by group.
 
     `late`: those of the edits that have waited too long. `known`: groups that have a message. `holds`: what is not to
-    be told yet after all; `puts_off`: whether there was such a thing. `sees_all`: whether there is no more than what
+    be told yet after all. `puts_off`: whether something was put off. `sees_all`: whether there is no more than what
     was looked at.
     """
 
@@ -123,7 +123,12 @@ class Teller:
         self._fixed: set[tuple[str, int]] = set()  # messages that cannot be changed
         self._refused_edits = 0  # in a row
         self._owed: Callable[[], object] | None = None  # the note of what came of the last message
+        self._others: tuple[Teller, ...] = ()  # in the same chat
         self._topic_tried: datetime | None = None
+
+    def share_room(self, others: Sequence[Teller]) -> None:
+        """What a chat has room for is that of all routes which lead there, whatever the topic."""
+        self._others = tuple(other for other in others if str(other._route.chat_id) == str(self._route.chat_id))
 
     def deliver(self, *, is_patient: bool = True) -> Told | Wait:
         """Send or change at most one message; the next one, if it may go now.
@@ -247,6 +252,7 @@ class Teller:
 
     def _moment(self, chat: _Chat, *, is_patient: bool, sees_all: bool = True) -> plan.Moment:
         room = pacing.room(chat.history, chat.now, self._delivery.max_delay, chat.limits)
+        room //= 1 + sum(bool(other._store.due(chat.now, most=1)) for other in self._others)
         return plan.Moment(chat.now, room, chat.route.digest_at, is_patient, sees_all)
 
     def _as_the_clock_is(self, route: RouteState, now: datetime) -> RouteState:
@@ -308,7 +314,7 @@ class Teller:
         return _Message(summary.message(self._style), tuple(ids))
 
     def _grown(self, group: str, message: tuple[str, int] | None = None) -> _Message | None:
-        """What is new of a growing group, and what its message told; None: the image is not there that they are of."""
+        """What is new of a growing group, and what its message told; None: the image is not there that it is about."""
         told = self._growing.told(group, message)
         return _Message(*told) if told is not None else None
 

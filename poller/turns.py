@@ -13,6 +13,8 @@ class Tellers:
     def __init__(self, tellers: Mapping[str, Teller]) -> None:
         self._names = tuple(tellers)
         self._tellers = tuple(tellers.values())
+        for teller in self._tellers:
+            teller.share_room([each for each in self._tellers if each is not teller])
         self._next = 0  # whose turn it is
 
     def deliver(self, *, is_patient: bool = True) -> Told | Wait:

@@ -606,6 +606,16 @@ def test_any_number_of_images_is_summed_up_in_bounded_memory() -> None:
     assert shown[-1] == "+10"
 
 
+def test_what_is_not_named_is_counted_by_heads() -> None:
+    """However much each of them did; beyond twice as many as are kept nobody counts."""
+    pulls, repeated = Pulls(), Pulls()
+    for number in range(330):
+        repeated.add(Event.example(type=EventType.PULL_ARTIFACT, source_id=number, operator=f"op{number % 110}"))
+        pulls.add(Event.example(type=EventType.PULL_ARTIFACT, source_id=number, operator=f"op{number}"))
+    assert plain(repeated.message(EN)).count("+100") == 1
+    assert plain(pulls.message(EN)).count("+190…") == 1
+
+
 # -- an image and what belongs to it -----------------------------------------------------------------------------
 
 PUSH = Event.example()
@@ -815,8 +825,8 @@ def test_any_number_of_pulls_is_counted_in_bounded_memory() -> None:
     for number in range(20_000):
         told.add(replace(PULL, tag=f"v{number}", operator=f"user{number}"))
     shown = seen(told.message(EN))
-    assert shown[2] == f"Tags: {', '.join(f'v{number}' for number in range(10))}, +19990"
-    assert shown[4].endswith(", user9, +19990")
+    assert shown[2] == f"Tags: {', '.join(f'v{number}' for number in range(10))}, +190…"
+    assert shown[4].endswith(", user9, +190…")
     assert shown[5] == "Pulls: ×20000"
     assert len(pickle.dumps(told)) < 10_000
 

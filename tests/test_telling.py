@@ -22,6 +22,7 @@ from poller.routes import QuietHours, Route
 from poller.secret import Secret
 from poller.telegram import Telegram
 from poller.telling import MOST_DUE, Teller, Told, Wait
+from poller.turns import Tellers
 from state import DeliveryState, Mode, Store, Telling
 from tests.harness import NOON, TOKEN, Clock, write_conf
 
@@ -58,7 +59,14 @@ class Here:
         self.restart()
 
     def happen(
-        self, kind: EventType, tag: str | None = "", *, group: str | None = None, mode: Mode = Mode.AUTO, **more: Any
+        self,
+        kind: EventType,
+        tag: str | None = "",
+        *,
+        group: str | None = None,
+        mode: Mode = Mode.AUTO,
+        route: str | None = None,
+        **more: Any,
     ) -> Event:
         """An event that is recorded now."""
         self._number += 1
@@ -70,7 +78,7 @@ class Here:
             repository=Repository("team/app", is_public=False),
             **more,
         )
-        telling = Telling(event, DeliveryState.PENDING, mode=mode, group=group)
+        telling = Telling(event, DeliveryState.PENDING, mode=mode, group=group, route=route)
         self.store.record([telling], now=self.clock.now)
         return event
 
@@ -605,6 +613,22 @@ def test_routes_tell_their_own(opened: Opened) -> None:
     first, second = here.telegram.messages
     assert (first.chat_id, second.chat_id) == (CHAT, 42)
     assert first.text != second.text
+
+
+def test_routes_to_one_chat_share_its_room(opened: Opened) -> None:
+    """Each by itself would fit; together they are too much, and nothing is told later than a message may be."""
+    here = opened()
+    routes = {name: replace(here.route, name=name, message_thread_id=topic) for topic, name in enumerate("abcd", 2)}
+    tellers = {name: Teller(here.client, here.store, here.config, here.clock, each) for name, each in routes.items()}
+    all_of_them = Tellers(tellers)
+    for name in routes:
+        for _ in range(30):
+            here.happen(EventType.TAG_CREATED, route=name)
+    for _ in range(300):
+        while isinstance(all_of_them.deliver(), Told):
+            continue
+        here.clock.advance(1)
+    assert max(message.sent_at for message in here.telegram.messages) - NOON <= timedelta(seconds=130)
 
 
 # -- another database -----------------------------------------------------------------------------------

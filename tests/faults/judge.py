@@ -53,7 +53,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A message that Telegram accepted, as people see it in the end; or as it became by an edit."""
+    """A message that Telegram accepted, as people see it in the end."""
 
     message_id: int
     text: str
@@ -97,7 +97,6 @@ class Evidence:
     lines: Sequence[Line]
     messages: Sequence[Told]
     causes: Sequence[Cause]
-    edits: Sequence[Told] = ()
     restores: int = 0
     """How often Harbor's database was put back: the product may tell of each once, and of nothing else."""
 
@@ -196,15 +195,12 @@ def _misnamed(singles: Sequence[tuple[Told, Happening]]) -> Iterator[Objection]:
 def _miscounted(
     evidence: Evidence, sizes: Mapping[int, int], told_by: Mapping[int, Sequence[Happening]]
 ) -> Iterator[Objection]:
-    """What is told with others is counted, all of it; or named, each for itself, in the message as it is or was."""
-    texts: dict[int, list[str]] = defaultdict(list)
-    for told in (*evidence.messages, *evidence.edits):
-        texts[told.message_id].append(told.text)
+    """What is told with others is counted, all of it; or named, each for itself, in the message as it is in the end."""
     for message in evidence.messages:
-        size, said = sizes.get(message.message_id, 0), texts[message.message_id]
+        size = sizes.get(message.message_id, 0)
         if size > 1 and not _is_counted(size, message.text):
             happenings = told_by.get(message.message_id, ())
-            unnamed = [each for each in happenings if not any(map(each.is_named_in, said))]
+            unnamed = [each for each in happenings if not each.is_named_in(message.text)]
             if unnamed or len(happenings) != size or _counted(message.text) is not None:
                 text = f"message {message.message_id} does not count {size}"
                 yield Objection(Sort.MISCOUNTED, text, message.at)

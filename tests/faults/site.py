@@ -234,11 +234,10 @@ class Site:
         if done.exit_code != 0:
             self.object(f"{done.output.name} ended with exit code {done.exit_code}")
         messages = [Told(each.message_id, each.text, each.sent_at) for each in self.telegram.messages]
-        edits = [Told(each.message_id, each.text, each.at) for each in self.telegram.edits]
         happenings = list(self.life.journal.happenings.values())
         groups = groups_in(self.database.url)
         lines = [replace(line, group=groups.get(line.key)) for line in lines_of(done.text)]
-        return Evidence(happenings, lines, messages, self.causes, edits, self.life.journal.restores)
+        return Evidence(happenings, lines, messages, self.causes, self.life.journal.restores)
 
 
 def _unknown(store: Store, keys: list[str]) -> list[str]:
