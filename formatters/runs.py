@@ -12,7 +12,7 @@ from formatters.markdown import LIMIT, escape, plain, quotation, shorten, units
 from formatters.messages import message
 from formatters.periods import Span
 from formatters.texts import EMOJI, RUN_EMOJI, Label, RunKind, Style, Texts
-from poller.events import Event, EventType
+from poller.events import SCAN_TYPES, Event, EventType
 
 _JOBSERVICE = "harbor-jobservice"  # the operator of what Harbor does by itself
 _PUSHES = frozenset({EventType.PUSH_ARTIFACT})
@@ -81,7 +81,7 @@ class Run:
         return RUN_EMOJI[kind], texts.runs[kind].format(deleted=self._deleted(texts), project=self._project())
 
     def _kind(self) -> RunKind:
-        kinds = self._kinds.keys()
+        kinds = self._kinds.keys() - SCAN_TYPES  # results of what was pushed
         if not kinds or not (kinds <= _PUSHES or kinds <= _DELETIONS):
             return RunKind.MIXED
         whole = next((kind for single, kind in _WHOLE.items() if single in kinds), None)
@@ -141,7 +141,8 @@ class Run:
         is_mixed = self._kind() is RunKind.MIXED
         for kind in sorted(self._kinds, key=list(EventType).index):
             count = self._kinds[kind]
-            yield f"{texts.kinds[kind]}: {count}" if is_mixed else texts.counted[kind](count)
+            is_named = is_mixed or kind in SCAN_TYPES
+            yield f"{texts.kinds[kind]}: {count}" if is_named else texts.counted[kind](count)
 
 
 def _is_part(group: Group) -> bool:

@@ -14,7 +14,7 @@ from poller.events import Event, Source
 from poller.plan import IMAGE, PULLS, PUSH, RUN, WAVE
 from poller.routes import Asked, Route, ask_of_all
 from poller.wholes import Wholes
-from state import DeliveryState, Fate, Mode, Seen, Store, Telling
+from state import SCANNERS_OWN, DeliveryState, Fate, Mode, Seen, Store, Telling
 
 MOST_COMPARED = 2000
 _SEVERAL = 3
@@ -52,9 +52,13 @@ class Story:
             return ""
         if self.fate.group is not None:
             return f"it belongs to a group: {group_words(self.fate.group)}"
+        if self.fate.record.reason == SCANNERS_OWN:
+            return "a scanner does it for a scan, whose result is told"
         if self.fate.mode is Mode.DIGEST:
             return "a digest told what the backfill found"
-        return "a digest told what was late or more than the chat's pace allows"
+        return (
+            "a digest told it: what was late, more than the chat's pace allows, kept in quiet hours, or due by `every`"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import formatters
 from poller.config import Config
 from poller.events import Event, EventType
+from poller.kin import cosign_tag
 from poller.knowledge import PlatformFact
 from poller.plan import PULLS, PUSH
 from state import Member, Store
@@ -58,12 +59,15 @@ class Growing:
         if group.startswith(PUSH):
             members = (member for member in self._store.in_group(group) if not member.is_off)
             return self._family(Image.of(group), list(members))
-        counted, ids = formatters.Pulls() if group.startswith(PULLS) else formatters.Run(), list[int]()
+        pulls, run, ids = formatters.Pulls(), formatters.Run(), list[int]()
         for member in self._store.in_group(group, is_waiting=True, or_told_by=message):
-            counted.add(member.event)
+            if group.startswith(PULLS):
+                pulls.add(member.event)
+            else:
+                run.add(member.event, is_part=_is_part(member.event))
             if member.waits:
                 ids.append(member.id)
-        return counted.message(self.style), tuple(ids)
+        return (pulls if group.startswith(PULLS) else run).message(self.style), tuple(ids)
 
     def _family(self, image: Image, members: Sequence[Member]) -> tuple[str, tuple[int, ...]] | None:
         events = [member.event for member in members]
@@ -98,3 +102,9 @@ class Growing:
         if name not in self._projects and (fact := self._store.project(name)) and fact.project_id is not None:
             self._projects[name] = fact.project_id
         return self._projects.get(name)
+
+
+def _is_part(event: Event) -> bool:
+    """Whether it is about what belongs to an image: people are told of the image."""
+    is_unnamed_push = event.type is EventType.PUSH_ARTIFACT and event.tag is None
+    return is_unnamed_push or cosign_tag(event.tag) is not None

@@ -31,6 +31,8 @@ TRY_TOPIC_AGAIN = timedelta(hours=1)
 LONGEST_PAUSE_S = 60
 """Between two attempts while Telegram is ill: when it is well again, nobody is to wait for minutes."""
 MAYBE_DELIVERED = frozenset({"telegram.answer_lost", "telegram.answer_garbled"})
+RUN_RESTS = timedelta(minutes=1)
+"""Between two messages of a run, where none can be changed."""
 ANSWERS_PUSH = timedelta(days=7)
 """A scan's message answers the one about the push, unless that is so old that nobody would look it up."""
 MANY_REFUSED = 2
@@ -238,6 +240,8 @@ class Teller:
         """Where messages are not to be changed."""
         if group.startswith(plan.PUSH):
             return plan.edit_at(group, message)
+        if group.startswith(plan.RUN):
+            return message.touched_at + RUN_RESTS
         return message.touched_at + timedelta(seconds=self._delivery.pull_window or 3600)
 
     def _decide(self, agenda: _Agenda, chat: _Chat, *, is_patient: bool) -> plan.Parcel | plan.Rest | None:

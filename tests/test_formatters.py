@@ -909,6 +909,27 @@ def test_a_deleted_repository_is_named_with_what_was_in_it() -> None:
     ]
 
 
+def test_a_repository_that_was_not_all_that_was_deleted_gives_no_name() -> None:
+    """It would take the blame, or the figures, of the others; the list has it first."""
+    gone = [deleted("team/gone", "v1"), deleted("team/gone", kind="REPOSITORY_DELETED")]
+    shown = seen(run(deleted("team/app", "v1"), *gone))
+    assert shown[:3] == ["🗑️ Deletions in Harbor", "Repositories: 2", "Total: 2 images, 1 repository"]
+    assert shown[5] == "🧹 team/gone"
+
+
+def test_what_belongs_to_the_images_of_a_run_is_only_counted() -> None:
+    """The names of signatures say nothing. Results of scans do not change what it is about."""
+    told = Run()
+    for number in range(3):
+        told.add(Event.example(tag=f"v{number}"))
+        told.add(SIGNATURE, is_part=True)
+    told.add(scanned("Low"))
+    shown = seen(told.message(EN))
+    assert shown[0] == "📦 Pushes into team"
+    assert shown[2:4] == ["Total: 3 pushes, Scans completed: 1", "Attached: +3"]
+    assert not any(".sig" in line for line in shown)
+
+
 def test_a_deleted_project_is_named_with_its_repositories() -> None:
     """Several of them are counted."""
     repositories = [deleted(f"sandbox/{name}", kind="REPOSITORY_DELETED") for name in "ab"]

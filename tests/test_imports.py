@@ -138,7 +138,15 @@ def test_the_clients_know_neither_the_state_nor_the_story(client: str) -> None:
         ("poller.kin", {"poller.rows"}),
         (
             "poller.threads",
-            {"poller.comparison", "poller.plan", "poller.scans", "poller.normalize", "poller.rows", "poller.versions"},
+            {
+                "poller.comparison",
+                "poller.kin",
+                "poller.normalize",
+                "poller.plan",
+                "poller.rows",
+                "poller.scans",
+                "poller.versions",
+            },
         ),
         ("poller.pacing", set()),
         ("poller.backoff", set()),
