@@ -23,7 +23,7 @@ def run(sizes: Sizes) -> Sheet:
             ("the backlog read and told", *map(_megabytes, peaks), ratio(peaks[1], peaks[0])),
             ("  above nothing new", *_differences(peaks, rests)),
         ],
-        ("Told in digests of up to 50,000 events, so the memory grows until there are so many and then stays.",),
+        ("Told in digests of up to 20,000 events, so the memory grows until there are so many and then stays.",),
     )
 
 

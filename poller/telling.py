@@ -24,8 +24,8 @@ from state import Due, GroupMessage, Mode, RouteState, Store
 
 ROUTE = DEFAULT
 MOST_DUE = 5000
-MOST_TOGETHER = 50_000
-"""In one digest: so many events take some 100 MB while it is written."""
+MOST_TOGETHER = 20_000
+"""In one digest: so many events take some 40 MB while it is written. A backfill's may be several."""
 PACE_REMEMBERS = timedelta(minutes=2)
 TRY_TOPIC_AGAIN = timedelta(hours=1)
 LONGEST_PAUSE_S = 60
@@ -169,7 +169,7 @@ class Teller:
         while step is None and agenda.puts_off and not agenda.sees_all:  # behind what is put off there may be more
             agenda = self._agenda(chat, most)
             step = self._decide(agenda, chat, is_patient=is_patient)
-        if isinstance(step, plan.Parcel) and step.occasion and len(agenda.fresh) >= most // 2:
+        if _may_be_larger(step) and len(agenda.fresh) >= most // 2:
             agenda = self._agenda(chat, MOST_TOGETHER)  # there may be more, and it is to be one message
             step = self._decide(agenda, chat, is_patient=is_patient)
         if agenda.late and pacing.wait_to_edit(chat.history, chat.now, chat.limits, is_late=True) <= 0:
@@ -554,6 +554,12 @@ def _seconds_held(why: Later | ChatRefused, failures: int) -> float:
     if isinstance(why, ChatRefused):
         return backoff.pause(failures, first=30, most=1800)
     return why.after or backoff.pause(failures, first=2, most=LONGEST_PAUSE_S)
+
+
+def _may_be_larger(step: plan.Parcel | plan.Rest | None) -> bool:
+    """Whether it is a digest that takes in all there is."""
+    occasion = step.occasion if isinstance(step, plan.Parcel) else None
+    return occasion is not None and occasion is not formatters.Occasion.BACKFILL
 
 
 def _look_again_at(step: plan.Rest | None, waiting: int, now: datetime) -> datetime | None:
