@@ -290,6 +290,7 @@ class AuditPoller:
             above=cursor.floor_id,
             up_to=cursor.row_id,
             most=reading.MOST_GAP + reading.OVERLAP_ROWS,
+            fresh_since=cursor.polled_at - reading.OVERLAP,
             since=cursor.floor_at if cursor.floor_at and cursor.floor_at <= cursor.polled_at else None,
         )
         return reading.first_id(cursor, [SeenRow(*row) for row in recent], sees_every_row=self._sees_every_row(reach))

@@ -170,9 +170,19 @@ class Store:
             return frozenset(row.key for row in retention.forgotten(connection, self._harbor_id, rows))
 
     def recent_rows(
-        self, source: Source, *, above: int, up_to: int, most: int, since: datetime | None = None
+        self,
+        source: Source,
+        *,
+        above: int,
+        up_to: int,
+        most: int,
+        since: datetime | None = None,
+        fresh_since: datetime | None = None,
     ) -> tuple[tuple[int, datetime], ...]:
-        """Ids of the newest known rows, of those seen since a moment, and when each first was; ascending by id."""
+        """Ids of the newest known rows, of those seen since a moment, and when each first was; ascending by id.
+
+        `fresh_since`: only from the last row on before the first of them that was seen since then; none if none was.
+        """
         query = (
             select(t.events.c.source_id, t.events.c.seen_at)
             .where(
@@ -187,6 +197,11 @@ class Store:
         if since is not None:
             query = query.where(t.events.c.seen_at >= since)
         with self._reading() as connection:
+            if fresh_since is not None:
+                lowest = _before_the_first_fresh(connection, query, fresh_since)
+                if lowest is None:
+                    return ()
+                query = query.where(t.events.c.source_id >= lowest)
             return tuple((row.source_id, row.seen_at) for row in reversed(connection.execute(query).all()))
 
     def record(
@@ -1735,6 +1750,16 @@ def _when_at_work(scan: NoticedScan) -> Any:
 def _is_stray(telling: Collection[str]) -> Any:
     """Whether it waits on none of these routes."""
     return and_(t.deliveries.c.state == DeliveryState.PENDING, t.deliveries.c.route.not_in(sorted(telling)))
+
+
+def _before_the_first_fresh(connection: Connection, rows: Select[Any], since: datetime) -> int | None:
+    """The id of the row before the first that was seen since then, or of that itself. There may be thousands."""
+    newest = rows.subquery()
+    first = connection.scalar(select(func.min(newest.c.source_id)).where(newest.c.seen_at >= since))
+    if first is None:
+        return None
+    before: int | None = connection.scalar(select(func.max(newest.c.source_id)).where(newest.c.source_id < first))
+    return first if before is None else before
 
 
 def _waits_in(group: str) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,16 @@ def test_recent_rows_are_the_newest_in_the_order_of_ids(store: Store) -> None:
     store.record([*pending(8), *pending(6, source=Source.OLD_LOG)], now=NOW + SECOND)
     assert store.recent_rows(Source.NEW_LOG, above=5, up_to=8, most=9) == ((7, NOW), (8, NOW + SECOND))
     assert store.recent_rows(Source.NEW_LOG, above=0, up_to=99, most=2) == ((8, NOW + SECOND), (9, NOW))
+
+
+def test_recent_rows_begin_before_the_first_that_is_fresh(store: Store) -> None:
+    """What is older says nothing of what may still come late; one of it tells where the known ids end."""
+    store.record(pending(3, 5, 9), now=NOW)
+    store.record(pending(7), now=NOW + SECOND)
+    recent = partial(store.recent_rows, Source.NEW_LOG, above=0, up_to=99, most=9)
+    assert recent(fresh_since=NOW + SECOND) == ((5, NOW), (7, NOW + SECOND), (9, NOW))
+    assert recent(fresh_since=NOW)[0] == (3, NOW)
+    assert recent(fresh_since=NOW + 2 * SECOND) == ()
 
 
 # -- the outbox -------------------------------------------------------------------------------------
