@@ -13,8 +13,6 @@ from poller.knowledge import PlatformFact
 from poller.plan import PULLS, PUSH
 from state import Member, Store
 
-UNKNOWN_PLATFORM = "unknown/unknown"
-"""What BuildKit calls the manifest of an attestation in an index."""
 ATTESTATION = "attestation"
 
 
@@ -82,11 +80,11 @@ class Growing:
         if image.digest is None:
             return formatters.Family()
         parts = self._parts(image.repository, image.digest, events)
-        platforms = {part.digest: part.platform for part in parts if part.platform != UNKNOWN_PLATFORM}
+        platforms = {part.digest: part.platform for part in parts if part.is_image}
         facts = self._store.accessories_of(image.repository, [image.digest, *(part.digest for part in parts)])
         of_others = [fact for fact in facts if formatters.is_signature(fact.kind) and fact.subject != image.digest]
         attached = [fact.kind for fact in facts if fact not in of_others]
-        attached += [ATTESTATION for part in parts if part.platform == UNKNOWN_PLATFORM]
+        attached += [ATTESTATION for part in parts if not part.is_image]
         signed = {fact.subject for fact in of_others} & platforms.keys()
         return formatters.Family(tuple(platforms.values()), tuple(attached), len(signed))
 
