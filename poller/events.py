@@ -293,6 +293,12 @@ class Event:
         return self.tag or self.digest
 
     @property
+    def image_digests(self) -> list[str]:
+        """Under which people know the image: its own, and that of the index that a scanned platform belongs to."""
+        index = self.scan.index.digest if self.scan and self.scan.index else None
+        return [digest for digest in (self.digest, index) if digest]
+
+    @property
     def resource_url(self) -> str | None:
         if self.repository is None or not self.reference:
             return None

@@ -5,7 +5,7 @@ What fails, is refused or is too much stays unknown: then a push is told by itse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -69,22 +69,27 @@ class Families:
 
     def recalled(self, places: Iterable[Pushes]) -> dict[str, Kin]:
         """What is remembered of the pushes into each repository, and of all that they belong to."""
-        kin = {pushes.repository: Kin(pushes.repository) for pushes in places}
-        wanted = {pushes.repository: _named(pushes) for pushes in places}
-        seen = {name: set[str]() for name in kin}
-        while any(wanted.values()):
-            platforms, accessories = self._store.kin({name: some for name, some in wanted.items() if some})
-            for name, some in wanted.items():
-                seen[name] |= some
-            wanted = {name: set() for name in kin}
-            for platform in platforms:
-                kin[platform.repository].recall([platform], [])
-                wanted[platform.repository].add(platform.index_digest)
-            for accessory in accessories:
-                kin[accessory.repository].recall([], [accessory])
-                wanted[accessory.repository].add(accessory.subject)
-            wanted = {name: some - seen[name] for name, some in wanted.items()}
-        return kin
+        return recalled(self._store, {pushes.repository: _named(pushes) for pushes in places})
+
+
+def recalled(store: Store, digests: Mapping[str, Collection[str]]) -> dict[str, Kin]:
+    """What is remembered of these, and of all that they belong to: {repository: digests}."""
+    kin = {name: Kin(name) for name in digests}
+    seen = {name: set[str]() for name in digests}
+    wanted = {name: set(some) for name, some in digests.items()}
+    while any(wanted.values()):
+        platforms, accessories = store.kin({name: some for name, some in wanted.items() if some})
+        for name, some in wanted.items():
+            seen[name] |= some
+        wanted = {name: set() for name in kin}
+        for platform in platforms:
+            kin[platform.repository].recall([platform], [])
+            wanted[platform.repository].add(platform.index_digest)
+        for accessory in accessories:
+            kin[accessory.repository].recall([], [accessory])
+            wanted[accessory.repository].add(accessory.subject)
+        wanted = {name: some - seen[name] for name, some in wanted.items()}
+    return kin
 
 
 def _named(pushes: Pushes) -> set[str]:

@@ -15,7 +15,7 @@ from functools import partial
 import formatters
 from poller import backoff, pacing, plan
 from poller.config import Config
-from poller.events import SCAN_TYPES, Event, EventType
+from poller.events import SCAN_TYPES, EventType
 from poller.growing import Growing, Image
 from poller.logs import Log
 from poller.routes import DEFAULT, Route
@@ -399,7 +399,7 @@ class Teller:
         if not is_about_image or event.type not in SCAN_TYPES or event.repository is None:
             return None
         since = event.occurred_at - ANSWERS_PUSH
-        return self._store.message_of_push(event.repository.full_name, _digests(event), str(chat.id), since=since)
+        return self._store.message_of_push(event.repository.full_name, event.image_digests, str(chat.id), since=since)
 
     def _may_try_topic(self, now: datetime) -> bool:
         """A closed topic may be opened again: look once an hour, and after every start."""
@@ -580,12 +580,6 @@ def _is_of_push(item: Due) -> bool:
 def _without(due: Sequence[Due], ids: Sequence[int]) -> list[Due]:
     gone = set(ids)
     return [item for item in due if item.id not in gone]
-
-
-def _digests(event: Event) -> list[str]:
-    """Under which an image was pushed: a platform comes with its index."""
-    index = event.scan.index.digest if event.scan and event.scan.index else None
-    return [digest for digest in (event.digest, index) if digest]
 
 
 def _answering(route: RouteState, moved_to: int | None, *, topic_lost: bool) -> RouteState:

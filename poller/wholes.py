@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from poller.events import SCAN_TYPES, Event, EventType
+from poller.families import recalled
 from poller.folding import Folded
-from poller.kin import Kin, cosign_tag, is_head
+from poller.kin import cosign_tag, is_head
 from poller.knowledge import TagFact
 from poller.plan import PULLS
 from poller.routes import DEFAULT, Route, tag_of
@@ -58,7 +59,7 @@ class Wholes:
         """What a scan's result goes along with. `tags`: those of the artifact today."""
         if not self._is_needed:
             return ()
-        return _named(event, {*tags, *self._tags(event, _digests_of_scan(event)[1:], ())})
+        return _named(event, {*tags, *self._tags(event, event.image_digests[1:], ())})
 
     def _whole(
         self,
@@ -71,7 +72,7 @@ class Wholes:
         if event.repository is None:
             return ()
         if event.type in SCAN_TYPES:
-            return _named(event, self._tags(event, _digests_of_scan(event), learnt))
+            return _named(event, self._tags(event, event.image_digests, learnt))
         if event.type is EventType.DELETE_ARTIFACT:
             own = [event.digest] if event.digest else []
             return _named(event, self._tags(event, own + ([] if is_head(event) else self._line(event)), learnt))
@@ -89,17 +90,10 @@ class Wholes:
     def _line(self, event: Event) -> list[str]:
         """The digests of what an artifact belongs to, the nearest first, as far as is remembered."""
         assert event.repository
-        kin, found = Kin(event.repository.full_name), cosign_tag(event.tag)
+        name, found = event.repository.full_name, cosign_tag(event.tag)
         digests = {digest for digest in (event.digest, found.subject if found else None) if digest}
+        kin = recalled(self._store, {name: digests})[name]
         kin.exists |= {found.subject} if found else set()
-        seen = set[str]()
-        while digests:
-            seen |= digests
-            platforms = self._store.platforms(kin.repository, digests)
-            accessories = self._store.accessories(kin.repository, digests)
-            kin.recall(platforms.values(), accessories.values())
-            digests = {fact.index_digest for fact in platforms.values()} - seen
-            digests |= {fact.subject for fact in accessories.values()} - seen
         return kin.line_of(event)
 
     def _tags(self, event: Event, digests: Collection[str], learnt: Iterable[TagFact]) -> set[str]:
@@ -113,11 +107,6 @@ class Wholes:
 
 def _may_be_whole(event: Event) -> bool:
     return event.type in (EventType.PUSH_ARTIFACT, EventType.PULL_ARTIFACT) and is_head(event)
-
-
-def _digests_of_scan(event: Event) -> list[str]:
-    index = event.scan.index if event.scan else None
-    return [digest for digest in (event.digest, index.digest if index else None) if digest]
 
 
 def _is_one_of(event: Event, repository: str, digests: Collection[str]) -> bool:
