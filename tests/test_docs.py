@@ -151,9 +151,8 @@ def test_a_wrong_command_would_be_found(line: str) -> None:
 def test_commands_are_found(tmp_path: Path) -> None:
     """In blocks and in the text, with what surrounds them left out."""
     page = tmp_path / "page.md"
-    page.write_text(
-        "```sh\n.venv/bin/python -m poller check --send   # all\n```\nAnd `harbor-poller status | head`, `check --json`.\n"
-    )
+    block = "```sh\n.venv/bin/python -m poller check --send   # all\n```\n"
+    page.write_text(f"{block}And `harbor-poller status | head`, `check --json`.\n")
     assert list(commands(page)) == ["check --send", "status", "check --json"]
 
 
@@ -266,6 +265,15 @@ def test_the_words_of_the_log_are_there(page: Path) -> None:
     named = {word for said in inline(page) if (word := said.partition(" ")[0]) and WORD.fullmatch(word)}
     jobs = {f"{job}.failed" for job in re.findall(r'_run_job\("(\w+)"', source)}
     assert {word for word in named - jobs if f'"{word}"' not in source} == set()
+
+
+@pytest.mark.parametrize("page", [DOCS / "troubleshooting.md", DOCS / "ru/troubleshooting.md"], ids=name)
+def test_the_reasons_of_telegram_are_there(page: Path) -> None:
+    """Each reason that the page explains is one that the product gives."""
+    source = "\n".join((ROOT / "poller" / file).read_text() for file in ("telegram.py", "refusals.py"))
+    named = {found for said in inline(page) for found in re.findall(r"\btelegram\.([a-z_]+)", said)}
+    assert {reason for reason in named if not re.search(rf'"(?:telegram\.)?{reason}"', source)} == set()
+    assert named
 
 
 # -- Russian and English ----------------------------------------------------------------------------
