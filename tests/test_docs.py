@@ -60,7 +60,7 @@ every_translation = pytest.mark.parametrize("page", RUSSIAN, ids=name)
 
 # -- links ------------------------------------------------------------------------------------------
 
-EXPECTED = {"upgrade.md", "metrics.md", "log.md", "json.md"}
+EXPECTED = {"upgrade.md", "metrics.md", "metrics.ru.md", "log.md", "json.md"}
 """Pages that are linked before they are written."""
 
 
