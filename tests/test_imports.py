@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("poller", "formatters", "state")
-VOCABULARY = {"poller.events", "poller.errors", "poller.secret", "poller.knowledge"}
+VOCABULARY = {"poller.events", "poller.errors", "poller.secret", "poller.knowledge", "poller.measures"}
 CLOCK_BEGINS = {"poller.__main__", "poller.daemon", "poller.foreground"}
 """The programs: they read the clock and wait, and hand the time down."""
 
