@@ -108,6 +108,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         standby = Standby(self._store, self._owner, self._clock)
+        self._sink(Leads(is_leading=False))
         while (grant := standby.wait(self._stop)) is not None:
             self._work(grant)
             lease.release(self._store, grant)
@@ -357,12 +358,8 @@ class Shift:
             return ""
         if stuck := self._stuck():
             return f"{', '.join(stuck)}: no progress for {_STUCK_SECONDS // 60} minutes"
-        late = self._wall_clock() - _LATE
-        due_at = {
-            job.id: getattr(job, "next_run_time", None) for job in self._scheduler.get_jobs()
-        }  # none before the start
-        overdue = [name for name, at in due_at.items() if at is not None and at < late]
-        return f"{', '.join(overdue)}: due for {_LATE // timedelta(minutes=1)} minutes and not begun" if overdue else ""
+        late = overdue(self._scheduler.get_jobs(), self._wall_clock())
+        return f"{', '.join(late)}: due for {_LATE // timedelta(minutes=1)} minutes and not begun" if late else ""
 
     def _how_things_stand(self) -> str:
         """A database that is away is no reason to be killed: with it back, the work goes on."""
@@ -381,6 +378,12 @@ def poll_trigger(schedule: Schedule, zone: tzinfo) -> CronTrigger | IntervalTrig
     trigger = CronTrigger.from_crontab(schedule.cron, timezone=zone)
     trigger.jitter = jitter
     return trigger
+
+
+def overdue(scheduled: Sequence[Job], now: datetime) -> list[str]:
+    """The jobs that their schedule has forgotten: one that is still busy has its next run ahead of it."""
+    due_at = {job.id: getattr(job, "next_run_time", None) for job in scheduled}  # none before the schedule begins
+    return [name for name, at in due_at.items() if at is not None and at < now - _LATE]
 
 
 def reschedule(scheduled: Sequence[Job], now: datetime) -> None:

@@ -56,11 +56,10 @@ class Exporter:
     def _health_page(self) -> Page:
         seen = self._vitals()
         chats = seen.chats if seen else {}
-        now = self._clock()
         facts = health.Facts(
             hangs=self._hangs(),
             silence=self._lookout.silence if self._lookout else 0,
             poll_every=self._config.schedule.poll,
-            refused=tuple(name for name, chat in chats.items() if chat.needs_operator and chat.is_paused(now)),
+            refused=tuple(name for name, chat in chats.items() if chat.needs_operator),
         )
         return health.page(self._pulse, facts)

@@ -265,8 +265,8 @@ def _paused(seen: Vitals, _routes: Sequence[str], now: datetime) -> Values:
     return {(name,): chat.is_paused(now) for name, chat in seen.chats.items()}
 
 
-def _refused(seen: Vitals, _routes: Sequence[str], now: datetime) -> Values:
-    return {(name,): chat.needs_operator and chat.is_paused(now) for name, chat in seen.chats.items()}
+def _refused(seen: Vitals, _routes: Sequence[str], _now: datetime) -> Values:
+    return {(name,): chat.needs_operator for name, chat in seen.chats.items()}
 
 
 def _gaps(seen: Vitals, _routes: Sequence[str], _now: datetime) -> Values:
@@ -296,7 +296,12 @@ _OF_STATE: tuple[tuple[str, str, tuple[str, ...], Callable[[Vitals, Sequence[str
     ),
     ("backlog_oldest_age_seconds", "For how long the oldest delivery that is due waits.", ("route",), _oldest),
     ("route_paused", "1 while a chat is left alone after Telegram did not take a message.", ("route",), _paused),
-    ("route_needs_operator", "1 while that is because a person must mend something.", ("route",), _refused),
+    (
+        "route_needs_operator",
+        "1 from such a time on that a person must mend, until a message is taken.",
+        ("route",),
+        _refused,
+    ),
     ("gaps_open", "What cannot be seen now, by reason.", ("reason",), _gaps),
     ("scans_running", "Scans that were noticed and whose result is not known yet.", (), _scans),
     ("sweep_budget_requests", "Requests that the sweep may make at once; below 0: that it owes.", (), _budget),

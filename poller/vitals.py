@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, repeat
 from typing import Any
 
 from poller import sweep
@@ -18,6 +19,7 @@ from poller.survey import table_of
 from state import Backlog, Cursor, RouteState, Store
 
 LOOK_SECONDS = 10.0
+_FIRST_PAUSES = (1.0, 1.0, 2.0, 4.0)  # at the start there is news
 STALE_SECONDS = 45.0
 """A look that takes so long says that the database does not answer, before it says so itself."""
 
@@ -120,6 +122,7 @@ class Lookout:
         return self._monotonic() - self._seen_at
 
     def _run(self) -> None:
-        self.look()
-        while not self._stop.wait(LOOK_SECONDS):
+        for pause in chain(_FIRST_PAUSES, repeat(LOOK_SECONDS)):
             self.look()
+            if self._stop.wait(pause):
+                return
