@@ -62,4 +62,5 @@ class Exporter:
             poll_every=self._config.schedule.poll,
             refused=tuple(name for name, chat in chats.items() if chat.needs_operator),
         )
-        return health.page(self._pulse, facts)
+        found = health.judge(self._pulse, facts)
+        return Page.of_json(found.content, 503 if found.is_failing else 200)

@@ -9,15 +9,15 @@ the answer, as are the other troubles, and the answer is still 200. A standby is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from poller.measures import Failure, Leads, Measure, Ran
-from poller.serving import Page
 
 LONG = 900.0
 """Seconds: as long as a job may hang before it counts as stuck."""
 UNPOLLED = 300.0
+SILENT = 30.0
 WORK = ("poll", "sweep", "watch", "deliver")
 
 
@@ -72,7 +72,15 @@ class Facts:
     refused: tuple[str, ...] = ()
 
 
-def page(pulse: Pulse, facts: Facts) -> Page:
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`content`: for the answer, as JSON: names and shapes stay as they are."""
+
+    is_failing: bool
+    content: Mapping[str, object]
+
+
+def judge(pulse: Pulse, facts: Facts) -> Health:
     failing, troubles = _what_a_restart_may_mend(pulse, facts), _troubles(pulse, facts)
     content = {
         "status": "failing" if failing else "degraded" if troubles else "ok",
@@ -82,7 +90,7 @@ def page(pulse: Pulse, facts: Facts) -> Page:
         "failures_in_a_row": {name: pulse.jobs[name].failures for name in WORK},
         "seconds_since_state_answered": round(facts.silence, 1),
     }
-    return Page.of_json(content, 503 if failing else 200)
+    return Health(bool(failing), content)
 
 
 def _what_a_restart_may_mend(pulse: Pulse, facts: Facts) -> list[str]:
@@ -101,6 +109,8 @@ def _troubles(pulse: Pulse, facts: Facts) -> list[str]:
     unpolled = pulse.ago("poll")
     if facts.poll_every and unpolled is not None and unpolled > max(3 * facts.poll_every, UNPOLLED):
         found.append(f"no complete poll for {_minutes(unpolled)}: see the log, or `check`")
+    if SILENT <= facts.silence < LONG:
+        found.append(f"the state database does not answer for {round(facts.silence)} s; the work goes on when it does")
     found += [f"route {name}: Telegram refuses; `check` says why" for name in facts.refused]
     return found
 

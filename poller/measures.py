@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from poller.errors import OperatorError, PollerError, StateBusy, StateFull
+from poller.errors import LeaseTaken, OperatorError, PollerError, StateBusy, StateFull
 from poller.events import EventType
 
 NO_ANSWER = "none"
@@ -150,6 +150,8 @@ def run(job: str, work: Callable[[], object], sink: Sink) -> None:
     began = time.monotonic()
     try:
         work()
+    except LeaseTaken:
+        raise  # it did not fail: another process does it now
     except Exception as error:
         sink(Ran(job, time.monotonic() - began, failure_of(error)))
         raise

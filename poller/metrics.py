@@ -162,8 +162,8 @@ class Metrics:
                 self._scans.labels(outcome).inc()
             case Ran():
                 self._ran(measure)
-            case Leads(is_leading):
-                self._leads.set(is_leading)
+            case Leads():
+                self._led(measure)
 
     def _asked(self, asked: Asked) -> None:
         count, time = self._requests[asked.service]
@@ -185,6 +185,12 @@ class Metrics:
             self._failures.labels(tried.route, tried.reason).inc()
         if tried.waited is not None:
             self._waits.labels(tried.route).observe(max(tried.waited, 0))
+
+    def _led(self, leads: Leads) -> None:
+        """What failed before is another process's business now, or begins anew."""
+        self._leads.set(leads.is_leading)
+        for task in _TASKS:
+            self._in_a_row.labels(task).set(0)
 
     def _ran(self, ran: Ran) -> None:
         if ran.job not in _TASKS:

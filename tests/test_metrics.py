@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import shutil
 import signal
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from demo.telegram import TelegramStandIn
 from poller import config as configuration
 from poller import health, measures, vitals
 from poller.config_values import Address
-from poller.errors import ConfigError, StateBusy
+from poller.errors import ConfigError, HarborBusy, LeaseTaken, NotAllowed, StateBusy, StateFull
 from poller.events import Event, EventType, Reason
 from poller.exit_codes import DONE, MISTAKE
 from poller.exporter import Exporter
@@ -82,7 +84,7 @@ def daemon(conf: Path, log: Path) -> Iterator[str]:
     """A daemon as a process; the address at which it shows itself."""
     with log.open("w") as output:
         command = [sys.executable, "-m", "poller", "--config", str(conf), "--log-format", "json", "run"]
-        process = subprocess.Popen(command, cwd=ROOT, stderr=output)
+        process = subprocess.Popen(command, cwd=ROOT, env={"PATH": os.environ.get("PATH", "")}, stderr=output)
     try:
         wait_for(lambda: "metrics.listening" in log.read_text())
         lines = [json.loads(line) for line in log.read_text().splitlines()]
@@ -647,6 +649,28 @@ def test_jobs_fail_in_a_row_until_one_succeeds(tmp_path: Path) -> None:
     assert value(text, "task_consecutive_failures", task="poll") == 0
     assert value(text, "task_last_success_timestamp_seconds", task="poll") == NOON.timestamp()
     assert value(text, "task_runs_total", task="poll") == 3
+    text = shown_of(read_config(tmp_path), NOTHING_WAITS, *failures, Leads(is_leading=False))
+    assert value(text, "task_consecutive_failures", task="poll") == 0  # a standby's failures are over
+
+
+def test_who_has_lost_the_lease_has_not_failed() -> None:
+    """Another process does the work; every other error is counted by who must act."""
+    heard = list[measures.Measure]()
+    for error in (LeaseTaken("x"), StateFull("x"), StateBusy("x"), NotAllowed("x"), HarborBusy("x"), KeyError("x")):
+        with pytest.raises(type(error)):
+            measures.run("poll", partial(_fail, error), heard.append)
+    failures = [measure.failure for measure in heard if isinstance(measure, Ran)]
+    assert failures == [
+        Failure.STATE_FULL,
+        Failure.STATE_BUSY,
+        Failure.OPERATOR,
+        Failure.TEMPORARY,
+        Failure.BUG,
+    ]
+
+
+def _fail(error: Exception) -> None:
+    raise error
 
 
 @pytest.mark.parametrize("service", Service)
@@ -704,9 +728,9 @@ class Body:
         self.pulse.heed(Ran(job, 0.1, failure))
 
     def says(self, facts: Facts = WELL) -> tuple[int, str, Sequence[str]]:
-        page = health.page(self.pulse, facts)
-        content = json.loads(page.body)
-        return page.status, content["status"], content["reasons"]
+        found = health.judge(self.pulse, facts)
+        content = json.loads(json.dumps(found.content))
+        return 503 if found.is_failing else 200, content["status"], content["reasons"]
 
 
 def test_who_gets_on_is_well() -> None:
@@ -730,6 +754,13 @@ def test_no_restart_mends_an_outage_of_harbor() -> None:
     assert reasons == ["poll: failed 10 times in a row", "no complete poll for 50 minutes: see the log, or `check`"]
     body.runs("poll")
     assert body.says() == (200, "ok", [])
+
+
+def test_nor_a_short_one_of_the_database() -> None:
+    """It is waited for."""
+    reason = "the state database does not answer for 31 s; the work goes on when it does"
+    assert Body().says(Facts("", 31, 5)) == (200, "degraded", [reason])
+    assert Body().says(Facts("", 29, 5)) == (200, "ok", [])
 
 
 def test_nor_one_of_telegram() -> None:
