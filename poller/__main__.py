@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,15 +22,17 @@ import formatters
 from formatters.examples import examples
 from poller import config as configuration
 from poller import explain as explaining
-from poller import jobs, lease, logs, pacing, show, times
+from poller import jobs, lease, logs, measures, pacing, show, times
 from poller.backfill import Backfill, Wanted
 from poller.config import Config
+from poller.config_values import Address
 from poller.errors import ConfigError, LeaseTaken, OperatorError, PollerError, StateBusy, StateError
 from poller.events import SCAN_TYPES, WEBHOOK_TYPES, EventType
 from poller.exit_codes import DONE, MISTAKE, TAKEN, TRY_AGAIN
 from poller.foreground import Foreground, Interrupted
 from poller.harbor import Harbor
 from poller.jobs import AuditPoller
+from poller.measures import Sink
 from poller.pacing import limits_for
 from poller.standing import standing
 from poller.telegram import Telegram
@@ -38,6 +40,9 @@ from poller.telling import ROUTE, Teller, Told, Wait
 from poller.times import utc_now
 from poller.turns import Tellers
 from state import POLLER, Mode, Store
+
+if TYPE_CHECKING:
+    from poller.exporter import Exporter
 
 EPILOG = """\b
 To begin with:
@@ -86,22 +91,31 @@ class Context:
             _log.warning("config.warning", text=warning)
         return config
 
-    def harbor(self, config: Config) -> Harbor:
+    def harbor(self, config: Config, sink: Sink = measures.ignore) -> Harbor:
         c = config.harbor
         return Harbor(
-            c.url, c.username, c.password, ca_file=c.ca_file, verify=c.verify, proxy=c.proxy, timeout=c.timeout
+            c.url,
+            c.username,
+            c.password,
+            ca_file=c.ca_file,
+            verify=c.verify,
+            proxy=c.proxy,
+            timeout=c.timeout,
+            sink=sink,
         )
 
-    def telegram(self, config: Config) -> Telegram:
+    def telegram(self, config: Config, sink: Sink = measures.ignore) -> Telegram:
         c = config.telegram
-        return Telegram(c.bot_token, api_url=c.api_url, proxy=c.proxy)
+        return Telegram(c.bot_token, api_url=c.api_url, proxy=c.proxy, sink=sink)
 
-    def tellers(self, config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> Tellers:
+    def tellers(
+        self, config: Config, store: Store, clock: Callable[[], datetime] = utc_now, sink: Sink = measures.ignore
+    ) -> Tellers:
         """One for each route, for whoever tells alone; what waits on routes of another day goes to these."""
         jobs.route_anew(store, config)
-        telegram = self.telegram(config)
+        telegram = self.telegram(config, sink)
         routes = config.telling_routes
-        return Tellers({route.name: Teller(telegram, store, config, clock, route) for route in routes})
+        return Tellers({route.name: Teller(telegram, store, config, clock, route, sink) for route in routes})
 
     @contextmanager
     def kept(self, config: Config) -> Iterator[Store]:
@@ -260,15 +274,32 @@ def run(context: Context) -> int:
     from poller.daemon import Daemon  # the scheduler takes long to load, and only this command needs it
 
     config = context.config()
-    harbor = context.harbor(config)
-    with context.store(config, patience=WAITS_FOR_DATABASE) as store:
-        return Daemon(
+    with ExitStack() as stack:
+        exporter = stack.enter_context(_exporter(config, config.metrics.listen)) if config.metrics.listen else None
+        sink = exporter.heed if exporter else measures.ignore
+        harbor = context.harbor(config, sink)
+        store = stack.enter_context(context.store(config, patience=WAITS_FOR_DATABASE)).measured(sink)
+        daemon = Daemon(
             config,
             store,
             lease.Owner.this_process(),
-            new_poller=lambda held: AuditPoller(harbor, held, config),
-            new_tellers=lambda held, clock: context.tellers(config, held, clock),
-        ).run()
+            new_poller=lambda held: AuditPoller(harbor, held, config, sink),
+            new_tellers=lambda held, clock: context.tellers(config, held, clock, sink),
+            sink=sink,
+        )
+        if exporter is not None:
+            stack.enter_context(exporter.watching(store, daemon.hangs))
+        return daemon.run()
+
+
+@contextmanager
+def _exporter(config: Config, listen: Address) -> Iterator[Exporter]:
+    """Answers from now on; raises ConfigError where it cannot listen."""
+    from poller.exporter import Exporter  # it takes long to load, and is off by default
+
+    exporter = Exporter(config, listen, utc_now)
+    with exporter.serving():
+        yield exporter
 
 
 @cli.command()

@@ -13,7 +13,7 @@ from poller import config_values as values
 from poller.config_file import Mistakes, Section, Table, is_there, note_unknown, read_bytes, read_toml, section
 from poller.config_routes import SEVERITIES, Usual
 from poller.config_secrets import Places, find_secret, readers
-from poller.config_values import PLACEHOLDERS, TELEGRAM_ESCAPES, Unfit, duration
+from poller.config_values import PLACEHOLDERS, TELEGRAM_ESCAPES, Address, Unfit, duration
 from poller.errors import ConfigError
 from poller.events import SCAN_TYPES, USUAL_TYPES, EventType
 from poller.routes import QuietHours, Route
@@ -49,6 +49,7 @@ KEYS = {
         "catch_up_after",
     ),
     "state": ("url", "keep"),
+    "metrics": ("listen",),
 }
 
 _PASSWORD = Places("HARBOR_PASSWORD", "harbor_password", "password", values.password)
@@ -134,6 +135,13 @@ class StateConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsConfig:
+    """Where the daemon shows how it fares; None: nowhere."""
+
+    listen: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     path: Path
     language: str
@@ -148,6 +156,7 @@ class Config:
     state: StateConfig
     routes: tuple[Route, ...]  # at least one, in the order in which they are asked
     scans: ScansConfig = field(default_factory=ScansConfig)
+    metrics: MetricsConfig = MetricsConfig()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -210,6 +219,7 @@ def _read(document: Table, path: Path, environ: Mapping[str, str], mistakes: Mis
         telegram = replace(telegram, chat_id=next((route.chat_id for route in routes if not route.is_nowhere), 0))
     escape_chars = section(document, "markdown", mistakes).read("escape_chars", values.escape_chars, TELEGRAM_ESCAPES)
     events = _events(section(document, "events", mistakes))
+    metrics = MetricsConfig(section(document, "metrics", mistakes).read("listen", values.address, None))
     return Config(
         path=path,
         language=language,
@@ -224,7 +234,8 @@ def _read(document: Table, path: Path, environ: Mapping[str, str], mistakes: Mis
         state=_state(section(document, "state", mistakes), environ, folder),
         routes=routes,
         scans=_scans(section(document, "scans", mistakes)),
-        warnings=tuple(_warnings(document, path, harbor, events, routes)),
+        metrics=metrics,
+        warnings=tuple(_warnings(document, path, harbor, events, routes, metrics)),
     )
 
 
@@ -356,7 +367,12 @@ def _anchored(url: str, folder: Path) -> str:
 
 
 def _warnings(
-    document: Table, path: Path, harbor: HarborConfig, events: frozenset[EventType], routes: Sequence[Route]
+    document: Table,
+    path: Path,
+    harbor: HarborConfig,
+    events: frozenset[EventType],
+    routes: Sequence[Route],
+    metrics: MetricsConfig,
 ) -> list[str]:
     found = []
     others = readers(path)
@@ -368,6 +384,11 @@ def _warnings(
         found.append("[events] every event is switched off: nothing will be told")
     if all(route.is_nowhere for route in routes):
         found.append("[[route]] every route leads nowhere: nothing will be told")
+    if metrics.listen is not None and not metrics.listen.is_loopback:
+        found.append(
+            f"[metrics] listen = {metrics.listen}: whoever reaches it reads the names of routes and how much happens,"
+            " for nobody is asked for a password; use 127.0.0.1, or let only your monitoring through the firewall"
+        )
     return found
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 TELEGRAM_ESCAPES = "_*[]()~`>#+-=|{}.!\\"
@@ -18,6 +20,7 @@ _PROJECT = re.compile(r"[a-z0-9][a-z0-9._-]{0,254}")
 _PASTED_FROM_BROWSER = re.compile(
     r"(/api/v2\.0|/harbor/(projects|sign-in|logs|users|robot-accounts|registries|interrogation-services)(?=/|$)).*"
 )
+_ADDRESS = re.compile(r"(?:(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9.-]*)):)?(?P<port>\d{1,5})")
 _GENERAL_TOPIC = 1
 
 PLACEHOLDER_HOST = "harbor.example.com"
@@ -228,6 +231,36 @@ def escape_chars(value: object) -> str:
     if not all("!" <= character <= "~" for character in characters):
         raise Unfit("must hold only visible ASCII characters: Telegram lets no others be escaped")
     return characters
+
+
+# -- metrics ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    host: str  # a name or IP address, of IPv6 without brackets
+    port: int  # 0: any that is free
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def address(value: object) -> Address:
+    """Where to listen: host:port, or the port alone, which is then open to this machine only."""
+    given = str(value) if isinstance(value, int) and not isinstance(value, bool) else text(value).strip()
+    found = _ADDRESS.fullmatch(given)
+    if found is None or int(found["port"]) > 65535:
+        raise Unfit('must be an address and port such as "127.0.0.1:9108" or "[::1]:9108", or a port alone')
+    if found["host"] == "":
+        raise Unfit('must name an address before the colon: "127.0.0.1" for this machine, "0.0.0.0" for every network')
+    return Address(found["ipv6"] or found["host"] or "127.0.0.1", int(found["port"]))
 
 
 # -- state ------------------------------------------------------------------------------------------

@@ -17,12 +17,13 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from poller import backoff, jobs, lease, sdnotify
+from poller import backoff, jobs, lease, measures, sdnotify
 from poller.clock_steps import SteadyClock
 from poller.config import Config, Schedule
 from poller.errors import LeaseTaken, OperatorError, PollerError, StateBusy, StateFull
 from poller.exit_codes import DONE
 from poller.logs import Log
+from poller.measures import Leads, Sink
 from poller.standby import Standby
 from poller.telling import PACE_REMEMBERS, Told
 from poller.times import utc_now
@@ -35,6 +36,8 @@ _SWEEP_SECONDS = 10
 _WATCH_SECONDS = 60
 _CLOCK_SECONDS = 1
 _STUCK_SECONDS = 900
+_LATE = timedelta(minutes=5)
+"""A job that is due for so long was forgotten by its schedule."""
 _SLOW_FACTOR = 5
 """After a poll that took long, Harbor is left alone for so many times as long."""
 _LONGEST_REST = 60
@@ -87,10 +90,12 @@ class Daemon:
         new_poller: Callable[[Store], jobs.AuditPoller],
         new_tellers: Callable[[Store, Callable[[], datetime]], Tellers],
         clock: Callable[[], datetime] = utc_now,
+        sink: Sink = measures.ignore,
     ) -> None:
         self._config = config
         self._store = store
         self._owner = owner
+        self._sink = sink
         self._new_poller = new_poller
         self._new_tellers = new_tellers
         self._clock = clock
@@ -103,9 +108,11 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         standby = Standby(self._store, self._owner, self._clock)
+        self._sink(Leads(is_leading=False))
         while (grant := standby.wait(self._stop)) is not None:
             self._work(grant)
             lease.release(self._store, grant)
+            self._sink(Leads(is_leading=False))
         _log.info("daemon.stopped", exit_code=DONE)
         return DONE
 
@@ -118,10 +125,16 @@ class Daemon:
             _log.warning("daemon.not_started", error=error)
             self._stop.wait(lease.LOOK_SECONDS)
             return
-        self._shift = Shift(self._config, held, grant, poller, tellers, self._clock, steady)
+        self._shift = Shift(self._config, held, grant, poller, tellers, self._clock, steady, self._sink)
+        self._sink(Leads(is_leading=True))
         if self._stop.is_set():
             self._shift.end()
         self._shift.run()
+
+    def hangs(self) -> str:
+        """What of it stands still that should not, for people; "" while all gets on."""
+        shift = self._shift
+        return shift.hangs() if shift is not None else ""
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         _log.info("daemon.stopping", signal=signal.Signals(number).name)
@@ -143,6 +156,7 @@ class Shift:
         tellers: Tellers,
         wall_clock: Callable[[], datetime],
         clock: SteadyClock,
+        sink: Sink = measures.ignore,
     ) -> None:
         self._config = config
         self._store = store
@@ -151,6 +165,8 @@ class Shift:
         self._tellers = tellers
         self._wall_clock = wall_clock
         self._clock = clock
+        self._sink = sink
+        self._told = 0  # events, since the shift began
         self._stop = threading.Event()
         self._is_over = threading.Event()
         self._who_says_it_is_lost = threading.Lock()
@@ -266,6 +282,7 @@ class Shift:
                 step = self._tellers.deliver()
             self._delivering.gets_on()
             if isinstance(step, Told):
+                self._told += step.events
                 continue
             if step.seconds is None or step.seconds > _DELIVER_SECONDS:
                 return
@@ -291,7 +308,7 @@ class Shift:
         turn.gets_on()
         started = time.monotonic()
         try:
-            work()
+            measures.run(name, work, self._sink)
         except LeaseTaken as error:
             self._lose_lease(error)
         except StateFull as error:
@@ -327,18 +344,31 @@ class Shift:
         """That we are alive, and in a line how things stand."""
         if self._poller.got_on() and self._polling.alive_at is not None:
             self._polling.gets_on()  # a long catch-up is work, not a hang
-        if self._polling.is_stuck or self._sweeping.is_stuck or self._delivering.is_stuck:
+        if self._stuck():
             return  # let the watchdog do its work
         sdnotify.notify(f"WATCHDOG=1\nSTATUS={self._how_things_stand()}")
+
+    def _stuck(self) -> list[str]:
+        turns = {"poll": self._polling, "sweep": self._sweeping, "watch": self._watching, "deliver": self._delivering}
+        return [name for name, turn in turns.items() if turn.is_stuck]
+
+    def hangs(self) -> str:
+        """What stands still that should not; "" while all gets on, and when the shift is over."""
+        if self._stop.is_set():
+            return ""
+        if stuck := self._stuck():
+            return f"{', '.join(stuck)}: no progress for {_STUCK_SECONDS // 60} minutes"
+        late = overdue(self._scheduler.get_jobs(), self._wall_clock())
+        return f"{', '.join(late)}: due for {_LATE // timedelta(minutes=1)} minutes and not begun" if late else ""
 
     def _how_things_stand(self) -> str:
         """A database that is away is no reason to be killed: with it back, the work goes on."""
         try:
-            counts = jobs.over_routes(self._store, self._config).counts()
+            waiting = sum(backlog.due + backlog.held for backlog in self._store.waiting(self._clock()).values())
         except PollerError:
             return "the state database does not answer"
         trouble = " · Harbor does not answer" if self._polling.failures else ""
-        return f"{counts.sent + counts.folded} told, {counts.pending} waiting{trouble}"
+        return f"{self._told} told, {waiting} waiting{trouble}"
 
 
 def poll_trigger(schedule: Schedule, zone: tzinfo) -> CronTrigger | IntervalTrigger:
@@ -348,6 +378,12 @@ def poll_trigger(schedule: Schedule, zone: tzinfo) -> CronTrigger | IntervalTrig
     trigger = CronTrigger.from_crontab(schedule.cron, timezone=zone)
     trigger.jitter = jitter
     return trigger
+
+
+def overdue(scheduled: Sequence[Job], now: datetime) -> list[str]:
+    """The jobs that their schedule has forgotten: one that is still busy has its next run ahead of it."""
+    due_at = {job.id: getattr(job, "next_run_time", None) for job in scheduled}  # none before the schedule begins
+    return [name for name, at in due_at.items() if at is not None and at < now - _LATE]
 
 
 def reschedule(scheduled: Sequence[Job], now: datetime) -> None:

@@ -36,7 +36,8 @@ from poller.errors import (
 )
 from poller.events import Finding, Source
 from poller.logs import Redactor
-from poller.queries import NEVER, OLD_LOG_LAST_ID, between, by_id, by_time, q, repository_path, segment
+from poller.measures import Service, Sink, asking, ignore
+from poller.queries import NEVER, OLD_LOG_LAST_ID, between, by_id, by_time, kind_of, q, repository_path, segment
 from poller.reach import Log, Reach, ReachKind, detect
 from poller.rows import PAGE, Artifact, AuditRow, CurrentUser, Project, Scanner, Server
 from poller.secret import Secret
@@ -78,8 +79,10 @@ class Harbor:
         proxy: str | None = None,
         timeout: float = 30,
         sleep: Callable[[float], None] = time.sleep,
+        sink: Sink = ignore,
     ) -> None:
         self.requests_sent = 0
+        self._sink = sink
         self._base = _base(url)
         self._username = username
         self._verify: bool | str = str(ca_file) if ca_file and verify else verify
@@ -364,7 +367,10 @@ class Harbor:
         failure: PollerError | None = None
         for is_retried in (self.requests_sent > 0, False):
             try:
-                return self._send(path, params, headers)
+                with asking(self._sink, Service.HARBOR, kind_of(path)) as asked:
+                    answer = self._send(path, params, headers)
+                    asked.status = str(answer.status)
+                    return answer
             except (OSError, urllib3.exceptions.HTTPError, UnicodeError) as error:
                 failure = self._failure(error, path)
                 # A kept connection may be closed by Harbor in the moment of our asking: that is no outage.

@@ -23,6 +23,7 @@ from poller.folding import Folded, Folder
 from poller.harbor import Harbor, Log, Reach, ReachKind
 from poller.knowledge import Changes, Knowledge
 from poller.logs import Log as Logger
+from poller.measures import RowsRead, Sink, ignore
 from poller.normalize import Entry
 from poller.projects import Projects
 from poller.reading import SeenRow
@@ -113,8 +114,9 @@ def route_anew(store: Store, config: Config) -> None:
 class AuditPoller:
     """Records every audit-log entry that was not met before."""
 
-    def __init__(self, harbor: Harbor, store: Store, config: Config) -> None:
+    def __init__(self, harbor: Harbor, store: Store, config: Config, sink: Sink = ignore) -> None:
         self._config = config
+        self._sink = sink
         self._harbor = harbor
         self._store = store = self.over_routes(store)
         self.survey = Survey(harbor, store, config.harbor)
@@ -332,6 +334,7 @@ class AuditPoller:
                 cursor = replace(cursor, polled_at=now)
             new = self._record([row for row in rows if not is_old(row)], cursor, covered_from, now, read=len(rows))
             total += Polled(len(rows), new)
+            self._sink(RowsRead(log.table, len(rows), new))
         if total.new:
             _log.info("audit.polled", log=log_name(log), rows=total.rows, new=total.new, position=cursor.row_id)
         return total

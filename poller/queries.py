@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
@@ -22,6 +23,23 @@ def repository_path(repository: str) -> str:
     """The slashes of a repository's name are encoded twice: the proxy before Harbor decodes once."""
     project, _, name = repository.partition("/")
     return f"/projects/{segment(project)}/repositories/{segment(segment(name))}"
+
+
+KINDS = (
+    ("log", r"/audit-logs|/auditlog-exts|/projects/[^/]+/(logs|auditlog-exts)"),
+    ("artifacts", r".*/artifacts"),
+    ("artifact", r".*/artifacts/[^/]+"),
+    ("vulnerabilities", r".*/additions/vulnerabilities"),
+    ("repositories", r"/repositories|/projects/[^/]+/repositories(/[^/]+)?"),
+    ("projects", r"/projects(/[^/]+)?"),
+)
+"""What is asked for, by its price for Harbor, and the paths that do so."""
+OTHER_KIND = "other"
+
+
+def kind_of(path: str) -> str:
+    """The word for a path below the API's that names nothing of the registry."""
+    return next((kind for kind, pattern in KINDS if re.fullmatch(pattern, path)), OTHER_KIND)
 
 
 def q(**filters: str) -> str:

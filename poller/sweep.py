@@ -56,6 +56,13 @@ _log = Log(__name__)
 _T = TypeVar("_T")
 
 
+def budget_left(place: SweepPlace | None, config: Config, now: datetime) -> float:
+    """How many requests may be made at once; below 0 what is owed. None are left before it has begun, or while off."""
+    if place is None or not config.is_swept:
+        return 0.0
+    return min(now - place.paid_until, SAVED_UP) / (timedelta(hours=1) / config.schedule.sweep_requests)
+
+
 @dataclass(slots=True)
 class _Found:
     """What a page of artifacts holds: `seen` needs no telling, `noticed` is to be looked at later."""

@@ -20,6 +20,7 @@ from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError, ReadTimeoutError
 
 from poller.errors import OperatorError, Temporary
+from poller.measures import Service, Sink, asking, ignore
 from poller.refusals import Meaning, Refusal, is_about_text, judge, seconds_named
 from poller.secret import Secret
 
@@ -258,7 +259,9 @@ class Telegram:
         api_url: str = API_URL,
         proxy: str | None = None,
         timeout: tuple[float, float] = (10, 40),
+        sink: Sink = ignore,
     ) -> None:
+        self._sink = sink
         self._token = token
         self._api_url = Secret(api_url.rstrip("/"))  # a reverse proxy's URL may hold a password
         self._proxy = Secret(proxy or "")
@@ -355,9 +358,11 @@ class Telegram:
         return answer
 
     def _call(self, method: str, fields: Mapping[str, object], kind: type[_T]) -> _T | Refusal | _NoAnswer:
-        response = self._post(method, fields)
-        if isinstance(response, _NoAnswer):
-            return response
+        with asking(self._sink, Service.TELEGRAM, method) as asked:
+            response = self._post(method, fields)
+            if isinstance(response, _NoAnswer):
+                return response
+            asked.status = str(response.status_code)
         if 300 <= response.status_code < 400:
             target = _place(response.headers.get("Location", ""))
             return _NoAnswer("telegram.redirected", f"{self._place} sends its callers on to {target}: correct api_url")

@@ -18,6 +18,7 @@ from poller.config import Config
 from poller.events import SCAN_TYPES, EventType
 from poller.growing import Growing, Image
 from poller.logs import Log
+from poller.measures import Result, Sink, Tried, ignore
 from poller.routes import DEFAULT, Route
 from poller.telegram import CannotEdit, ChatRefused, Edited, Later, MessageRefused, Outcome, Sent, Telegram
 from state import Due, GroupMessage, Mode, RouteState, Store
@@ -110,8 +111,10 @@ class Teller:
         config: Config,
         clock: Callable[[], datetime],
         route: Route | None = None,
+        sink: Sink = ignore,
     ) -> None:
         self._telegram = telegram
+        self._sink = sink
         self._clock = clock
         self._route = route or config.routes[0]
         self._store = store.for_route(self._route.name)
@@ -412,6 +415,7 @@ class Teller:
         self, message: _Message, parcel: plan.Parcel, outcome: Sent, attempt: int, chat: _Chat, learnt: RouteState
     ) -> Told:
         now = self._clock()  # the pace counts from the answer on, however long Telegram took
+        self._tried(Result.SENT, outcome.reason, now - min(item.since for item in parcel.items))
         if parcel.occasion is formatters.Occasion.BACKLOG:
             self._memory = plan.after_digest(self._memory, self._manner, chat.route.digest_at, now)
             learnt = replace(learnt, digest_at=now)
@@ -434,6 +438,7 @@ class Teller:
     ) -> Told:
         """This text will never be taken. What was folded into it may still be told singly."""
         _log.error("message.refused", reason=reason, description=description, events=len(message.ids))
+        self._tried(Result.REFUSED, reason)
         if parcel.group is not None and parcel.is_of_wave:
             self._note(partial(self._store.loosen, parcel.group, attempt=attempt))
             return Told(0)
@@ -451,6 +456,7 @@ class Teller:
         seconds = _seconds_held(why, failures)
         say = _log.error if description else _log.warning
         say("message.kept", reason=why.reason, description=description, retry_in=round(seconds))
+        self._tried(Result.KEPT, why.reason)
         now = self._clock()  # after the answer, which may have taken long
         held = replace(
             route,
@@ -491,6 +497,7 @@ class Teller:
                 return self._cannot_edit(known.message_id, attempt, chat, reason, moved_to)
             case MessageRefused(reason, description):
                 _log.error("edit.refused", reason=reason, description=description, events=len(message.ids))
+                self._tried(Result.REFUSED, reason)
                 self._note(partial(self._store.tell_singly, message.ids, attempt=attempt))
                 return Told(0)
             case Later() | ChatRefused():
@@ -503,6 +510,7 @@ class Teller:
 
     def _edited(self, message: _Message, message_id: int, outcome: Edited, attempt: int, chat: _Chat) -> Told:
         self._refused_edits = 0
+        self._tried(Result.EDITED, outcome.reason)
         _log.info("message.edited", message_id=message_id, events=len(message.ids))
         if outcome.as_plain:
             _log.error("message.edited_plain", reason=outcome.reason, message_id=message_id)
@@ -522,6 +530,7 @@ class Teller:
     def _cannot_edit(self, message_id: int, attempt: int, chat: _Chat, reason: str, moved_to: int | None) -> Told:
         """What is new is told in a message of its own, to which the rest comes then."""
         _log.warning("message.not_editable", reason=reason, message_id=message_id)
+        self._tried(Result.NOT_EDITABLE, reason)
         self._fixed.add((str(chat.id), message_id))
         self._refused_edits += moved_to is None
         moved = replace(chat.route, moved_to=moved_to) if moved_to is not None else None
@@ -529,6 +538,9 @@ class Teller:
             _log.warning("chat.moved", chat_id=moved_to, remedy="put this id into [telegram] chat_id")
         self._note(partial(self._store.attempted, (), reason, attempt=attempt, route=moved))
         return Told(0)
+
+    def _tried(self, result: Result, reason: str, waited: timedelta | None = None) -> None:
+        self._sink(Tried(self._route.name, result, reason, waited.total_seconds() if waited is not None else None))
 
     def _wait_for(self, route: RouteState, now: datetime) -> Wait:
         assert route.blocked_until is not None

@@ -160,6 +160,10 @@ class RouteState:
     failures: int = 0
     digest_at: datetime | None = None
 
+    def is_paused(self, now: datetime) -> bool:
+        """Whether the chat is left alone after a failure."""
+        return self.blocked_until is not None and self.blocked_until > now
+
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRecord:
@@ -200,6 +204,15 @@ class Counts:
     folded: int
     refused: int
     off: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits on a route. `held`: put off by ourselves, as for the rest of a group, a digest or quiet hours."""
+
+    due: int = 0
+    held: int = 0
+    oldest_due: datetime | None = None  # since when that could have been told
 
 
 @dataclass(frozen=True, slots=True)

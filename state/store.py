@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
@@ -22,6 +23,7 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    false,
     func,
     literal,
     or_,
@@ -45,6 +47,7 @@ from poller.knowledge import (
     RepositoryFact,
     TagFact,
 )
+from poller.measures import Delivered, Recorded, ScanEnded, Sink, ignore
 from state import database, retention
 from state import schema as t
 from state.records import (
@@ -53,6 +56,7 @@ from state.records import (
     PAST,
     SCANNERS_OWN,
     SHORT_PAUSE,
+    Backlog,
     Counts,
     Coverage,
     Cursor,
@@ -110,6 +114,7 @@ class Store:
         self._routes: tuple[str, ...] = (route,)
         self._spread: Spread = _as_it_is
         self._grant: Grant | None = None
+        self._sink: Sink = ignore
         self._harbor_id = self._known_harbor(harbor_url) or self._new_harbor(harbor_url)
 
     @classmethod
@@ -124,6 +129,12 @@ class Store:
         """The same state, for the holder of a lease: whoever has lost it cannot write a thing."""
         bound = copy(self)
         bound._grant = grant
+        return bound
+
+    def measured(self, sink: Sink) -> Store:
+        """The same state, which tells the sink what was written into it."""
+        bound = copy(self)
+        bound._sink = sink
         return bound
 
     def for_route(self, name: str) -> Store:
@@ -230,7 +241,7 @@ class Store:
         keys of what waits and was found to be part of a scan.
         """
         with self._writing() as connection:
-            new = self._record_all(connection, tellings, now)
+            recorded = self._record_all(connection, tellings, now)
             if learnt is not None:
                 self._learn(connection, learnt)
             self._forget_attached(connection, [telling.event for telling in tellings])
@@ -253,7 +264,8 @@ class Store:
                 self._change_pending(connection, self._is_key(key), **own)
             for group, until in (held or {}).items():
                 connection.execute(update(t.deliveries).where(*_waits_in(group)).values(held_until=until))
-            return new
+        self._sink(recorded)
+        return recorded.events.total()
 
     def cover(self, coverage: Coverage) -> None:
         with self._writing() as connection:
@@ -487,7 +499,7 @@ class Store:
             if wave is not None:
                 self._upsert(connection, t.waves, ["harbor_id"], self._own(wave))
             self._tell_of_no_scanner(connection, scan)
-            new = self._record_all(connection, tellings, now)
+            recorded = self._record_all(connection, tellings, now)
             for telling in tellings:
                 self._follow(connection, scan, telling.event)
             if hold_until is not None:
@@ -495,7 +507,10 @@ class Store:
                     connection.execute(
                         update(t.deliveries).where(*self._pending_in(group)).values(held_until=hold_until)
                     )
-            return new
+        self._sink(recorded)
+        if scan.outcome is not Outcome.RUNNING:
+            self._sink(ScanEnded(scan.outcome))
+        return recorded.events.total()
 
     def scans_of(self, digest: str) -> tuple[NoticedScan, ...]:
         """The scans of an artifact, in whatever repository."""
@@ -927,6 +942,8 @@ class Store:
             self._settle(connection, attempt)
             if route is not None:
                 self._upsert(connection, t.routes, ["name"], asdict(route))
+        self._ended(DeliveryState.SENT, ids[:1])
+        self._ended(DeliveryState.FOLDED, ids[1:])
 
     def told_by_edit(
         self,
@@ -944,17 +961,20 @@ class Store:
             connection.execute(update(t.attempts).where(t.attempts.c.id == attempt).values(at=now))
             if route is not None:
                 self._upsert(connection, t.routes, ["name"], asdict(route))
+        self._ended(DeliveryState.FOLDED, ids)
 
     def fold_into(self, ids: Sequence[int], *, chat_id: str, message_id: int, now: datetime) -> None:
         """These need not be told: this message tells what they belong to. It is not the message of their group."""
         with self._writing() as connection:
             values = _folded_into(message_id) | {"chat_id": chat_id, "message_id": message_id, "finished_at": now}
             self._finish(connection, ids, group=None, **values)
+        self._ended(DeliveryState.FOLDED, ids)
 
     def refused(self, ids: Sequence[int], reason: str, now: datetime, *, attempt: int | None = None) -> None:
         with self._writing() as connection:
             self._finish(connection, ids, state=DeliveryState.REFUSED, reason=reason, finished_at=now)
             self._settle(connection, attempt)
+        self._ended(DeliveryState.REFUSED, ids)
 
     def postpone(self, ids: Sequence[int], until: datetime) -> None:
         """Tell these not before then."""
@@ -1101,6 +1121,32 @@ class Store:
             self._is_on_routes(),
             t.deliveries.c.state == DeliveryState.PENDING,
             t.deliveries.c.held_until > now,
+        )
+        with self._reading() as connection:
+            return connection.scalar(query) or 0
+
+    def waiting(self, now: datetime) -> dict[str, Backlog]:
+        """What waits, by route, whichever Harbor's. Costs as much as there is of it, however much was told."""
+        c = t.deliveries.c
+        is_held = func.coalesce(c.held_until > now, false())
+        query = (
+            select(c.route, is_held, func.count(), func.min(c.since))
+            .where(c.state == DeliveryState.PENDING)
+            .group_by(c.route, is_held)
+        )
+        found: dict[str, Backlog] = {}
+        with self._reading() as connection:
+            for route, held, count, oldest in connection.execute(query):
+                before = found.get(route, Backlog())
+                found[route] = replace(before, held=count) if held else replace(before, due=count, oldest_due=oldest)
+        return found
+
+    def running_scans(self) -> int:
+        """How many scans were noticed whose result is not known yet."""
+        query = select(func.count()).where(
+            t.scans.c.harbor_id == self._harbor_id,
+            t.scans.c.outcome == Outcome.RUNNING,
+            t.scans.c.repository.is_not(None),
         )
         with self._reading() as connection:
             return connection.scalar(query) or 0
@@ -1335,10 +1381,10 @@ class Store:
     def _save_cursor(self, connection: Connection, cursor: Cursor) -> None:
         self._upsert(connection, t.cursors, ["harbor_id", "log"], self._own(cursor))
 
-    def _record_all(self, connection: Connection, tellings: Sequence[Telling], now: datetime) -> int:
+    def _record_all(self, connection: Connection, tellings: Sequence[Telling], now: datetime) -> Recorded:
         """In few statements, however many events there are: one for each would be most of a backlog's time."""
         if not tellings:
-            return 0
+            return Recorded()
         tellings = [each for telling in tellings for each in self._spread(telling)]
         common = {"harbor_id": self._harbor_id, "seen_at": now}
         insert = self._insert(t.events).on_conflict_do_nothing(index_elements=["harbor_id", "key"])
@@ -1358,7 +1404,8 @@ class Store:
         if fresh:
             deliveries = [self._delivery(event_id, telling, now) for (event_id, _), telling in fresh.items()]
             connection.execute(t.deliveries.insert(), deliveries)
-        return len(ids)
+        types = Counter(event.type for event in in_order if event.key in ids)
+        return Recorded(types, Counter((route, telling.state) for (_, route), telling in fresh.items()))
 
     def _delivery(self, event_id: int, telling: Telling, now: datetime) -> dict[str, Any]:
         return {
@@ -1648,6 +1695,10 @@ class Store:
     def _finish(self, connection: Connection, ids: Sequence[int], **values: Any) -> None:
         for part in _parts(ids):
             connection.execute(update(t.deliveries).where(t.deliveries.c.id.in_(part)).values(values))
+
+    def _ended(self, state: DeliveryState, ids: Sequence[int]) -> None:
+        if ids:
+            self._sink(Delivered(self._route, state, len(ids)))
 
     def _deliveries_of(self, connection: Connection, ids: Sequence[int]) -> dict[int, tuple[DeliveryRecord, ...]]:
         """By event. One that another tells of has the message of that, on the same route if it is told there."""

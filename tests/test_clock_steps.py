@@ -20,7 +20,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from demo.harbor import HarborStandIn, World
 from demo.telegram import Kind, TelegramStandIn
 from poller.clock_steps import SteadyClock
-from poller.daemon import reschedule
+from poller.daemon import overdue, reschedule
 from tests.harness import NOON, ROOT, TOKEN, run_poller, wait_for, write_conf
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -111,6 +111,17 @@ def test_what_runs_by_the_calendar_runs_at_its_next_time(scheduler: BackgroundSc
     night = datetime(2026, 11, 25, 3, tzinfo=UTC)
     assert next_run(scheduler, nightly, night, NOON - DAY) == night - DAY
     assert next_run(scheduler, nightly, night, NOON + DAY) == night
+
+
+def test_a_job_that_is_forgotten_is_noticed(scheduler: BackgroundScheduler) -> None:
+    """Due for more than five minutes and not begun. A little late is none, nor what has not been scheduled yet."""
+    for name, late in (("forgotten", 301), ("late", 299), ("early", -60)):
+        scheduler.add_job(int, IntervalTrigger(days=9), id=name, next_run_time=NOON - timedelta(seconds=late))
+    assert overdue(scheduler.get_jobs(), NOON) == ["forgotten"]
+    assert overdue(BackgroundScheduler().get_jobs(), NOON) == []
+    waiting = BackgroundScheduler()
+    waiting.add_job(int, IntervalTrigger(seconds=1))
+    assert overdue(waiting.get_jobs(), NOON) == []
 
 
 # -- a real daemon ----------------------------------------------------------------------------------

@@ -449,6 +449,44 @@ def test_warnings_for_what_is_allowed_but_unwise(tmp_path: Path) -> None:
     assert ["verify" in warnings[0], "nothing will be told" in warnings[1]] == [True, True]
 
 
+@pytest.mark.parametrize(
+    ("given", "address", "is_loopback"),
+    [
+        ('"127.0.0.1:9108"', "127.0.0.1:9108", True),
+        ('"9108"', "127.0.0.1:9108", True),
+        ("9108", "127.0.0.1:9108", True),
+        ('"[::1]:9108"', "[::1]:9108", True),
+        ('"localhost:9108"', "localhost:9108", True),
+        ('"0.0.0.0:9108"', "0.0.0.0:9108", False),
+        ('"[::]:9108"', "[::]:9108", False),
+        ('"poller.example.org:9108"', "poller.example.org:9108", False),
+    ],
+)
+def test_where_metrics_are_shown(tmp_path: Path, given: str, address: str, is_loopback: bool) -> None:
+    """A port alone is this machine's; where others can read along, that is said."""
+    got = load(written(tmp_path, f"{HARBOR}{TELEGRAM}[metrics]\nlisten = {given}\n"), {})
+
+    assert str(got.metrics.listen) == address
+    warnings = [warning for warning in got.warnings if warning.startswith(f"[metrics] listen = {address}: whoever")]
+    assert len(warnings) == (not is_loopback)
+
+
+def test_metrics_are_off_by_default(tmp_path: Path) -> None:
+    """With an empty text, too."""
+    assert loaded(tmp_path).metrics.listen is None
+    assert load(written(tmp_path, f'{HARBOR}{TELEGRAM}[metrics]\nlisten = ""\n'), {}).metrics.listen is None
+
+
+@pytest.mark.parametrize(
+    "given", ['":9108"', '"9108:"', '"::1:9108"', '"127.0.0.1:70000"', '"unix:/run/x"', "true", '"*:1"']
+)
+def test_where_metrics_cannot_be_shown(tmp_path: Path, given: str) -> None:
+    """The mistake says what an address looks like."""
+    (line,) = mistakes(tmp_path, f"{HARBOR}{TELEGRAM}[metrics]\nlisten = {given}\n")
+
+    assert line.startswith(f"[metrics] listen = {given}: must ")
+
+
 # -- mistakes ---------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("poller", "formatters", "state")
-VOCABULARY = {"poller.events", "poller.errors", "poller.secret", "poller.knowledge"}
+VOCABULARY = {"poller.events", "poller.errors", "poller.secret", "poller.knowledge", "poller.measures"}
 CLOCK_BEGINS = {"poller.__main__", "poller.daemon", "poller.foreground"}
 """The programs: they read the clock and wait, and hand the time down."""
 
@@ -90,6 +90,19 @@ def test_requests_is_only_in_the_two_clients() -> None:
 def test_sql_is_only_in_the_state(library: str) -> None:
     """Every statement of the product is in one package."""
     assert {module.split(".")[0] for module in importers(library)} <= {"state"}
+
+
+@pytest.mark.parametrize(("library", "at_home"), [("prometheus_client", "poller.metrics"), ("http", "poller.serving")])
+def test_what_shows_the_metrics_has_its_place(library: str, at_home: str) -> None:
+    """Who is measured knows neither who counts nor that anybody reads it."""
+    assert importers(library) == {at_home}
+
+
+def test_the_metrics_are_loaded_only_when_they_are_served() -> None:
+    """By the command line, inside of a function: nobody else waits for the library."""
+    shown = {"poller.metrics", "poller.serving", "poller.health"}
+    assert {module for module in OURS if imports_of_ours(module) & shown} <= shown | {"poller.exporter"}
+    assert [module for module in OURS if "poller.exporter" in imports_of_ours(module)] == ["poller.__main__"]
 
 
 def test_the_scheduler_is_only_in_the_daemon() -> None:
