@@ -59,6 +59,10 @@ class StateError(OperatorError):
     """The state database cannot be used: not writable, not a database, from a newer version."""
 
 
+class NothingRecorded(StateError):
+    """Nobody has polled this Harbor with this state database yet."""
+
+
 class StateFull(StateError):
     """The state database has no room to write, or its disk fails. Once there is room again, the work goes on."""
 

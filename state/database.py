@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event
@@ -15,6 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InternalError, OperationalError, SQLAlchemyError, TimeoutError
 
 from poller.errors import PollerError, StateBusy, StateError, StateFull
+from state import refusals
 
 BUSY_SECONDS = 15
 HEAD = max(path.name.partition("_")[0] for path in Path(__file__).parent.glob("migrations/versions/[0-9]*.py"))
@@ -96,6 +98,32 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
+def look(url: str) -> Engine:
+    """An engine that only reads, and makes no file: for who looks on while another may be at work, or nobody is.
+
+    Raises NothingRecorded where there is no state; StateError for a schema that is not this program's; and as
+    `open_engine`.
+    """
+    parsed = make_url(url)
+    where = display(parsed)
+    engine = _sqlite_to_read(parsed) if parsed.get_backend_name() == "sqlite" else _server_to_read(parsed)
+    try:
+        with border(where):
+            _check_revision(_revision(engine), where)
+    except PollerError:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _check_revision(found: str | None, where: str) -> None:
+    """Revisions are numbered, so the older of two is the smaller one."""
+    if found is None:
+        raise refusals.nothing_recorded(f"{where} is empty")
+    if found != HEAD:
+        raise refusals.newer(where, found) if found > HEAD else refusals.older(where, found, HEAD)
+
+
 def display(url: URL) -> str:
     if url.get_backend_name() == "sqlite":
         return str(url.database)
@@ -133,6 +161,31 @@ def _sqlite(url: URL) -> Engine:
     def start(connection: Connection) -> None:
         writes = connection.get_execution_options().get("writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _sqlite_to_read(url: URL) -> Engine:
+    """To read a WAL, SQLite makes two files beside the database, and a reader leaves them behind. So without a WAL,
+    which says that nobody has the database open, it is read as a file that does not change.
+    """
+    path = Path(str(url.database)).absolute()
+    if not path.exists():
+        raise refusals.nothing_recorded(f"{path} does not exist")
+    how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+    address = f"file:{quote(str(path))}?{how}"
+    return sqlalchemy.create_engine(
+        url, creator=lambda: sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
+    )
+
+
+def _server_to_read(url: URL) -> Engine:
+    engine = _server(url)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.execute("SET default_transaction_read_only = on")
+        connection.commit()
 
     return engine
 
