@@ -9,9 +9,9 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -19,24 +19,24 @@ from typing import Any
 import click
 
 import formatters
-from formatters.examples import examples
 from poller import config as configuration
 from poller import explain as explaining
-from poller import jobs, lease, logs, pacing, show, times
+from poller import here, jobs, lease, logs, pacing, show, times
 from poller.backfill import Backfill, Wanted
 from poller.config import Config
-from poller.errors import ConfigError, LeaseTaken, OperatorError, PollerError, StateBusy, StateError
-from poller.events import SCAN_TYPES, WEBHOOK_TYPES, EventType
+from poller.errors import ConfigError, LeaseTaken, NothingRecorded, OperatorError, PollerError, StateBusy, StateError
+from poller.events import SCAN_TYPES, EventType
 from poller.exit_codes import DONE, MISTAKE, TAKEN, TRY_AGAIN
 from poller.foreground import Foreground, Interrupted
 from poller.harbor import Harbor
 from poller.jobs import AuditPoller
 from poller.pacing import limits_for
-from poller.standing import standing
+from poller.standing import Standing, standing, unrecorded
 from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller, Told, Wait
 from poller.times import utc_now
 from poller.turns import Tellers
+from poller.vitals import vitals
 from state import POLLER, Mode, Store
 
 EPILOG = """\b
@@ -105,12 +105,17 @@ class Context:
 
     @contextmanager
     def kept(self, config: Config) -> Iterator[Store]:
-        """The state as it is, for commands that only look: nothing is made where nothing was recorded."""
-        file = config.state.file
-        if file is not None and not file.exists():
-            raise StateError(f"nothing is recorded yet: {file} does not exist; start with `run` or `once`")
-        with self.store(config) as store:
+        """The state as it is, for commands that only look. Raises NothingRecorded where there is none."""
+        store = Store.look(config.state.url.reveal(), config.harbor.url, ROUTE)
+        try:
             yield store
+        finally:
+            store.close()
+
+    def here(self) -> here.Here:
+        """How the product runs on this machine."""
+        program = click.get_current_context().find_root().info_name or "harbor-poller"
+        return here.look(program, self._path)
 
     @contextmanager
     def store(self, config: Config, *, patience: float = 0) -> Iterator[Store]:
@@ -395,7 +400,7 @@ def backfill(
         poller = AuditPoller(harbor, store, config)
         job = Backfill(harbor, store, poller, wanted, is_dry=dry_run, is_told=deliver != "none")
         seconds = _read_windows(job, work)
-        show.found(job.found, wanted, config, seconds, is_dry=dry_run)
+        show.write(show.backfill_page(job.found, wanted, config, seconds, is_dry=dry_run))
         if deliver == "none":
             return DONE
         return _tell_backfill(context, config, store, work, deliver, job.found.to_tell if dry_run else None)
@@ -498,24 +503,44 @@ def check(context: Context, send: bool, as_json: bool) -> int:
         is_sending=send,
         now=utc_now(),
     )
-    show.report(report, as_json=as_json)
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        show.write(show.check_page(report))
     return report.exit_code
 
 
 @cli.command()
+@click.option("--check", "is_checking", is_flag=True, help="For monitoring: exit with 1 or 2 if something is wrong.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 @_command
-def status(context: Context, as_json: bool) -> int:
-    """Show how far was read, what waits, and the last error."""
+def status(context: Context, is_checking: bool, as_json: bool) -> int:
+    """Show whether all is well, and how things stand.
+
+    Asks neither Harbor nor Telegram, and changes nothing.
+    """
     config, now = context.config(), utc_now()
-    with context.kept(config) as store:
-        result = standing(store, config, now)
+    result = _standing(context, config, now)
+    found = vitals(result, context.here(), config.timezone, now)
     if as_json:
-        click.echo(json.dumps(result.to_json(), ensure_ascii=False))
+        _print_json(found.to_json() | result.to_json())
     else:
-        show.status(result, config.timezone, now)
-    return DONE
+        show.write(show.status_page(result, found, config.timezone, now))
+    return found.exit_code if is_checking else DONE
+
+
+def _standing(context: Context, config: Config, now: datetime) -> Standing:
+    try:
+        with context.kept(config) as store:
+            return standing(store, config, now)
+    except NothingRecorded:
+        return unrecorded(config)
+
+
+def _print_json(answer: Mapping[str, Any]) -> None:
+    """An object on a line of its own."""
+    click.echo(json.dumps(answer, ensure_ascii=False))
 
 
 @cli.command()
@@ -547,9 +572,9 @@ def events(
         seen = store.seen(since=start, types=types, repository=repository, limit=limit or (None if as_json else 50))
     if as_json:
         for each in seen:
-            click.echo(json.dumps(show.seen_json(each), ensure_ascii=False))
+            _print_json(show.seen_json(each))
     else:
-        show.events(seen, config.timezone)
+        show.write(show.events_page(seen, config.timezone))
     return DONE
 
 
@@ -558,9 +583,9 @@ def _explain(context: Context, config: Config, key: str, *, as_json: bool) -> in
         decide = AuditPoller(context.harbor(config), store, config).decide
         explained = explaining.explain(key, store, config, decide, utc_now())
     if as_json:
-        click.echo(json.dumps(explained.to_json(), ensure_ascii=False))
+        _print_json(explained.to_json())
     else:
-        show.explanation(explained, config.timezone)
+        show.write(show.explanation_page(explained, config.timezone))
     return DONE
 
 
@@ -570,17 +595,7 @@ def _explain(context: Context, config: Config, key: str, *, as_json: bool) -> in
 @_command
 def preview(kind: EventType | None, language: str) -> int:
     """Show how each message will look. Needs no network or conf.toml."""
-    style = formatters.Style(language, UTC)
-    for text in formatters.coverage_examples(style) if kind is EventType.COVERAGE else ():
-        click.echo(formatters.plain(text) + "\n")
-    for event in examples():
-        if (event.type == kind is not EventType.COVERAGE) or (kind is None and event.type in WEBHOOK_TYPES):
-            click.echo(formatters.plain(formatters.message(event, style)) + "\n")
-    if kind in (None, EventType.SCANNING_COMPLETED):
-        for _, text in formatters.scan_examples(style):
-            click.echo(formatters.plain(text) + "\n")
-    for _, text in formatters.calm_examples(style) if kind is None else ():
-        click.echo(formatters.plain(text) + "\n")
+    show.write(show.preview_page(kind, language))
     return DONE
 
 
