@@ -5,6 +5,7 @@ Nothing here asks anybody: it is concluded from what was recorded. In doubt it d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
@@ -15,6 +16,7 @@ from poller import errors, exit_codes, gap_words, lease
 from poller.events import Reason
 from poller.here import Here
 from poller.standing import RouteStanding, Standing
+from poller.words import span
 from state import Lease
 
 LATE = timedelta(minutes=5)
@@ -23,6 +25,8 @@ _RUNS_APART = timedelta(seconds=50)
 """Cron and timers start a run each minute at most; the daemon polls more often."""
 _UNKNOWN_RHYTHM = timedelta(hours=1)
 """So long after one of the first runs the next one may still come."""
+_REQUEST = re.compile(r" \(request [\w-]+\)")
+"""Its number is for Harbor's log, not for a headline."""
 _HABIT = 3
 """A pause that was there so often in the last days is one that is meant."""
 
@@ -149,7 +153,7 @@ def _remedy(troubles: tuple[Trouble, ...]) -> str:
 
 def _troubles(standing: Standing, here: Here, zone: tzinfo, now: datetime) -> Iterator[Trouble]:
     """The worst first."""
-    found = [*_failing(standing, here), *_blind(standing, zone), *_silent(standing, here, now)]
+    found = [*_failing(standing, here, now), *_blind(standing, zone), *_silent(standing, here, now)]
     yield from sorted(found, key=lambda trouble: trouble.is_passing)
 
 
@@ -162,12 +166,13 @@ def _lags(standing: Standing, holder: Lease, here: Here, now: datetime) -> Itera
         yield Trouble(text, f"`{here.program} check` says how Harbor answers; its log says what it waits for", True)
 
 
-def _failing(standing: Standing, here: Here) -> Iterator[Trouble]:
+def _failing(standing: Standing, here: Here, now: datetime) -> Iterator[Trouble]:
     if standing.failure is None or standing.is_mended:
         return
     kind = getattr(errors, str(standing.failure.error).partition(":")[0], None)
     is_mistake = isinstance(kind, type) and issubclass(kind, errors.OperatorError)
-    text = f"Harbor could not be read: {error_text(standing.failure.error)}"
+    lasting = f" for {span(now - standing.last_poll)}" if standing.last_poll else ""
+    text = f"Harbor could not be read{lasting}: {_REQUEST.sub('', error_text(standing.failure.error))}"
     waits = "nothing has to be done here: it is tried again, and what happens meanwhile is read then"
     yield Trouble(text, f"`{here.program} check` says what to mend" if is_mistake else waits, not is_mistake)
 

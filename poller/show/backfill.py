@@ -8,7 +8,7 @@ from datetime import timedelta, tzinfo
 from poller.backfill import Found, Wanted
 from poller.config import Config
 from poller.show.page import Line, Page, Part, Tone
-from poller.show.words import minute, number
+from poller.words import minute, number
 
 
 def backfill_page(result: Found, wanted: Wanted, config: Config, seconds: float, *, is_dry: bool) -> Page:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from poller.findings import FINE, WARNING, WRONG, Finding, Report
 from poller.show.page import Item, Items, Page, Part, Tone
-from poller.show.words import number
+from poller.words import number
 
 _TONES = {FINE: Tone.GOOD, WARNING: Tone.DOUBTFUL, WRONG: Tone.BAD}
 

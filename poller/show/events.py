@@ -9,7 +9,7 @@ from typing import Any
 from poller.events import ANONYMOUS, Event
 from poller.routes import DEFAULT
 from poller.show.page import Cell, Column, Line, Page, Part, Table, Tone
-from poller.show.words import local
+from poller.words import local
 from state import DeliveryRecord, DeliveryState, Seen
 
 TONES = {

@@ -9,7 +9,7 @@ from poller.events import ANONYMOUS
 from poller.explain import Explanation, Story, Verdict, group_words
 from poller.show.events import TONES, name
 from poller.show.page import Fact, Facts, Page, Part, Tone
-from poller.show.words import local, number
+from poller.words import local, number
 from state import DeliveryState, Fate
 
 

@@ -9,9 +9,9 @@ from poller import gap_words, lease
 from poller.events import Gap
 from poller.routes import DEFAULT
 from poller.show.page import Fact, Facts, Headline, Page, Part, Tone
-from poller.show.words import local, minute, number, span
 from poller.standing import LEDGER_SPAN, RouteStanding, Standing
 from poller.vitals import State, Trouble, Vitals, error_text
+from poller.words import local, minute, number, span
 from state import Counts, Coverage, Outcome
 
 _MOST_GAPS = 5

@@ -76,7 +76,7 @@ def _(block: Line, console: Console, say: Say) -> None:
 def _(block: Headline, console: Console, say: Say) -> None:
     _write(console, "", Text(say(f"{block.mark.text} {block.text}"), f"bold {_STYLES.get(block.mark.tone, '')}"), 2)
     for part in block.below:
-        _write(console, "  ", _text([part], say))
+        _write(console, "  ", _text([part], say), 4)
     if block.remedy:
         _write(console, "  ", Text(say(f"→ {block.remedy}"), "bold"), 4)
 
