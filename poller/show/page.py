@@ -91,7 +91,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """`short`: what a terminal shows of it; a pipe gets the whole text."""
+    """`short`: what a terminal shows instead, and of a note below its table. A pipe gets the whole text."""
 
     text: str
     tone: Tone = Tone.USUAL

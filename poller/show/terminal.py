@@ -143,11 +143,15 @@ def _(block: Table, console: Console, say: Say) -> None:
     is_wide = console.width >= WIDE
     shown = [index for index, column in enumerate(block.columns) if is_wide or not column.is_note]
     columns = [block.columns[index] for index in shown]
-    rows = [[say(_shown(row[index], is_wide)) for index in shown] for row in block.rows]
+    rows = [[say(_shown(row[index], block.columns[index])) for index in shown] for row in block.rows]
     widths = _widths(columns, rows, console.width)
     has_rule = say("─") == "─"  # which brings a column between two others with it
     table = RichTable(
-        box=box.SIMPLE_HEAD if has_rule else None, padding=(0, _GAP - has_rule, 0, 0), show_edge=False, pad_edge=False
+        box=box.SIMPLE_HEAD if has_rule else None,
+        padding=(0, _GAP - has_rule, 0, 0),
+        width=sum(widths) + _GAP * (len(widths) - 1),
+        show_edge=False,
+        pad_edge=False,
     )
     for column, width in zip(columns, widths, strict=True):
         table.add_column(Text(column.name, "bold"), width=width, no_wrap=True, overflow="crop")
@@ -155,13 +159,14 @@ def _(block: Table, console: Console, say: Say) -> None:
         tones = [_STYLES.get(row[index].tone, "") for index in shown]
         cut = [middle(text, width, say("…")) for text, width in zip(texts, widths, strict=True)]
         table.add_row(*map(Text, cut, tones))
-    console.print(table)
+    console.print(table, crop=False)
     for index in set(range(len(block.columns))) - set(shown):
         _show_notes([row[index] for row in block.rows], console, say)
 
 
-def _shown(cell: Cell, is_wide: bool) -> str:
-    return cell.text if is_wide or not cell.short else cell.short
+def _shown(cell: Cell, column: Column) -> str:
+    """The short form of a note is for below the table."""
+    return cell.text if column.is_note else cell.short or cell.text
 
 
 def _show_notes(cells: Sequence[Cell], console: Console, say: Say) -> None:
