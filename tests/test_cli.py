@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
@@ -480,6 +481,25 @@ def test_run_is_a_good_service(polled: Site, systemd: Systemd) -> None:
     assert words[-2:] == ["daemon.stopping", "daemon.stopped"]
     assert polled.told == ["1.27"]
     assert polled.poller("once").returncode == DONE  # the lease is free again
+
+
+def test_status_says_that_it_runs_and_since_when_it_does_not(polled: Site) -> None:
+    """Killed without a word: seen at once, with how to start it again, and nothing was changed by looking."""
+    with running(polled) as process:
+        wait_for(lambda: polled.status()["state"] == "running", timeout_s=60)
+        assert polled.poller("status", "--check").stdout.startswith("● running since 20")
+        process.kill()
+        process.communicate(timeout=60)
+    before = bytes_in(polled.folder)
+    facts, shown = polled.status(), polled.poller("status", "--check")
+    assert bytes_in(polled.folder).keys() == before.keys()
+    assert (facts["state"], facts["exit_code"], shown.returncode) == ("stopped", MISTAKE, MISTAKE)
+    ago = datetime.now(UTC) - datetime.fromisoformat(facts["since"])
+    assert timedelta(0) < ago < timedelta(minutes=1)
+    assert facts["remedy"] == f"python -m poller --config {polled.conf} run"
+    since = datetime.fromisoformat(facts["since"]).astimezone(ZoneInfo("Europe/Moscow"))
+    assert shown.stdout.startswith(f"○ not running since {since:%Y-%m-%d %H:%M} (")
+    assert f"→ start it: `{facts['remedy']}`" in shown.stdout
 
 
 def test_run_finishes_what_is_in_flight(polled: Site) -> None:
