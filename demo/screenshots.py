@@ -1,4 +1,5 @@
-"""Pictures of what the commands show on a terminal: `python -m demo.screenshots` draws docs/screens anew.
+"""Pictures of what the commands show on a terminal: `python -m demo.screenshots` draws docs/screens anew, and the
+messages in docs/messages.svg.
 
 A registry day on the stand-ins, in virtual time, polled and told by the product; what is drawn is what its own pages
 say of that day. Only the names of the machine are others: an address instead of the loopback's, a path for a folder's.
@@ -17,6 +18,7 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
+from demo import chat_pictures
 from demo.harbor import ALWAYS, POLLER, Fault, HarborStandIn, Outcome, World
 from demo.replays.rhythm import Clock, Scene
 from demo.telegram import TOKEN, TelegramStandIn
@@ -206,6 +208,8 @@ def main() -> None:
         drawn = list(pages(played))
     for name, page in drawn:
         (SCREENS / f"{name}.svg").write_text(svg(name, page), encoding="utf-8")
+    for language, path in chat_pictures.PICTURES.items():
+        path.write_text(chat_pictures.svg(language), encoding="utf-8")
 
 
 if __name__ == "__main__":

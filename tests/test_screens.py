@@ -16,10 +16,11 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
-from demo import screenshots
+from demo import chat_pictures, screenshots
 from formatters import examples
 from poller import logs
 from poller.events import SBOM, Event, Scan
@@ -120,7 +121,16 @@ def test_the_pictures_in_the_documents_are_of_today() -> None:
     assert [name for name, text in drawn.items() if kept[name] != text] == []
     for text in drawn.values():
         assert "url(" not in text.replace("url(#", "")
+        assert ElementTree.fromstring(text).tag.endswith("svg")
         assert not re.search(r"127\.0\.0\.1|/tmp", text)
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_the_pictures_of_the_chat_are_of_today(language: str) -> None:
+    """And well formed."""
+    drawn = chat_pictures.svg(language)
+    assert drawn == chat_pictures.PICTURES[language].read_text(encoding="utf-8")
+    assert ElementTree.fromstring(drawn).tag.endswith("svg")
 
 
 # -- JSON -------------------------------------------------------------------------------------------
