@@ -40,7 +40,7 @@ def probe(harbor: Harbor, config: Config, user: CurrentUser, reach: Reach, now: 
         return
     samples = _samples(harbor, config, reach, now)
     if not samples:
-        yield fine(RIGHTS, "there is no repository yet to try look-ups on")
+        yield fine("rights.not_tried", RIGHTS, "there is no repository yet to try look-ups on")
         return
     lacking: dict[str, list[str]] = {}
     scans = _Scans(are_told=bool(config.events & SCAN_TYPES), are_swept=config.schedule.sweep is not None)
@@ -51,7 +51,9 @@ def probe(harbor: Harbor, config: Config, user: CurrentUser, reach: Reach, now: 
         yield _missing_rights(lacking, user, reach)
     else:
         yield fine(
-            RIGHTS, f"look-ups of projects, repositories and artifacts work (tried in {listed(_names(samples))})"
+            "rights.look_ups",
+            RIGHTS,
+            f"look-ups of projects, repositories and artifacts work (tried in {listed(_names(samples))})",
         )
 
 
@@ -144,10 +146,18 @@ def _missing_rights(lacking: dict[str, list[str]], user: CurrentUser, reach: Rea
         losses["artifact: read"] = "the digest behind a tag, the tag of a deletion, and scan results"
         losses["artifact: list"] = "the digest of a tag that moved on, and scan results that leave no trace in the log"
     where = listed(tuple(dict.fromkeys(name for names in lacking.values() for name in names)))
-    remedy = f"grant {user.name} on its projects: {', '.join(_as_in_the_form(right) for right in lacking)}"
+    remedy = f"{robot_page(user.name)} → Edit: grant on its projects {', '.join(map(_as_in_the_form, lacking))}"
     if not user.is_robot:
-        remedy = f"make {user.name} a member of the projects"
-    return warning(RIGHTS, f"events of {where} will lack {'; '.join(losses[right] for right in lacking)}", remedy)
+        remedy = f"Projects → … → Members → + User: make {user.name} a member of the projects"
+    text = f"events of {where} will lack {'; '.join(losses[right] for right in lacking)}"
+    return warning("rights.look_ups_missing", RIGHTS, text, remedy)
+
+
+def robot_page(robot: str) -> str:
+    """Where a robot is in Harbor's portal; that of a project has the project's name in its own."""
+    project, is_of_project, _ = robot.partition("$")[2].partition("+")
+    home = f"Projects → {project}" if is_of_project else "Administration"
+    return f"{home} → Robot Accounts → {robot}"
 
 
 def _as_in_the_form(right: str) -> str:

@@ -103,14 +103,15 @@ class Store:
     Raises StateBusy and StateError; LeaseTaken at a write under a lease that has gone to another; nothing else.
     """
 
-    def __init__(self, engine: Engine, harbor_url: str, route: str) -> None:
+    def __init__(self, engine: Engine, harbor_url: str, route: str, *, is_only_read: bool = False) -> None:
         self._engine = engine
         self._where = database.display(engine.url)
         self._route = route
         self._routes: tuple[str, ...] = (route,)
         self._spread: Spread = _as_it_is
         self._grant: Grant | None = None
-        self._harbor_id = self._known_harbor(harbor_url) or self._new_harbor(harbor_url)
+        # Of a Harbor that is not known nothing is found under the number of none.
+        self._harbor_id = self._known_harbor(harbor_url) or (0 if is_only_read else self._new_harbor(harbor_url))
 
     @classmethod
     def open(cls, url: str, harbor_url: str, route: str) -> Store:
