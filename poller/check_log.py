@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from poller import scans
+from poller import check_lookups, scans
 from poller.activity import Moment, RepositoryFacts
 from poller.config import Config
 from poller.errors import NotAllowed, NotFound, OutOfTime, PollerError
@@ -24,7 +24,8 @@ from poller.watch import disabled_types, is_database_off
 
 LOG = "audit log"
 
-MOST_REPOSITORIES = 5
+MOST_REPOSITORIES = 3
+"""Of those that moved last, and of the newest: each costs Harbor two questions."""
 SETTLED = timedelta(seconds=60)
 """A row that is not there so long after the deed will not come: the usual delay is some milliseconds."""
 
@@ -127,16 +128,16 @@ def _settings(harbor: Harbor, config: Config) -> Iterator[Finding]:
 def _repositories(harbor: Harbor, reach: Reach) -> list[RepositoryFacts]:
     """Those that moved last and those that are the newest, as far as the account may list them and read their log."""
     found: dict[str, RepositoryFacts] = {}
-    for sort in ("-update_time", "-creation_time"):
-        for each in _list(harbor, sort):
+    for listed in (_moved_lately(harbor), check_lookups.newest(harbor)[:MOST_REPOSITORIES]):
+        for each in listed:
             if reach.kind is ReachKind.SYSTEM or each.project in reach.projects:
                 found.setdefault(each.name, each)
     return list(found.values())
 
 
-def _list(harbor: Harbor, sort: str) -> tuple[RepositoryFacts, ...]:
+def _moved_lately(harbor: Harbor) -> tuple[RepositoryFacts, ...]:
     try:
-        return harbor.repositories(sort=sort, most=MOST_REPOSITORIES)
+        return harbor.repositories(sort="-update_time", most=MOST_REPOSITORIES)
     except (NotAllowed, NotFound):
         return ()
 
@@ -214,8 +215,8 @@ def _made_at(robot: str) -> datetime:
 
 def _is_written(harbor: Harbor, reach: Reach, repositories: list[RepositoryFacts], now: datetime) -> Iterator[Finding]:
     push = _latest(_pushes(harbor, reach, repositories, now))
-    is_missing = push is not None and not harbor.rows_since(push.log, push.at - SLACK)
-    if push is not None and is_missing and now - push.at > SETTLED:
+    since = harbor.rows_since(push.log, push.at - SLACK) if push is not None else ()
+    if push is not None and not since and now - push.at > SETTLED:
         newest = harbor.newest_row(push.log, now)
         last = f"its newest row is of {_said(newest.op_time)}" if newest else "it has no row"
         text = f"the log stands still while the registry moves: {push.what} {_said(push.at)}, but {last}"
@@ -224,8 +225,9 @@ def _is_written(harbor: Harbor, reach: Reach, repositories: list[RepositoryFacts
         else:
             yield warning("audit_log.empty", LOG, f"{text}; it may have been purged", _DATABASE_OFF)
         return
-    rows = [row for log in reach.logs[:MOST_REPOSITORIES] if (row := harbor.newest_row(log, now)) is not None]
-    yield _newest(rows, now, is_compared=push is not None and not is_missing)
+    logs = () if since else reach.logs[:MOST_REPOSITORIES]
+    rows = [*since, *(row for log in logs if (row := harbor.newest_row(log, now)) is not None)]
+    yield _newest(rows, now, is_compared=bool(since))
 
 
 def _newest(rows: Iterable[AuditRow], now: datetime, *, is_compared: bool) -> Finding:
@@ -253,7 +255,8 @@ def _are_pulls_written(
 ) -> Iterator[Finding]:
     evidence = (each for each in _pulls(harbor, reach, repositories, version, now) if now - each.at > SETTLED)
     pull = _latest(evidence)
-    if pull is not None and _is_missing(harbor, pull, now):
+    rows = list(harbor.rows_since(pull.log, pull.at - SLACK, operation="pull")) if pull is not None else []
+    if pull is not None and not rows and _must_be_there(harbor, pull, now):
         purged = "" if now - pull.at < SHORTEST_PURGE else ", unless its row was purged"
         yield warning(
             "audit_log.pulls_off",
@@ -263,11 +266,9 @@ def _are_pulls_written(
             _PULLS_OFF,
         )
         return
-    rows = [
-        row
-        for log in reach.logs[:MOST_REPOSITORIES]
-        for row in harbor.rows_since(log, now - LOOK_BACK, operation="pull")
-    ]
+    if not rows:
+        logs = reach.logs[:MOST_REPOSITORIES]
+        rows = [row for log in logs for row in harbor.rows_since(log, now - LOOK_BACK, operation="pull")]
     if rows:
         yield fine(
             "audit_log.pulls_logged",
@@ -279,10 +280,8 @@ def _are_pulls_written(
         yield fine("audit_log.pulls_not_proven", LOG, text)
 
 
-def _is_missing(harbor: Harbor, pull: Evidence, now: datetime) -> bool:
-    """Whether the log has no row of a pull, although it was not purged altogether."""
-    if harbor.rows_since(pull.log, pull.at - SLACK, operation="pull"):
-        return False
+def _must_be_there(harbor: Harbor, pull: Evidence, now: datetime) -> bool:
+    """Whether the log was not purged altogether since a pull."""
     return now - pull.at < SHORTEST_PURGE or harbor.newest_row(pull.log, now) is not None
 
 
