@@ -34,7 +34,7 @@ PATIENCE = 2
 """Seconds that a server has for taking the connection; libpq knows no shorter time."""
 CHECKED_UP_TO = 16 * 2**20
 """Bytes of a file that is looked through as a whole, which takes some 10 ms for each of them."""
-_LOOKS_AT_LOCK, _BETWEEN_LOOKS = 5, 0.2
+_LOOKS_AT_LOCK, _BETWEEN_LOOKS = 4, 0.1
 _TRIED = 64 * 2**10
 _WAL_WRITE_LOCK, _EXCLUSIVE_LOCK = 120, 0x40000000  # bytes of -shm and of the file: sqlite.org/walformat, /fileformat
 
