@@ -44,7 +44,7 @@ def probe(config: Config) -> Iterator[Finding]:
             "configuration.routes", CONFIGURATION, f"routes, in the order in which they are asked: {names}{rest}"
         )
     for number, route in enumerate(config.routes):
-        if why := never(route, config.routes[:number], config):
+        if config.events and (why := never(route, config.routes[:number], config)):
             text = f'route "{route.name}" can never take anything: {why[0]}'
             yield warning("configuration.route_takes_nothing", CONFIGURATION, text, why[1])
         if other := told_again(route, config.routes[number + 1 :], config.events):

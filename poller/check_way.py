@@ -21,7 +21,7 @@ _ISSUER = (
 )
 _WAYS = (
     (
-        r"407|proxy asks for credentials|authentication failed",
+        r": 407 |asks for credentials|authentication failed",
         "harbor.proxy_password",
         "put the proxy's user name and password into [harbor] proxy, as in http://user:password@host:3128",
     ),

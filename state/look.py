@@ -317,6 +317,8 @@ def _tried(connection: Connection, write: Callable[[Connection], Any]) -> tuple[
     """What keeps us from writing, found out in a transaction that is rolled back."""
     try:
         connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{PATIENCE}s'")
+        if connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on":
+            return (Hitch(Trouble.READ_ONLY, "transaction_read_only is on"),)
         write(connection)
     except SQLAlchemyError as error:
         return (_of_postgresql(error),)
