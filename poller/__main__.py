@@ -25,7 +25,7 @@ from poller import explain as explaining
 from poller import jobs, lease, logs, pacing, show, times
 from poller.backfill import Backfill, Wanted
 from poller.config import Config
-from poller.deadline import Deadline
+from poller.deadline import Deadline, time_to_start
 from poller.errors import ConfigError, LeaseTaken, OperatorError, PollerError, StateBusy, StateError
 from poller.events import SCAN_TYPES, WEBHOOK_TYPES, EventType
 from poller.exit_codes import DONE, MISTAKE, TAKEN, TRY_AGAIN
@@ -66,8 +66,9 @@ FITS_WITHIN = timedelta(minutes=10)
 WAITS_FOR_DATABASE = 60.0
 """So long a daemon that starts before its database, or while that is restarted, waits for it; seconds."""
 OPEN_AGAIN = 2.0
-STARTS_AND_ENDS = 1.2
-"""What of its time `check` leaves to the start of Python and the printing; seconds."""
+LAST_WORDS = 0.7
+"""What of its time `check` keeps for printing and for the end of Python; seconds."""
+LEAST_LOOK = 1.0
 
 _log = logs.Log("poller")
 
@@ -506,7 +507,7 @@ def check(context: Context, send: bool, timeout: float, as_json: bool) -> int:
     """
     from poller import check as checking
 
-    deadline = Deadline.after(timeout - STARTS_AND_ENDS)
+    deadline = Deadline.after(max(LEAST_LOOK, timeout - time_to_start() - LAST_WORDS))
     try:
         config = context.config()
         report = checking.check(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import formatters
@@ -49,7 +49,8 @@ def check(
     for probe in probes:
         probe.start()
     here = (*check_configuration.probe(config, now), *check_routes.probe(config))
-    return Report((*here, *(finding for probe in probes for finding in probe.found_until(deadline))))
+    end = replace(deadline, at=deadline.at + AT_THE_END)
+    return Report((*here, *(finding for probe in probes for finding in probe.found_until(end))))
 
 
 def misconfigured(error: ConfigError) -> Report:
@@ -80,8 +81,8 @@ class _Probe:
         except BaseException as error:  # noqa: BLE001 -- the thread that waits raises it again
             self.error = error
 
-    def found_until(self, deadline: Deadline) -> Iterator[Finding]:
-        self._thread.join(deadline.left + AT_THE_END)
+    def found_until(self, end: Deadline) -> Iterator[Finding]:
+        self._thread.join(end.left)
         is_late = self._thread.is_alive()
         yield from tuple(self.found)
         match self.error:

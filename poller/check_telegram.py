@@ -94,7 +94,7 @@ def late(config: TelegramConfig, seconds: float) -> Finding:
         "telegram.too_slow",
         WRONG,
         TELEGRAM,
-        f"{config.api_url} did not answer everything within {seconds:.2g} s: what is missing here was not found out",
+        f"{config.api_url} did not answer in time ({seconds:.2g} s): what is missing here could not be found out",
         f"{_way_to_telegram(config)}. A slow link: `check --timeout 30`",
         is_passing=True,
     )

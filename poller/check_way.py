@@ -120,7 +120,7 @@ def late(config: HarborConfig, seconds: float) -> Finding:
         "harbor.too_slow",
         WRONG,
         HARBOR,
-        f"{config.url} did not answer everything within {seconds:.2g} s: what is missing here was not found out",
+        f"{config.url} did not answer in time ({seconds:.2g} s): what is missing here could not be found out",
         f"try it: curl -m 5 {config.url}/api/v2.0/ping. No answer: let the firewall pass it, or put a proxy into"
         " [harbor] proxy. A slow one: `check --timeout 30`",
         is_passing=True,
@@ -138,7 +138,7 @@ def refused(name: str, *, is_known: bool) -> Finding:
             "use a robot account in [harbor] username and password: Administration → Robot Accounts → New Robot"
             " Account",
         )
-    said = f"Harbor refuses {name} (401, also after a pause)"
+    said = f"Harbor refuses {name} (401)"
     if "$" in name:
         return wrong(
             "harbor.login_refused",

@@ -376,7 +376,8 @@ class Harbor:
                 break
             # In haste, the time counts for which Harbor held the answer back: it punishes wrong passwords so.
             self._sleep(pause if self._deadline is None else max(0.0, asked_at + pause - time.monotonic()))
-            answer = self._exchange(path, params, headers)
+            with suppress(OutOfTime):
+                answer = self._exchange(path, params, headers)
         return answer
 
     def _exchange(self, path: str, params: Mapping[str, str] | None, headers: Mapping[str, str] | None) -> Answer:

@@ -277,6 +277,7 @@ def _holder(path: Path, byte: int, how: int) -> int | None:
 
 _STATES = {
     "42501": Trouble.NO_RIGHTS,
+    "42P01": Trouble.NO_RIGHTS,  # a table that was listed just before: the role may not look into its schema
     "25006": Trouble.READ_ONLY,
     "55P03": Trouble.LOCKED,
     "53100": Trouble.FULL,
@@ -339,7 +340,8 @@ def _make_table(connection: Connection) -> None:
 
 def _of_postgresql(error: SQLAlchemyError) -> Hitch:
     original = error.orig if isinstance(error, DBAPIError) else error
-    said = (str(original).strip().splitlines() or [type(error).__name__])[-1].strip()
+    lines = [line.strip() for line in str(original).splitlines() if line.strip()] or [type(error).__name__]
+    said = next((line for line in lines if "FATAL" in line), lines[0])
     state = str(getattr(original, "sqlstate", None) or "")
     if state in _STATES:
         return Hitch(_STATES[state], said)

@@ -315,9 +315,10 @@ class Scene:
             )
 
     def photograph(self) -> dict[str, tuple[int, int]]:
-        """Names, sizes and times of everything in the folder."""
-        found = (path for path in sorted(self.folder.rglob("*")) if path != self.conf)
-        return {str(path.relative_to(self.folder)): _facts(path) for path in found}
+        """Names, sizes and times of the folder, that of the state, and everything in them."""
+        folders = {self.folder, self.state.parent}
+        found = (path for folder in folders for path in (folder, *folder.rglob("*")) if path != self.conf)
+        return {str(path): _facts(path) for path in sorted(found)}
 
 
 def _facts(path: Path) -> tuple[int, int]:
