@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from poller import config as configuration
 from poller import lease, logs, show
 from poller.check import check
 from poller.config import Config
+from poller.deadline import Deadline
 from poller.explain import Explanation, explain
 from poller.findings import Report
 from poller.harbor import Harbor
@@ -81,9 +82,9 @@ class Day:
     def report(self) -> Report:
         """What `check` finds."""
         bot = Telegram(self.config.telegram.bot_token, api_url=self.config.telegram.api_url)
-        store = self.scene.product.store
+        patience = Deadline.after(60)
         with self._client() as client:
-            found = check(self.config, client, bot, lambda: nullcontext(store), is_sending=False, now=self.now)
+            found = check(self.config, client, bot, is_sending=False, now=self.now, deadline=patience)
         said = [replace(f, text=self._said(f.text), remedy=self._said(f.remedy)) for f in found.findings]
         return Report(tuple(said))
 

@@ -24,6 +24,7 @@ from poller import explain as explaining
 from poller import here, jobs, lease, logs, pacing, show, times
 from poller.backfill import Backfill, Wanted
 from poller.config import Config
+from poller.deadline import Deadline, time_to_start
 from poller.errors import ConfigError, LeaseTaken, NothingRecorded, OperatorError, PollerError, StateBusy, StateError
 from poller.events import SCAN_TYPES, EventType
 from poller.exit_codes import DONE, MISTAKE, TAKEN, TRY_AGAIN
@@ -65,6 +66,9 @@ FITS_WITHIN = timedelta(minutes=10)
 WAITS_FOR_DATABASE = 60.0
 """So long a daemon that starts before its database, or while that is restarted, waits for it; seconds."""
 OPEN_AGAIN = 2.0
+LAST_WORDS = 0.7
+"""What of its time `check` keeps for printing and for the end of Python; seconds."""
+LEAST_LOOK = 1.0
 
 _log = logs.Log("poller")
 
@@ -83,18 +87,25 @@ class Context:
         config = configuration.load(configuration.find(self._path), os.environ)
         logs.set_up(self._log_level, self._log_format, config.secrets)
         for warning in config.warnings:
-            _log.warning("config.warning", text=warning)
+            _log.warning("config.warning", text=str(warning))
         return config
 
-    def harbor(self, config: Config) -> Harbor:
+    def harbor(self, config: Config, deadline: Deadline | None = None) -> Harbor:
         c = config.harbor
         return Harbor(
-            c.url, c.username, c.password, ca_file=c.ca_file, verify=c.verify, proxy=c.proxy, timeout=c.timeout
+            c.url,
+            c.username,
+            c.password,
+            ca_file=c.ca_file,
+            verify=c.verify,
+            proxy=c.proxy,
+            timeout=c.timeout,
+            deadline=deadline,
         )
 
-    def telegram(self, config: Config) -> Telegram:
+    def telegram(self, config: Config, deadline: Deadline | None = None) -> Telegram:
         c = config.telegram
-        return Telegram(c.bot_token, api_url=c.api_url, proxy=c.proxy)
+        return Telegram(c.bot_token, api_url=c.api_url, proxy=c.proxy, deadline=deadline)
 
     def tellers(self, config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> Tellers:
         """One for each route, for whoever tells alone; what waits on routes of another day goes to these."""
@@ -484,25 +495,36 @@ def _moment(option: str, text: str, now: datetime, zone: tzinfo) -> datetime:
 
 @cli.command()
 @click.option("--send", is_flag=True, help="Send a test message to the chat.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=2, max=600),
+    default=5,
+    metavar="SECONDS",
+    help="End within so many, with what is known by then. Default: 5; more for a slow link.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 @_command
-def check(context: Context, send: bool, as_json: bool) -> int:
-    """Find what keeps events from being told, and how to mend it.
+def check(context: Context, send: bool, timeout: float, as_json: bool) -> int:
+    """Find what keeps events from being told, and how to mend it. Changes nothing.
 
     Tries configuration, Harbor, rights, Telegram, database and clock: a line each.
     """
     from poller import check as checking
 
-    config = context.config()
-    report = checking.check(
-        config,
-        context.harbor(config),
-        context.telegram(config),
-        lambda: context.store(config),
-        is_sending=send,
-        now=utc_now(),
-    )
+    deadline = Deadline.after(max(LEAST_LOOK, timeout - time_to_start() - LAST_WORDS))
+    try:
+        config = context.config()
+        report = checking.check(
+            config,
+            context.harbor(config, deadline),
+            context.telegram(config, deadline),
+            is_sending=send,
+            now=utc_now(),
+            deadline=deadline,
+        )
+    except ConfigError as error:
+        report = checking.misconfigured(error)
     if as_json:
         _print_json(report.to_json())
     else:

@@ -24,6 +24,10 @@ class HarborGarbled(Temporary):
     """Harbor's answer was cut short or was not the JSON that the API promises."""
 
 
+class OutOfTime(Temporary):
+    """Whoever asks had only so many seconds for all the answers, and they are over."""
+
+
 class StateBusy(Temporary):
     """The state database did not answer in time."""
 

@@ -1,5 +1,6 @@
 """The state database: what was seen, what was told, how far we read."""
 
+from state.look import Age, Hitch, Look, Trouble, look
 from state.records import (
     CLOCKS_APART,
     MADE_ANEW,
@@ -40,6 +41,7 @@ __all__ = [
     "SCANNERS_OWN",
     "SHORT_PAUSE",
     "SWEEP",
+    "Age",
     "Counts",
     "Coverage",
     "Cursor",
@@ -49,7 +51,9 @@ __all__ = [
     "Fate",
     "Grant",
     "GroupMessage",
+    "Hitch",
     "Lease",
+    "Look",
     "Member",
     "Mode",
     "NoticedScan",
@@ -61,6 +65,8 @@ __all__ = [
     "SweepPlace",
     "Telling",
     "Thread",
+    "Trouble",
     "Waiting",
     "Wave",
+    "look",
 ]

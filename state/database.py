@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,11 @@ from poller.errors import PollerError, StateBusy, StateError, StateFull
 from state import refusals
 
 BUSY_SECONDS = 15
-HEAD = max(path.name.partition("_")[0] for path in Path(__file__).parent.glob("migrations/versions/[0-9]*.py"))
-"""The newest revision: each is named as its file begins."""
+REVISIONS = frozenset(
+    path.name.partition("_")[0] for path in Path(__file__).parent.glob("migrations/versions/[0-9]*.py")
+)
+"""Each is named as its file begins."""
+HEAD = max(REVISIONS)
 
 _CONNECTION = {
     "connect_timeout": BUSY_SECONDS,
@@ -56,10 +59,11 @@ def border(where: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
-        raise _ours(error, where) from None
+        raise ours(error, where) from None
 
 
-def _ours(error: Exception, where: str) -> PollerError:
+def ours(error: Exception, where: str) -> PollerError:
+    """What an exception of the library is to us."""
     original = error.orig if isinstance(error, DBAPIError) else error
     cause = type(error).__name__ if isinstance(original, SQLAlchemyError) else str(original)
     first_line = (cause.splitlines() or [""])[0]
@@ -88,7 +92,7 @@ def open_engine(url: str) -> Engine:
     parsed = make_url(url)
     where = display(parsed)
     _check_path(parsed, where)
-    engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _server(parsed)
+    engine = sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else server_engine(parsed)
     try:
         with border(where):
             _bring_up_to_date(engine, where)
@@ -117,11 +121,10 @@ def look(url: str) -> Engine:
 
 
 def _check_revision(found: str | None, where: str) -> None:
-    """Revisions are numbered, so the older of two is the smaller one."""
     if found is None:
         raise refusals.nothing_recorded(f"{where} is empty")
     if found != HEAD:
-        raise refusals.newer(where, found) if found > HEAD else refusals.older(where, found, HEAD)
+        raise refusals.older(where, found, HEAD) if found in REVISIONS else refusals.newer(where, found)
 
 
 def display(url: URL) -> str:
@@ -148,8 +151,10 @@ def _check_path(url: URL, where: str) -> None:
             raise StateError(f"[state] url: {each} is not writable; SQLite writes the file and others beside it")
 
 
-def _sqlite(url: URL) -> Engine:
-    engine = sqlalchemy.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+def sqlite_engine(url: URL, connect: Callable[[], sqlite3.Connection] | None = None) -> Engine:
+    """`connect`: instead of opening the URL's file."""
+    options: dict[str, Any] = {"creator": connect} if connect else {"connect_args": {"timeout": BUSY_SECONDS}}
+    engine = sqlalchemy.create_engine(url, **options)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -180,7 +185,7 @@ def _sqlite_to_read(url: URL) -> Engine:
 
 
 def _server_to_read(url: URL) -> Engine:
-    engine = _server(url)
+    engine = server_engine(url)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
@@ -190,9 +195,10 @@ def _server_to_read(url: URL) -> Engine:
     return engine
 
 
-def _server(url: URL) -> Engine:
+def server_engine(url: URL, *, patience: int = BUSY_SECONDS) -> Engine:
     """Few connections, looked at before they are used. What the URL sets itself is left as it is."""
-    settings = {name: value for name, value in _CONNECTION.items() if name not in url.query}
+    usual = _CONNECTION | {"connect_timeout": patience}
+    settings = {name: value for name, value in usual.items() if name not in url.query}
     engine = sqlalchemy.create_engine(
         url,
         pool_size=3,

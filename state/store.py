@@ -103,17 +103,15 @@ class Store:
     Raises StateBusy and StateError; LeaseTaken at a write under a lease that has gone to another; nothing else.
     """
 
-    def __init__(self, engine: Engine, harbor_url: str, route: str, *, is_looking: bool = False) -> None:
+    def __init__(self, engine: Engine, harbor_url: str, route: str, *, is_only_read: bool = False) -> None:
         self._engine = engine
         self._where = database.display(engine.url)
         self._route = route
         self._routes: tuple[str, ...] = (route,)
         self._spread: Spread = _as_it_is
         self._grant: Grant | None = None
-        known = self._known_harbor(harbor_url)
-        if known is None and is_looking:
-            raise refusals.nothing_recorded(f"{self._where} knows nothing of {harbor_url}")
-        self._harbor_id = known or self._new_harbor(harbor_url)
+        # Of a Harbor that is not known nothing is found under the number of none.
+        self._harbor_id = self._known_harbor(harbor_url) or (0 if is_only_read else self._new_harbor(harbor_url))
 
     @classmethod
     def open(cls, url: str, harbor_url: str, route: str) -> Store:
@@ -131,10 +129,14 @@ class Store:
         """
         engine = database.look(url)
         try:
-            return cls(engine, harbor_url, route, is_looking=True)
+            store = cls(engine, harbor_url, route, is_only_read=True)
         except PollerError:
             engine.dispose()
             raise
+        if not store._harbor_id:
+            engine.dispose()
+            raise refusals.nothing_recorded(f"{store._where} knows nothing of {harbor_url}")
+        return store
 
     def under(self, grant: Grant) -> Store:
         """The same state, for the holder of a lease: whoever has lost it cannot write a thing."""

@@ -383,7 +383,7 @@ def test_a_route_without_a_name_is_called_by_what_it_says(tmp_path: Path) -> Non
 
 
 def test_routes_that_all_lead_nowhere_are_warned_about(tmp_path: Path) -> None:
-    assert "nothing will be told" in configured(tmp_path, "[[route]]\nnowhere = true\n").warnings[0]
+    assert "nothing will be told" in configured(tmp_path, "[[route]]\nnowhere = true\n").warnings[0].text
 
 
 def test_the_reference_shows_every_key_of_a_route(tmp_path: Path) -> None:

@@ -368,11 +368,11 @@ def test_tag_and_project_survive_a_cut() -> None:
 
 CHECKED = Report(
     (
-        fine("Harbor", "it answers"),
-        wrong("Telegram", "the bot may not write", "add it to the chat"),
-        wrong("rights", "it may not read the log", "grant Audit Log: List"),
-        failure("Harbor", HarborUnreachable("no connection")),
-        warning("Telegram", "the topic is closed"),
+        fine("harbor.version", "Harbor", "it answers"),
+        wrong("telegram.muted", "Telegram", "the bot may not write", "add it to the chat"),
+        wrong("rights.log", "rights", "it may not read the log", "grant Audit Log: List"),
+        failure("harbor.away", "Harbor", HarborUnreachable("no connection")),
+        warning("telegram.topic", "Telegram", "the topic is closed", "open it"),
     )
 )
 
@@ -381,22 +381,24 @@ def test_findings_are_grouped_and_summed_up() -> None:
     assert read(show.check_page(CHECKED)) == [
         "Harbor",
         "  ✓ it answers",
-        "  ✗ no connection",
+        "  ✗ no connection  [harbor.away]",
+        "    → try again in a minute; if it stays, look into the logs of the other side",
         "",
         "Telegram",
-        "  ✗ the bot may not write",
+        "  ✗ the bot may not write  [telegram.muted]",
         "    → add it to the chat",
-        "  ! the topic is closed",
+        "  ! the topic is closed  [telegram.topic]",
+        "    → open it",
         "",
         "Rights",
-        "  ✗ it may not read the log",
+        "  ✗ it may not read the log  [rights.log]",
         "    → grant Audit Log: List",
         "",
         "2 mistakes to correct, 1 away now and tried again, 1 warning, 1 fine",
     ]
     assert list(plain.lines(show.check_page(CHECKED)))[1:3] == [
-        "✗ Telegram: the bot may not write → add it to the chat",
-        "✗ rights: it may not read the log → grant Audit Log: List",
+        "✗ Telegram: the bot may not write [telegram.muted] → add it to the chat",
+        "✗ rights: it may not read the log [rights.log] → grant Audit Log: List",
     ]
 
 

@@ -16,7 +16,9 @@ def check_page(report: Report) -> Page:
 
 
 def _item(finding: Finding) -> Item:
-    return Item(Part(finding.mark, _TONES[finding.mark]), finding.area, finding.text, finding.remedy)
+    """What is fine has a code, too, which nobody looks for."""
+    code = "" if finding.mark == FINE else finding.code
+    return Item(Part(finding.mark, _TONES[finding.mark]), finding.area, finding.text, finding.remedy, code)
 
 
 def _total(findings: Sequence[Finding]) -> Iterator[Part]:
