@@ -46,7 +46,7 @@ CHAT = -1001
 _MORNING = datetime(2026, 11, 24, 8, tzinfo=UTC)
 _HOST = "registry 5f3a 4026531836 4711/1"
 HERE = Here("systemctl start harbor-poller", "harbor-poller")
-_SECONDS_LATER = timedelta(seconds=3)
+_A_MOMENT = timedelta(seconds=3)
 _OPTIONS = {"events-explain": "events --explain KEY"}
 _REQUEST = re.compile(r"request [0-9a-f]+-[0-9]+")
 _REMOTE_FONTS = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
@@ -70,8 +70,7 @@ class Day:
         failure = found.failure and replace(found.failure, error=self._said(str(found.failure.error)))
         return replace(found, harbor=self._said(found.harbor), failure=failure)
 
-    def status(self, later: timedelta = _SECONDS_LATER) -> Page:
-        now = self.now + later
+    def status(self, now: datetime) -> Page:
         found = self.standing(now)
         return show.status_page(found, vitals(found, HERE, UTC, now), UTC, now)
 
@@ -104,6 +103,11 @@ class Day:
     def beat(self) -> None:
         lease.beat(self.scene.product.store, self.grant, self.now)
 
+    @property
+    def just_polled(self) -> datetime:
+        """A moment after the last poll."""
+        return max(cursor.polled_at for cursor in self.scene.product.store.cursors().values()) + _A_MOMENT
+
     def go_wrong(self) -> None:
         """Harbor's robot expires, and the bot is removed from the chat."""
         self.scene.harbor.fail(Fault.UNAUTHORIZED, times=ALWAYS)
@@ -128,12 +132,12 @@ class Day:
 
 @contextmanager
 def day() -> Iterator[Day]:
-    """Played to its end, with the product still at work."""
+    """Played to its end, with the product still at work. No time passes by asking for it: it is always the same day."""
     clock = Clock(_MORNING)
     with (
         TemporaryDirectory() as name,
         TelegramStandIn(clock=clock) as telegram,
-        HarborStandIn(World(clock=clock.tick), [POLLER]) as harbor,
+        HarborStandIn(World(clock=clock), [POLLER]) as harbor,
     ):
         telegram.add_chat(CHAT, "supergroup")
         scene = Scene(harbor, telegram, clock)
@@ -164,6 +168,7 @@ def _script(scene: Scene) -> Iterator[float]:
     world.push("team/platform/services/checkout-frontend", "2026.11.24-rc.1", "robot$team+ci")
     yield 900
     world.create_robot("ci")
+    yield 60
     world.delete_artifact("team/app", "1.26", "bob")
     yield 60
 
@@ -186,11 +191,11 @@ def pages(played: Day) -> Iterator[tuple[str, Page]]:
     yield "check", show.check_page(played.report())
     yield "events", show.events_page(played.seen, UTC)
     yield "events-explain", show.explanation_page(played.explanation(), UTC)
-    yield "status", played.status()
-    yield "status-stopped", played.status(later=timedelta(hours=8))
+    yield "status", played.status(played.just_polled)
+    yield "status-stopped", played.status(played.now + timedelta(hours=8))
     played.go_wrong()
     yield "check-mistakes", show.check_page(played.report())
-    yield "status-trouble", played.status()
+    yield "status-trouble", played.status(played.now)
 
 
 def svg(name: str, page: Page) -> str:
