@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Mapping
@@ -33,11 +34,19 @@ class Reply:
     is_reset: bool = False
 
 
-class Door:
-    """The listening socket on a port that stays the same; port 0: any that is free."""
+_TLS_HANDSHAKE = b"\x16"
+_PLAIN = "400 The plain HTTP request was sent to HTTPS port"
+_PLAIN_HTTP = Reply(
+    400, f"<html>\r\n<head><title>{_PLAIN}</title></head>\r\n<body>\r\n</body>\r\n</html>".encode(), "text/html"
+)
 
-    def __init__(self, answer: Callable[[Call], Reply], port: int = 0) -> None:
+
+class Door:
+    """The listening socket on a port that stays the same; port 0: any that is free. `tls`: it speaks HTTPS."""
+
+    def __init__(self, answer: Callable[[Call], Reply], port: int = 0, *, tls: ssl.SSLContext | None = None) -> None:
         self._answer = answer
+        self.tls = tls
         self._server: _Server | None = None
         self._lock = threading.Lock()
         self.port = port
@@ -46,7 +55,7 @@ class Door:
         with self._lock:
             if self._server is not None:
                 return
-            self._server = _Server(("127.0.0.1", self.port), self._answer)
+            self._server = _Server(("127.0.0.1", self.port), self._answer, self.tls)
             self.port = self._server.server_address[1]
             # A short poll, for closing waits for it.
             threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -66,8 +75,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # a kept-alive connection would hold it up
 
-    def __init__(self, address: tuple[str, int], answer: Callable[[Call], Reply]) -> None:
+    def __init__(
+        self, address: tuple[str, int], answer: Callable[[Call], Reply], tls: ssl.SSLContext | None = None
+    ) -> None:
         self.answer = answer
+        self.tls = tls
         self._connections: set[socket.socket] = set()
         super().__init__(address, _Handler)
 
@@ -94,10 +106,17 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
 
+    def setup(self) -> None:
+        """Whoever does not speak TLS to a port of HTTPS is answered in plain HTTP, as nginx does."""
+        if self.server.tls is not None and self.request.recv(1, socket.MSG_PEEK) == _TLS_HANDSHAKE:
+            self.request = self.server.tls.wrap_socket(self.request, server_side=True)
+        super().setup()
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        reply = self.server.answer(Call(self.path, headers, body))
+        is_plain = self.server.tls is not None and not isinstance(self.connection, ssl.SSLSocket)
+        reply = _PLAIN_HTTP if is_plain else self.server.answer(Call(self.path, headers, body))
         if reply.status == 0:
             self.close_connection = True
             _cut(self.connection)

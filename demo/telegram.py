@@ -102,7 +102,7 @@ class Chat:
     topics: set[int] | None = None
     closed_topics: set[int] = field(default_factory=set)
     is_forum: bool = False
-    bot_status: str = "member"  # administrator, member, left, kicked; of a person: blocked, deactivated
+    bot_status: str = "member"  # administrator, member, restricted, left, kicked; of a person: blocked, deactivated
     members_can_send: bool = True
     moved_to: int | None = None
     accepted: deque[float] = field(default_factory=deque)  # of the last minute
@@ -175,6 +175,9 @@ class TelegramStandIn:
         self.entities_dropped = 0
         """Entities beyond the hundredth of a message, which nobody sees."""
         self.chats: dict[int | str, Chat] = {}
+        self.can_join_groups = True
+        self.is_private = True
+        """Privacy mode: in groups the bot does not see what people write, unless it is a command or an answer."""
         self._clock = clock
         self._is_strict = strict
         self._failures: list[_Failure] = []
@@ -331,6 +334,8 @@ class TelegramStandIn:
             "is_bot": True,
             "first_name": "Bot",
             "username": "test_bot",
+            "can_join_groups": self.can_join_groups,
+            "can_read_all_group_messages": not self.is_private,
         }
 
     # -- sending: errors of the text come first, then those of the chat, the limits last
@@ -495,6 +500,8 @@ class TelegramStandIn:
     def _get_member(self, fields: Fields) -> Fields:
         chat = self._known_chat(fields)
         answer: Fields = {"status": chat.bot_status, "user": self._me()}
+        if chat.bot_status == "restricted":
+            answer |= {"is_member": True, "can_send_messages": False}
         return answer | ({"can_post_messages": True} if chat.bot_status == "administrator" else {})
 
     def _known_chat(self, fields: Fields) -> Chat:
@@ -545,6 +552,8 @@ def _check_standing(chat: Chat) -> None:
     }
     if chat.bot_status in standing:
         raise refused(standing[chat.bot_status], chat.type)
+    if chat.bot_status == "restricted":
+        raise refused(Kind.NO_RIGHTS)
     if chat.bot_status == "member" and (chat.type == "channel" or not chat.members_can_send):
         raise refused(Kind.NO_RIGHTS)
 

@@ -6,7 +6,7 @@ from formatters.digests import digest
 from formatters.examples import coverage_examples, examples, scan_examples
 from formatters.families import Family, family_message, is_signature
 from formatters.images import image_message
-from formatters.markdown import plain
+from formatters.markdown import Piece, pieces, plain
 from formatters.mass import MassScan
 from formatters.messages import message, test_message
 from formatters.portal import Portal
@@ -20,6 +20,7 @@ __all__ = [
     "Family",
     "MassScan",
     "Occasion",
+    "Piece",
     "Portal",
     "Pulls",
     "Run",
@@ -34,6 +35,7 @@ __all__ = [
     "image_message",
     "is_signature",
     "message",
+    "pieces",
     "plain",
     "rank",
     "scan_examples",

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 LIMIT = 4096
@@ -68,6 +69,48 @@ def quotation(lines: Sequence[str]) -> str:
 def plain(markdown: str) -> str:
     """The text that people would see of our own messages: without markup and escapes."""
     return _TOKEN.sub(_bare, markdown)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Text of a message as people see it, without a change of how it looks."""
+
+    text: str
+    is_bold: bool = False
+    is_code: bool = False
+    is_link: bool = False
+    is_quoted: bool = False
+
+
+def pieces(markdown: str) -> Iterator[Piece]:
+    """The text of our own messages, as `plain` has it, with how it looks. A line break belongs to no quotation."""
+    now, place = Piece(""), 0
+    for token in _TOKEN.finditer(markdown):
+        between = markdown[place : token.start()]
+        yield from _of_lines(now, between)
+        now, place = replace(now, is_quoted=now.is_quoted and "\n" not in between), token.end()
+        if text := _bare(token):
+            yield replace(now, text=text, is_code=token["code"] is not None)
+        now = _turned(now, token[0])
+    yield from _of_lines(now, markdown[place:])
+
+
+def _of_lines(now: Piece, text: str) -> Iterator[Piece]:
+    """A quotation goes on in the next line only where that begins as one."""
+    head, newline, rest = text.partition("\n") if now.is_quoted else (text, "", "")
+    if head:
+        yield replace(now, text=head)
+    if newline:
+        yield replace(now, text=newline + rest, is_quoted=False)
+
+
+def _turned(now: Piece, token: str) -> Piece:
+    """How the text behind a token looks."""
+    if token == "*":
+        return replace(now, is_bold=not now.is_bold)
+    if token == "[" or token.startswith("]("):
+        return replace(now, is_link=token == "[")
+    return replace(now, is_quoted=True) if token in (">", "**>") else now
 
 
 def units(text: str) -> int:

@@ -9,9 +9,9 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,22 +19,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import formatters
-from formatters.examples import examples
 from poller import config as configuration
 from poller import explain as explaining
-from poller import jobs, lease, logs, measures, pacing, show, times
+from poller import here, jobs, lease, logs, measures, pacing, show, times
 from poller.backfill import Backfill, Wanted
 from poller.config import Config
 from poller.config_values import Address
-from poller.errors import ConfigError, LeaseTaken, OperatorError, PollerError, StateBusy, StateError
-from poller.events import SCAN_TYPES, WEBHOOK_TYPES, EventType
+from poller.deadline import Deadline, time_to_start
+from poller.diagnosis import diagnose
+from poller.errors import ConfigError, LeaseTaken, NothingRecorded, OperatorError, PollerError, StateBusy, StateError
+from poller.events import SCAN_TYPES, EventType
 from poller.exit_codes import DONE, MISTAKE, TAKEN, TRY_AGAIN
 from poller.foreground import Foreground, Interrupted
 from poller.harbor import Harbor
 from poller.jobs import AuditPoller
 from poller.measures import Sink
 from poller.pacing import limits_for
-from poller.standing import standing
+from poller.standing import Standing, standing, unrecorded
 from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller, Told, Wait
 from poller.times import utc_now
@@ -70,6 +71,9 @@ FITS_WITHIN = timedelta(minutes=10)
 WAITS_FOR_DATABASE = 60.0
 """So long a daemon that starts before its database, or while that is restarted, waits for it; seconds."""
 OPEN_AGAIN = 2.0
+LAST_WORDS = 0.7
+"""What of its time `check` keeps for printing and for the end of Python; seconds."""
+LEAST_LOOK = 1.0
 
 _log = logs.Log("poller")
 
@@ -88,10 +92,10 @@ class Context:
         config = configuration.load(configuration.find(self._path), os.environ)
         logs.set_up(self._log_level, self._log_format, config.secrets)
         for warning in config.warnings:
-            _log.warning("config.warning", text=warning)
+            _log.warning("config.warning", text=str(warning))
         return config
 
-    def harbor(self, config: Config, sink: Sink = measures.ignore) -> Harbor:
+    def harbor(self, config: Config, *, sink: Sink = measures.ignore, deadline: Deadline | None = None) -> Harbor:
         c = config.harbor
         return Harbor(
             c.url,
@@ -102,29 +106,35 @@ class Context:
             proxy=c.proxy,
             timeout=c.timeout,
             sink=sink,
+            deadline=deadline,
         )
 
-    def telegram(self, config: Config, sink: Sink = measures.ignore) -> Telegram:
+    def telegram(self, config: Config, *, sink: Sink = measures.ignore, deadline: Deadline | None = None) -> Telegram:
         c = config.telegram
-        return Telegram(c.bot_token, api_url=c.api_url, proxy=c.proxy, sink=sink)
+        return Telegram(c.bot_token, api_url=c.api_url, proxy=c.proxy, sink=sink, deadline=deadline)
 
     def tellers(
         self, config: Config, store: Store, clock: Callable[[], datetime] = utc_now, sink: Sink = measures.ignore
     ) -> Tellers:
         """One for each route, for whoever tells alone; what waits on routes of another day goes to these."""
         jobs.route_anew(store, config)
-        telegram = self.telegram(config, sink)
+        telegram = self.telegram(config, sink=sink)
         routes = config.telling_routes
         return Tellers({route.name: Teller(telegram, store, config, clock, route, sink) for route in routes})
 
     @contextmanager
     def kept(self, config: Config) -> Iterator[Store]:
-        """The state as it is, for commands that only look: nothing is made where nothing was recorded."""
-        file = config.state.file
-        if file is not None and not file.exists():
-            raise StateError(f"nothing is recorded yet: {file} does not exist; start with `run` or `once`")
-        with self.store(config) as store:
+        """The state as it is, for commands that only look. Raises NothingRecorded where there is none."""
+        store = Store.look(config.state.url.reveal(), config.harbor.url, ROUTE)
+        try:
             yield store
+        finally:
+            store.close()
+
+    def here(self) -> here.Here:
+        """How the product runs on this machine."""
+        program = click.get_current_context().find_root().info_name or "harbor-poller"
+        return here.look(program, self._path)
 
     @contextmanager
     def store(self, config: Config, *, patience: float = 0) -> Iterator[Store]:
@@ -277,7 +287,7 @@ def run(context: Context) -> int:
     with ExitStack() as stack:
         exporter = stack.enter_context(_exporter(config, config.metrics.listen)) if config.metrics.listen else None
         sink = exporter.heed if exporter else measures.ignore
-        harbor = context.harbor(config, sink)
+        harbor = context.harbor(config, sink=sink)
         store = stack.enter_context(context.store(config, patience=WAITS_FOR_DATABASE)).measured(sink)
         daemon = Daemon(
             config,
@@ -426,7 +436,7 @@ def backfill(
         poller = AuditPoller(harbor, store, config)
         job = Backfill(harbor, store, poller, wanted, is_dry=dry_run, is_told=deliver != "none")
         seconds = _read_windows(job, work)
-        show.found(job.found, wanted, config, seconds, is_dry=dry_run)
+        show.write(show.backfill_page(job.found, wanted, config, seconds, is_dry=dry_run))
         if deliver == "none":
             return DONE
         return _tell_backfill(context, config, store, work, deliver, job.found.to_tell if dry_run else None)
@@ -510,43 +520,74 @@ def _moment(option: str, text: str, now: datetime, zone: tzinfo) -> datetime:
 
 @cli.command()
 @click.option("--send", is_flag=True, help="Send a test message to the chat.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=2, max=600),
+    default=5,
+    metavar="SECONDS",
+    help="End within so many, with what is known by then. Default: 5; more for a slow link.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 @_command
-def check(context: Context, send: bool, as_json: bool) -> int:
-    """Find what keeps events from being told, and how to mend it.
+def check(context: Context, send: bool, timeout: float, as_json: bool) -> int:
+    """Find what keeps events from being told, and how to mend it. Changes nothing.
 
     Tries configuration, Harbor, rights, Telegram, database and clock: a line each.
     """
     from poller import check as checking
 
-    config = context.config()
-    report = checking.check(
-        config,
-        context.harbor(config),
-        context.telegram(config),
-        lambda: context.store(config),
-        is_sending=send,
-        now=utc_now(),
-    )
-    show.report(report, as_json=as_json)
+    deadline = Deadline.after(max(LEAST_LOOK, timeout - time_to_start() - LAST_WORDS))
+    try:
+        config = context.config()
+        report = checking.check(
+            config,
+            context.harbor(config, deadline=deadline),
+            context.telegram(config, deadline=deadline),
+            is_sending=send,
+            now=utc_now(),
+            deadline=deadline,
+        )
+    except ConfigError as error:
+        report = checking.misconfigured(error)
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        show.write(show.check_page(report))
     return report.exit_code
 
 
 @cli.command()
+@click.option("--check", "is_checking", is_flag=True, help="For monitoring: exit with 1 or 2 if something is wrong.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 @_command
-def status(context: Context, as_json: bool) -> int:
-    """Show how far was read, what waits, and the last error."""
+def status(context: Context, is_checking: bool, as_json: bool) -> int:
+    """Show whether all is well, and how things stand.
+
+    Asks neither Harbor nor Telegram, and changes nothing.
+    """
     config, now = context.config(), utc_now()
-    with context.kept(config) as store:
-        result = standing(store, config, now)
+    result = _standing(context, config, now)
+    found = diagnose(result, context.here(), config.timezone, now)
     if as_json:
-        click.echo(json.dumps(result.to_json(), ensure_ascii=False))
+        _print_json(found.to_json() | result.to_json())
     else:
-        show.status(result, config.timezone, now)
-    return DONE
+        show.write(show.status_page(result, found, config.timezone, now))
+    return found.exit_code if is_checking else DONE
+
+
+def _standing(context: Context, config: Config, now: datetime) -> Standing:
+    try:
+        with context.kept(config) as store:
+            return standing(store, config, now)
+    except NothingRecorded:
+        return unrecorded(config)
+
+
+def _print_json(answer: Mapping[str, Any]) -> None:
+    """An object on a line of its own."""
+    click.echo(json.dumps(answer, ensure_ascii=False))
 
 
 @cli.command()
@@ -578,9 +619,9 @@ def events(
         seen = store.seen(since=start, types=types, repository=repository, limit=limit or (None if as_json else 50))
     if as_json:
         for each in seen:
-            click.echo(json.dumps(show.seen_json(each), ensure_ascii=False))
+            _print_json(show.seen_json(each))
     else:
-        show.events(seen, config.timezone)
+        show.write(show.events_page(seen, config.timezone))
     return DONE
 
 
@@ -589,9 +630,9 @@ def _explain(context: Context, config: Config, key: str, *, as_json: bool) -> in
         decide = AuditPoller(context.harbor(config), store, config).decide
         explained = explaining.explain(key, store, config, decide, utc_now())
     if as_json:
-        click.echo(json.dumps(explained.to_json(), ensure_ascii=False))
+        _print_json(explained.to_json())
     else:
-        show.explanation(explained, config.timezone)
+        show.write(show.explanation_page(explained, config.timezone))
     return DONE
 
 
@@ -601,17 +642,7 @@ def _explain(context: Context, config: Config, key: str, *, as_json: bool) -> in
 @_command
 def preview(kind: EventType | None, language: str) -> int:
     """Show how each message will look. Needs no network or conf.toml."""
-    style = formatters.Style(language, UTC)
-    for text in formatters.coverage_examples(style) if kind is EventType.COVERAGE else ():
-        click.echo(formatters.plain(text) + "\n")
-    for event in examples():
-        if (event.type == kind is not EventType.COVERAGE) or (kind is None and event.type in WEBHOOK_TYPES):
-            click.echo(formatters.plain(formatters.message(event, style)) + "\n")
-    if kind in (None, EventType.SCANNING_COMPLETED):
-        for _, text in formatters.scan_examples(style):
-            click.echo(formatters.plain(text) + "\n")
-    for _, text in formatters.calm_examples(style) if kind is None else ():
-        click.echo(formatters.plain(text) + "\n")
+    show.write(show.preview_page(kind, language))
     return DONE
 
 

@@ -21,6 +21,8 @@ from poller.errors import (
 )
 
 _T = TypeVar("_T")
+_PLAIN_HTTP = re.compile(rb"HTTP request (?:was sent )?to (?:an )?HTTPS")
+"""In the words of nginx and of Go."""
 
 
 class PathNotFound(NotFound):
@@ -77,6 +79,8 @@ def refusal(answer: Answer, username: str, masked: Callable[[str], str]) -> Poll
             )
         case 403:
             return NotAllowed(f"{said}: {username} lacks a right for this")
+        case 400 if is_foreign and _PLAIN_HTTP.search(answer.body):
+            return WrongUrl(f"{said}: what listens there speaks HTTPS: put https:// before the host in [harbor] url")
         case 400 | 404 | 405 if is_foreign:
             return WrongUrl(f"{said}: answers with {_kind(answer)} instead of Harbor's API: correct [harbor] url")
         case 404:

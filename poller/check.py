@@ -1,150 +1,96 @@
 """`check`: find what would keep events from being told, and say who can mend it and how.
 
-Each probe is on its own: what one finds wrong hides nothing of the others. Nothing is changed, except that the
-state database is created or brought up to date, and with `--send` a message is sent.
+Each probe is on its own: what one finds wrong hides nothing of the others. Nothing is changed, neither here nor at
+Harbor or Telegram, except that with `is_sending` a message is sent. It ends in time, whatever does not answer.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from urllib.parse import urlsplit
 
 import formatters
-from poller import check_harbor, check_routes, check_telegram, lease
+from poller import check_configuration, check_database, check_harbor, check_routes, check_telegram, check_way
 from poller.config import Config
-from poller.events import Gap
-from poller.findings import Finding, Report, fine, guarded, warning, wrong
+from poller.deadline import Deadline
+from poller.errors import ConfigError, OutOfTime, PollerError
+from poller.findings import Finding, Report, unanswered
 from poller.harbor import Harbor
-from poller.jobs import over_routes
-from poller.routes import DEFAULT
 from poller.telegram import Telegram
-from state import RouteState, Store
 
-__all__ = ["Finding", "Report", "check"]
+__all__ = ["AT_THE_END", "Finding", "Report", "check", "misconfigured"]
 
-CONFIGURATION, DATABASE, TELEGRAM = "configuration", "database", "Telegram"
-
-LEAST_ROOM = 16 * 2**20
-
-OpenStore = Callable[[], AbstractContextManager[Store]]
+AT_THE_END = 0.2
+"""Seconds that are kept after the clients' time is over, for their last words."""
 
 
 def check(
-    config: Config, harbor: Harbor, telegram: Telegram, open_store: OpenStore, *, is_sending: bool, now: datetime
+    config: Config, harbor: Harbor, telegram: Telegram, *, is_sending: bool, now: datetime, deadline: Deadline
 ) -> Report:
-    """Everything that can be found out now. `is_sending`: send a test message to the chat as well."""
+    """Everything that can be found out until the deadline; at `now` it was given.
+
+    `is_sending`: send a test message to each chat as well. The clients should have the same deadline.
+    """
 
     def test_message(language: str) -> str:
         return formatters.test_message(formatters.Style(language, config.timezone, config.escape_chars))
 
-    routes = config.telling_routes
-    return Report(
-        (
-            *_configuration(config, now),
-            *check_routes.probe(config),
-            *check_harbor.probe(harbor, config, now),
-            *check_telegram.probe(telegram, config.telegram, routes, test_message if is_sending else None),
-            *guarded(DATABASE, lambda: _database(open_store, config, now)),
-        )
+    text, routes = test_message if is_sending else None, config.telling_routes
+    probes = (
+        _Probe(lambda: check_harbor.probe(harbor, config, now), check_way.late(config.harbor, deadline.seconds)),
+        _Probe(
+            lambda: check_telegram.probe(telegram, config.telegram, routes, text),
+            check_telegram.late(config.telegram, deadline.seconds),
+        ),
+        _Probe(lambda: check_database.probe(config, now), check_database.late(deadline.seconds)),
     )
+    for probe in probes:
+        probe.start()
+    here = (*check_configuration.probe(config, now), *check_routes.probe(config))
+    end = replace(deadline, at=deadline.at + AT_THE_END)
+    return Report((*here, *(finding for probe in probes for finding in probe.found_until(end))))
 
 
-def _configuration(config: Config, now: datetime) -> Iterator[Finding]:
-    local = now.astimezone(config.timezone)
-    yield fine(CONFIGURATION, f"{config.path} can be read; times are told in {_zone(config)}, now {local:%H:%M}")
-    for text in config.warnings:
-        what, _, remedy = text.partition("; ")
-        yield warning(CONFIGURATION, what, remedy)
-    if config.missing_escapes:
-        lacking = " ".join(config.missing_escapes)
-        yield warning(
-            CONFIGURATION,
-            f"[markdown] escape_chars lacks {lacking} which Telegram wants escaped; it is escaped all the same",
-            "nothing has to be done; add them so that the list says what happens",
-        )
+def misconfigured(error: ConfigError) -> Report:
+    """What `check` says of a configuration that cannot be used: nothing else can be tried then."""
+    return Report(tuple(check_configuration.mistakes(error)))
 
 
-def _zone(config: Config) -> str:
-    return str(config.timezone)
+@dataclass
+class _Probe:
+    """A probe in a thread of its own. If it hangs, it is left behind: the thread does not keep the program alive.
 
+    `late`: what there is to say when not everything was found out in time.
+    """
 
-# -- the database -----------------------------------------------------------------------------------
+    probe: Callable[[], Iterable[Finding]]
+    late: Finding
+    found: list[Finding] = field(default_factory=list)
+    error: BaseException | None = None
 
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name=f"check {self.late.area}", daemon=True)
+        self._thread.start()
 
-def _database(open_store: OpenStore, config: Config, now: datetime) -> Iterator[Finding]:
-    with open_store() as store:
-        counts = over_routes(store, config).counts()
-        events = counts.pending + counts.sent + counts.folded + counts.refused + counts.off
-        yield _room(config) or fine(DATABASE, f"{_place(config)} can be written; it holds {_number(events, 'event')}")
-        yield _lease(store, now)
-        yield from map(_gap, store.open_gaps())
-        for route in config.telling_routes:
-            mine = store.for_route(route.name)
-            state = mine.route(str(route.chat_id), route.message_thread_id)
-            yield from _route(state, mine.counts().pending, now)
+    def _run(self) -> None:
+        try:
+            for finding in self.probe():
+                self.found.append(finding)
+        except BaseException as error:  # noqa: BLE001 -- the thread that waits raises it again
+            self.error = error
 
-
-def _room(config: Config) -> Finding | None:
-    """A file may be opened on a full disk, and small things written for a while."""
-    file = config.state.file
-    free = shutil.disk_usage(file.parent).free if file is not None else LEAST_ROOM
-    if free >= LEAST_ROOM:
-        return None
-    return wrong(
-        DATABASE, f"only {free >> 20} MiB are free where {file} is", f"free space on the file system of {file}"
-    )
-
-
-def _gap(gap: Gap) -> Finding:
-    """What the poller has noticed while running."""
-    since = gap.began_at.isoformat(timespec="seconds")
-    return warning(DATABASE, f"not seen since {since}: {gap.source} ({gap.reason})", "`status` says what closes it")
-
-
-def _place(config: Config) -> str:
-    """Where the state is, without a password."""
-    url = config.state.url.reveal()
-    scheme, _, path = url.partition(":///")
-    if scheme.startswith("sqlite"):
-        return path
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def _lease(store: Store, now: datetime) -> Finding:
-    holder = store.lease()
-    if holder is None or holder.expires_at <= now or lease.is_dead(holder.owner):
-        return fine(DATABASE, "no poller is at work on it at this moment")
-    since = holder.acquired_at.isoformat(timespec="seconds")
-    return fine(DATABASE, f"a poller is at work on it since {since}: {lease.place(holder.owner)}")
-
-
-def _route(route: RouteState, pending: int, now: datetime) -> Iterator[Finding]:
-    """What was learnt of the chat while telling."""
-    home, of = ("[telegram]", "") if route.name == DEFAULT else (f'[[route]] "{route.name}"', f'route "{route.name}": ')
-    if route.moved_to is not None:
-        yield warning(
-            TELEGRAM,
-            f"{of}the group {route.chat_id} was upgraded to a supergroup; messages go to its new number"
-            f" {route.moved_to}",
-            f'put chat_id = "{route.moved_to}" into {home}',
-        )
-    if route.topic_lost:
-        yield warning(
-            TELEGRAM,
-            f"{of}the topic {route.thread_id} was gone or closed when last written to; messages go to the chat itself",
-            f"correct {home} message_thread_id",
-        )
-    if route.blocked_until is not None and route.blocked_until > now:
-        until = route.blocked_until.isoformat(timespec="seconds")
-        yield warning(
-            TELEGRAM,
-            f"{of}the last message was not accepted ({route.reason}); {_number(pending, 'event')} wait until {until}",
-        )
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    def found_until(self, end: Deadline) -> Iterator[Finding]:
+        self._thread.join(end.left)
+        is_late = self._thread.is_alive()
+        yield from tuple(self.found)
+        match self.error:
+            case None if not is_late:
+                return
+            case None | OutOfTime():
+                yield self.late
+            case PollerError():
+                yield unanswered(self.late.area, self.error)
+            case error:
+                raise error

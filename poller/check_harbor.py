@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from poller import check_log, check_lookups, versions
+from poller import check_log, check_lookups, check_way, versions
+from poller.check_lookups import robot_page
 from poller.config import Config
-from poller.errors import (
-    HarborUnreachable,
-    NotAllowed,
-    NotFound,
-    PollerError,
-    Temporary,
-    UntrustedCertificate,
-    WrongCredentials,
-)
+from poller.errors import NotAllowed, NotFound, OutOfTime, PollerError, WrongCredentials
 from poller.events import EventType, Source
-from poller.findings import Finding, failure, fine, guarded, listed, warning, wrong
+from poller.findings import Finding, fine, guarded, listed, unanswered, warning, wrong
 from poller.harbor import CurrentUser, Harbor, Log, Reach, ReachKind
 from poller.rows import Server
 
@@ -65,34 +57,40 @@ class Account:
         return versions.parse(self.server.version)
 
 
-def probe(harbor: Harbor, config: Config, now: datetime) -> list[Finding]:
+def probe(harbor: Harbor, config: Config, now: datetime) -> Iterator[Finding]:
     """Everything about Harbor. Without an answer, or with a wrong password, there is nothing more to ask."""
     started = time.monotonic()
     try:
         _knock(harbor)
         user = _log_in(harbor, config)
+    except OutOfTime:
+        raise
     except WrongCredentials:
-        return [_wrong_credentials(harbor, config)]
+        yield check_way.refused(config.harbor.username, is_known=_is_known_on_public_paths(harbor))
+        return
     except PollerError as error:
-        return [failure(HARBOR, error, _way_to_harbor(error, config))]
+        yield check_way.blocked(error, config.harbor)
+        return
     server, of_clock = _ask_server(harbor, now, started)
     account = Account(user, server)
-    found = [*_account(account, config), *_version(account, config), *of_clock]
+    yield from (*_account(account, config), *_version(account, config), *of_clock)
     reach, of_reach = _find_reach(harbor, account, config)
-    found += of_reach
+    yield from of_reach
     if reach is not None:
         clock = server.clock or now
-        found += guarded(RIGHTS, lambda: check_lookups.probe(harbor, config, user, reach, clock))
-        found += check_log.probe(harbor, config, user, reach, account.version, clock)
-    return [*found, _unseen()]
+        yield from guarded(RIGHTS, lambda: check_lookups.probe(harbor, config, user, reach, clock))
+        yield from check_log.probe(harbor, config, user, reach, account.version, clock)
+    yield _unseen()
 
 
 def _ask_server(harbor: Harbor, now: datetime, started: float) -> tuple[Server, list[Finding]]:
     """`now` is this machine's time at `started` (monotonic, s): what was asked since may have taken long."""
     try:
         server = harbor.server()
+    except OutOfTime:
+        raise
     except PollerError as error:
-        return Server(None, None, None, is_authenticated=True), [failure(HARBOR, error)]
+        return Server(None, None, None, is_authenticated=True), [unanswered(HARBOR, error)]
     return server, [*_clock(server, now + timedelta(seconds=time.monotonic() - started))]
 
 
@@ -112,44 +110,6 @@ def _log_in(harbor: Harbor, config: Config) -> CurrentUser:
         return CurrentUser(config.harbor.username, is_sysadmin=False, is_robot="$" in config.harbor.username)
 
 
-_WAYS = (
-    (r"name or service|name resolution|nodename", "correct the host in [harbor] url, or this machine's DNS"),
-    (r"refused", "nothing listens there: correct the port in [harbor] url, or start Harbor"),
-    (
-        r"no connection within|no whole answer|timed out|unreachable|no route",
-        "is a firewall in between? A proxy goes into [harbor] proxy; a slow Harbor needs a longer [harbor] timeout",
-    ),
-    (r"the proxy", "correct [harbor] proxy, or start the proxy"),
-    (r"tls", "is it https that Harbor speaks on this port? Correct [harbor] url"),
-)
-
-
-def _way_to_harbor(error: PollerError, config: Config) -> str:
-    if isinstance(error, UntrustedCertificate) and config.harbor.ca_file is not None:
-        return f"is {config.harbor.ca_file} the certificate of the one who issued Harbor's? Correct [harbor] ca_file"
-    if not isinstance(error, HarborUnreachable):
-        return "is Harbor being started or upgraded? Try again in a minute" if isinstance(error, Temporary) else ""
-    said = str(error).lower()
-    return next((remedy for pattern, remedy in _WAYS if re.search(pattern, said)), "")
-
-
-def _wrong_credentials(harbor: Harbor, config: Config) -> Finding:
-    name = config.harbor.username
-    if _is_known_on_public_paths(harbor):
-        return wrong(
-            HARBOR,
-            f"Harbor knows {name}, but not for the audit log: the CLI secret of a user who logs in by OIDC is only good"
-            " for a few requests",
-            "use a robot account in [harbor] username and password",
-        )
-    return wrong(
-        HARBOR,
-        f"Harbor refuses {name} with this password (401, also after a pause)",
-        "correct [harbor] username (a robot's with its prefix, as in 'robot$poller') and password; an expired or"
-        " disabled robot is refused in the same way: look at it in Administration, Robot Accounts",
-    )
-
-
 def _is_known_on_public_paths(harbor: Harbor) -> bool:
     try:
         return harbor.server().is_authenticated
@@ -164,27 +124,40 @@ def _account(account: Account, config: Config) -> Iterator[Finding]:
     user, version = account.user, account.server.version or "of an unknown version"
     kind = "a robot" if user.is_robot else "a system administrator" if user.is_sysadmin else "a user"
     yield fine(
-        HARBOR, f"{config.harbor.url} is Harbor {version}; {user.name} is {kind} there, and the password is right"
+        "harbor.login",
+        HARBOR,
+        f"{config.harbor.url} is Harbor {version}; {user.name} is {kind} there, and the password is right",
     )
     if user.is_robot:
         return
     cost = "costs" if (account.version or (0,)) >= (2, 16) else "will cost, from 2.16 on,"
     yield warning(
+        "harbor.user_instead_of_robot",
         HARBOR,
         f"{user.name} is a user, not a robot: a user's password {cost} Harbor 100 ms of CPU in every request"
         + (", and may change everything in Harbor" if user.is_sysadmin else ""),
-        "create a robot account (README) and put it into [harbor] username and password",
+        "Administration → Robot Accounts → New Robot Account: create a robot account (README says with which rights)"
+        " and put it into [harbor] username and password",
     )
 
 
 def _version(account: Account, config: Config) -> Iterator[Finding]:
     version = account.version
+    if account.server.is_read_only:
+        yield warning(
+            "harbor.read_only",
+            HARBOR,
+            "Harbor is in read-only mode: nobody can push or delete anything, so only pulls are told",
+            "after the maintenance, Administration → Configuration → System Settings: switch Repository Read Only off",
+        )
     if version is None:
         return
     if version < OLDEST:
-        yield wrong(HARBOR, f"Harbor {account.server.version} is too old: this needs 2.4 or newer", "upgrade Harbor")
+        text = f"Harbor {account.server.version} is too old: this needs 2.4 or newer"
+        yield wrong("harbor.too_old", HARBOR, text, "upgrade Harbor to 2.4 or newer, step by step as its manual says")
     if version in versions.SILENT_ON_KNOWN_DIGESTS:
         yield warning(
+            "harbor.silent_on_known_images",
             HARBOR,
             f"Harbor {account.server.version} logs no push of an image that it has already, under a new tag for"
             " instance: it cannot be told",
@@ -194,6 +167,7 @@ def _version(account: Account, config: Config) -> Iterator[Finding]:
         early = [type_ for type_ in _wanted(config, _LOGGED_SINCE) if _LOGGED_SINCE[type_] == since]
         if early and version[:2] < since:
             yield warning(
+                "harbor.logs_it_later",
                 HARBOR,
                 f"[events] {', '.join(early)}: Harbor logs that only since {since[0]}.{since[1]}",
                 "upgrade Harbor, or set it to false",
@@ -209,12 +183,13 @@ def _clock(server: Server, now: datetime) -> Iterator[Finding]:
         return
     offset = now - server.clock
     if abs(offset) <= CLOCK_WARNING:
-        yield fine(CLOCK, "this machine's clock and Harbor's agree")
+        yield fine("clock.agrees", CLOCK, "this machine's clock and Harbor's agree")
         return
     side = "ahead of" if offset > timedelta(0) else "behind"
     text = f"this machine's clock is {_duration(abs(offset))} {side} Harbor's"
-    found = wrong if abs(offset) > CLOCK_WRONG else warning
-    yield found(CLOCK, text, "let both machines take their time from NTP: timedatectl set-ntp true")
+    remedy = "let both machines take their time from NTP: timedatectl set-ntp true"
+    is_wrong = abs(offset) > CLOCK_WRONG
+    yield wrong("clock.wrong", CLOCK, text, remedy) if is_wrong else warning("clock.off", CLOCK, text, remedy)
 
 
 def _duration(span: timedelta) -> str:
@@ -230,8 +205,10 @@ def _duration(span: timedelta) -> str:
 def _find_reach(harbor: Harbor, account: Account, config: Config) -> tuple[Reach | None, list[Finding]]:
     try:
         reach = harbor.reach(config.harbor.projects)
+    except OutOfTime:
+        raise
     except PollerError as error:
-        return None, [failure(RIGHTS, error)]
+        return None, [unanswered(RIGHTS, error)]
     found = [*_reach(reach, account, config)]
     found += guarded(RIGHTS, lambda: _projects(harbor, reach, account, config))
     return reach, found
@@ -240,24 +217,28 @@ def _find_reach(harbor: Harbor, account: Account, config: Config) -> tuple[Reach
 def _reach(reach: Reach, account: Account, config: Config) -> Iterator[Finding]:
     name = account.user.name
     if reach.kind is ReachKind.SYSTEM:
-        yield fine(RIGHTS, f"{name} reads the whole audit log (/api/v2.0{Log(reach.table).path})")
+        yield fine("rights.whole_log", RIGHTS, f"{name} reads the whole audit log (/api/v2.0{Log(reach.table).path})")
     elif reach.kind is ReachKind.PROJECTS:
         projects = listed(reach.projects)
         yield fine(
-            RIGHTS, f"{name} reads the audit log of {projects}, and of no other project; one request each a poll"
+            "rights.logs_of_projects",
+            RIGHTS,
+            f"{name} reads the audit log of {projects}, and of no other project; one request each a poll",
         )
-        yield from _not_in_projects(config)
+        yield from _not_in_projects(account.user, config)
     else:
         yield _blind(reach, account)
 
 
-def _not_in_projects(config: Config) -> Iterator[Finding]:
+def _not_in_projects(user: CurrentUser, config: Config) -> Iterator[Finding]:
     missing = _wanted(config, _OF_THE_SYSTEM)
     if missing:
         yield warning(
+            "rights.not_in_projects",
             RIGHTS,
             f"[events] {', '.join(missing)}: they are not in the projects' logs",
-            'grant the robot the system permission "Audit Log: List" (audit-log: list), or set them to false',
+            f'{robot_page(user.name)} → Edit: grant the robot the system permission "Audit Log: List" (audit-log:'
+            " list), or set them to false",
         )
 
 
@@ -270,24 +251,25 @@ def _blind(reach: Reach, account: Account) -> Finding:
         )
     else:
         text = f"{user.name} sees nothing: Harbor answers with an empty audit log (200 []), whatever happens"
-    return wrong(RIGHTS, text, _grant(user, is_new))
+    return wrong("rights.blind", RIGHTS, text, _grant(user, is_new))
 
 
 def _grant(user: CurrentUser, is_new: bool) -> str:
     """Which right to grant, in the words of Harbor's form and of its API."""
     if user.is_robot and "+" in user.name:
-        return f'grant {user.name} "Log: List" (log: list) on its project, or use a system robot'
+        return f'{robot_page(user.name)} → Edit: grant "Log: List" (log: list) on its project, or use a system robot'
     if user.is_robot:
         return (
-            f'grant {user.name} the system permission "Audit Log: List" (audit-log: list) to see everything, or on its'
-            ' projects "Log: List" (log: list)'
+            f'{robot_page(user.name)} → Edit: grant the system permission "Audit Log: List" (audit-log: list) to see'
+            ' everything, or on its projects "Log: List" (log: list)'
         )
     if is_new:
         return (
-            f"make {user.name} a project administrator: since Harbor 2.13 maintainers, developers and guests may not"
-            " read the log any more; a robot with the system permission audit-log: list is better"
+            f"Projects → … → Members → {user.name} → Action: make {user.name} a project administrator: since Harbor"
+            " 2.13 maintainers, developers and guests may not read the log any more; a robot with the system permission"
+            " audit-log: list is better"
         )
-    return f"make {user.name} a member of the projects (any role), or use a robot with audit-log: list"
+    return f"Projects → … → Members → + User: make {user.name} a member (any role), or use a robot with audit-log: list"
 
 
 def _projects(harbor: Harbor, reach: Reach, account: Account, config: Config) -> Iterator[Finding]:
@@ -301,18 +283,24 @@ def _projects(harbor: Harbor, reach: Reach, account: Account, config: Config) ->
             yield _unknown_project(name, known, reach, account)
         elif reach.kind is ReachKind.PROJECTS:
             remedy = _grant(account.user, reach.table is Source.NEW_LOG)
-            yield wrong(RIGHTS, f"{account.user.name} may not read the log of the project {name}", remedy)
+            text = f"{account.user.name} may not read the log of the project {name}"
+            yield wrong("rights.closed_project", RIGHTS, text, remedy)
 
 
 def _unknown_project(name: str, known: tuple[str, ...], reach: Reach, account: Account) -> Finding:
     near = difflib.get_close_matches(name, known, n=1)
     remedy = f'correct [harbor] projects: is "{near[0]}" meant?' if near else "correct [harbor] projects"
     if account.user.is_sysadmin:
-        return wrong(RIGHTS, f'[harbor] projects: there is no project "{name}"', remedy)
+        return wrong("rights.no_project", RIGHTS, f'[harbor] projects: there is no project "{name}"', remedy)
     text = f'[harbor] projects: there is no project "{name}", or {account.user.name} may not see it'
     if reach.kind is ReachKind.SYSTEM:  # its rows would be seen all the same
-        return warning(RIGHTS, text, remedy)
-    return wrong(RIGHTS, text, f"{remedy}, or {_grant(account.user, reach.table is Source.NEW_LOG)}")
+        return warning("rights.project_not_seen", RIGHTS, text, remedy)
+    return wrong(
+        "rights.no_project_or_right",
+        RIGHTS,
+        text,
+        f"{remedy}, or {_grant(account.user, reach.table is Source.NEW_LOG)}",
+    )
 
 
 # -- what nobody can see ----------------------------------------------------------------------------
@@ -320,6 +308,7 @@ def _unknown_project(name: str, known: tuple[str, ...], reach: Reach, account: A
 
 def _unseen() -> Finding:
     return fine(
+        "audit_log.never_logged",
         check_log.LOG,
         "what Harbor never logs cannot be told: images removed by garbage collection, looks without a pull (HEAD),"
         " quotas, replication and retention runs (see the README)",

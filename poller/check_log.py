@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from poller import scans
+from poller import check_lookups, scans
 from poller.activity import Moment, RepositoryFacts
 from poller.config import Config
-from poller.errors import NotAllowed, NotFound, PollerError
+from poller.errors import NotAllowed, NotFound, OutOfTime, PollerError
 from poller.events import SCAN_TYPES, EventType
-from poller.findings import Finding, failure, fine, guarded, has_wrong, warning, wrong
+from poller.findings import Finding, fine, guarded, has_wrong, unanswered, warning, wrong
 from poller.harbor import CurrentUser, Harbor, Log, Reach, ReachKind
 from poller.rows import AuditRow
 from poller.sight import SHORTEST_PURGE
@@ -24,7 +24,8 @@ from poller.watch import disabled_types, is_database_off
 
 LOG = "audit log"
 
-MOST_REPOSITORIES = 5
+MOST_REPOSITORIES = 3
+"""Of those that moved last, and of the newest: each costs Harbor two questions."""
 SETTLED = timedelta(seconds=60)
 """A row that is not there so long after the deed will not come: the usual delay is some milliseconds."""
 
@@ -59,11 +60,11 @@ _SWITCHED = {
     "update_configuration": EventType.CONFIGURATION_CHANGED,
 }
 _DATABASE_OFF = (
-    'an administrator has to switch off "Skip Audit Log Database" in Harbor (Administration, Configuration, System'
+    'an administrator has to switch off "Skip Audit Log Database" in Harbor (Administration → Configuration → System'
     " Settings; skip_audit_log_database)"
 )
 _PULLS_OFF = (
-    "an administrator has to remove pull_artifact from the disabled audit log events (Administration, Configuration;"
+    "an administrator has to remove pull_artifact from the disabled audit log events (Administration → Configuration;"
     " disabled_audit_log_event_types, 2.13 and newer), and PULL_AUDIT_LOG_DISABLE from the environment of Harbor's core"
 )
 
@@ -86,8 +87,10 @@ def probe(
         return found
     try:
         repositories = _repositories(harbor, reach)
+    except OutOfTime:
+        raise
     except PollerError as error:
-        return [*found, failure(LOG, error)]
+        return [*found, unanswered(LOG, error)]
     found += guarded(LOG, lambda: _is_written(harbor, reach, repositories, now))
     is_known = has_wrong(found) or any("pull_artifact" in finding.text for finding in found)
     if config.events & {EventType.PULL_ARTIFACT, *SCAN_TYPES} and not is_known:
@@ -103,16 +106,18 @@ def _settings(harbor: Harbor, config: Config) -> Iterator[Finding]:
     if settings is None:
         return
     if is_database_off(settings):
-        yield wrong(LOG, "Harbor writes no audit log into its database: nothing can be told", _DATABASE_OFF)
+        text = "Harbor writes no audit log into its database: nothing can be told"
+        yield wrong("audit_log.database_off", LOG, text, _DATABASE_OFF)
     disabled = disabled_types(settings)
     wanted = [name for name in disabled if _SWITCHED.get(name) in config.events]
     if "pull_artifact" in disabled and "pull_artifact" not in wanted and config.events & SCAN_TYPES:
         wanted.append("pull_artifact")
     if wanted:
         yield warning(
+            "audit_log.events_off",
             LOG,
             f"Harbor does not log {', '.join(wanted)} (disabled_audit_log_event_types): it cannot be told",
-            "an administrator has to log them again in Harbor (Administration, Configuration), or set them to false in"
+            "an administrator has to log them again in Harbor (Administration → Configuration), or set them to false in"
             " [events]",
         )
 
@@ -123,16 +128,16 @@ def _settings(harbor: Harbor, config: Config) -> Iterator[Finding]:
 def _repositories(harbor: Harbor, reach: Reach) -> list[RepositoryFacts]:
     """Those that moved last and those that are the newest, as far as the account may list them and read their log."""
     found: dict[str, RepositoryFacts] = {}
-    for sort in ("-update_time", "-creation_time"):
-        for each in _list(harbor, sort):
+    for listed in (_moved_lately(harbor), check_lookups.newest(harbor)[:MOST_REPOSITORIES]):
+        for each in listed:
             if reach.kind is ReachKind.SYSTEM or each.project in reach.projects:
                 found.setdefault(each.name, each)
     return list(found.values())
 
 
-def _list(harbor: Harbor, sort: str) -> tuple[RepositoryFacts, ...]:
+def _moved_lately(harbor: Harbor) -> tuple[RepositoryFacts, ...]:
     try:
-        return harbor.repositories(sort=sort, most=MOST_REPOSITORIES)
+        return harbor.repositories(sort="-update_time", most=MOST_REPOSITORIES)
     except (NotAllowed, NotFound):
         return ()
 
@@ -210,37 +215,39 @@ def _made_at(robot: str) -> datetime:
 
 def _is_written(harbor: Harbor, reach: Reach, repositories: list[RepositoryFacts], now: datetime) -> Iterator[Finding]:
     push = _latest(_pushes(harbor, reach, repositories, now))
-    is_missing = push is not None and not harbor.rows_since(push.log, push.at - SLACK)
-    if push is not None and is_missing and now - push.at > SETTLED:
+    since = harbor.rows_since(push.log, push.at - SLACK) if push is not None else ()
+    if push is not None and not since and now - push.at > SETTLED:
         newest = harbor.newest_row(push.log, now)
         last = f"its newest row is of {_said(newest.op_time)}" if newest else "it has no row"
         text = f"the log stands still while the registry moves: {push.what} {_said(push.at)}, but {last}"
         if newest is not None or now - push.at < SHORTEST_PURGE:
-            yield wrong(LOG, text, _DATABASE_OFF)
+            yield wrong("audit_log.stands_still", LOG, text, _DATABASE_OFF)
         else:
-            yield warning(LOG, f"{text}; it may have been purged", _DATABASE_OFF)
+            yield warning("audit_log.empty", LOG, f"{text}; it may have been purged", _DATABASE_OFF)
         return
-    rows = [row for log in reach.logs[:MOST_REPOSITORIES] if (row := harbor.newest_row(log, now)) is not None]
-    yield _newest(rows, now, is_compared=push is not None and not is_missing)
+    logs = () if since else reach.logs[:MOST_REPOSITORIES]
+    rows = [*since, *(row for log in logs if (row := harbor.newest_row(log, now)) is not None)]
+    yield _newest(rows, now, is_compared=bool(since))
 
 
 def _newest(rows: Iterable[AuditRow], now: datetime, *, is_compared: bool) -> Finding:
     newest = max(rows, key=lambda row: row.op_time, default=None)
     if newest is None:
-        return fine(LOG, "the log has no row yet, and the registry shows nothing that would have to be in it")
+        text = "the log has no row yet, and the registry shows nothing that would have to be in it"
+        return fine("audit_log.nothing_yet", LOG, text)
     at = _said(newest.op_time)
     if is_compared:
-        return fine(LOG, f"the log keeps up with the registry; its newest row is of {at}")
+        return fine("audit_log.keeps_up", LOG, f"the log keeps up with the registry; its newest row is of {at}")
     if newest.resource_type == "configuration" and now - newest.op_time > MAY_BE_QUIET:
         return warning(
+            "audit_log.configuration_changed",
             LOG,
             f"the newest row, of {at}, is a change of Harbor's configuration: if it switched the audit database off,"
             " nothing more will come",
             _DATABASE_OFF,
         )
-    return fine(
-        LOG, f"the newest row is of {at}; there is no push old enough to compare it with, or no right to see it"
-    )
+    text = f"the newest row is of {at}; there is no push old enough to compare it with, or no right to see it"
+    return fine("audit_log.not_compared", LOG, text)
 
 
 def _are_pulls_written(
@@ -248,30 +255,33 @@ def _are_pulls_written(
 ) -> Iterator[Finding]:
     evidence = (each for each in _pulls(harbor, reach, repositories, version, now) if now - each.at > SETTLED)
     pull = _latest(evidence)
-    if pull is not None and _is_missing(harbor, pull, now):
+    rows = list(harbor.rows_since(pull.log, pull.at - SLACK, operation="pull")) if pull is not None else []
+    if pull is not None and not rows and _must_be_there(harbor, pull, now):
         purged = "" if now - pull.at < SHORTEST_PURGE else ", unless its row was purged"
         yield warning(
+            "audit_log.pulls_off",
             LOG,
             f"pulls seem not to be logged: {pull.what} {_said(pull.at)}, and the log has no pull since{purged};"
             " PULL_ARTIFACT cannot be told",
             _PULLS_OFF,
         )
         return
-    rows = [
-        row
-        for log in reach.logs[:MOST_REPOSITORIES]
-        for row in harbor.rows_since(log, now - LOOK_BACK, operation="pull")
-    ]
+    if not rows:
+        logs = reach.logs[:MOST_REPOSITORIES]
+        rows = [row for log in logs for row in harbor.rows_since(log, now - LOOK_BACK, operation="pull")]
     if rows:
-        yield fine(LOG, f"pulls are logged, the last one at {_said(max(row.op_time for row in rows))}")
+        yield fine(
+            "audit_log.pulls_logged",
+            LOG,
+            f"pulls are logged, the last one at {_said(max(row.op_time for row in rows))}",
+        )
     else:
-        yield fine(LOG, "nothing was pulled lately that could prove whether pulls are logged")
+        text = "nothing was pulled lately that could prove whether pulls are logged"
+        yield fine("audit_log.pulls_not_proven", LOG, text)
 
 
-def _is_missing(harbor: Harbor, pull: Evidence, now: datetime) -> bool:
-    """Whether the log has no row of a pull, although it was not purged altogether."""
-    if harbor.rows_since(pull.log, pull.at - SLACK, operation="pull"):
-        return False
+def _must_be_there(harbor: Harbor, pull: Evidence, now: datetime) -> bool:
+    """Whether the log was not purged altogether since a pull."""
     return now - pull.at < SHORTEST_PURGE or harbor.newest_row(pull.log, now) is not None
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from poller import normalize
+from poller.activity import RepositoryFacts
 from poller.config import Config
 from poller.errors import NotAllowed, NotFound
 from poller.events import SCAN_TYPES, Source
 from poller.findings import Finding, fine, listed, warning
 from poller.harbor import CurrentUser, Harbor, Reach, ReachKind
-from poller.rows import EPOCH
+from poller.rows import EPOCH, PAGE, Project
 
 RIGHTS = "rights"
 
@@ -40,7 +41,7 @@ def probe(harbor: Harbor, config: Config, user: CurrentUser, reach: Reach, now: 
         return
     samples = _samples(harbor, config, reach, now)
     if not samples:
-        yield fine(RIGHTS, "there is no repository yet to try look-ups on")
+        yield fine("rights.not_tried", RIGHTS, "there is no repository yet to try look-ups on")
         return
     lacking: dict[str, list[str]] = {}
     scans = _Scans(are_told=bool(config.events & SCAN_TYPES), are_swept=config.schedule.sweep is not None)
@@ -51,7 +52,9 @@ def probe(harbor: Harbor, config: Config, user: CurrentUser, reach: Reach, now: 
         yield _missing_rights(lacking, user, reach)
     else:
         yield fine(
-            RIGHTS, f"look-ups of projects, repositories and artifacts work (tried in {listed(_names(samples))})"
+            "rights.look_ups",
+            RIGHTS,
+            f"look-ups of projects, repositories and artifacts work (tried in {listed(_names(samples))})",
         )
 
 
@@ -63,8 +66,9 @@ def _samples(harbor: Harbor, config: Config, reach: Reach, now: datetime) -> lis
     """One repository each of some projects; public ones last, for everybody may look into those."""
     by_project: dict[str, _Sample] = {}
     readable = set(config.harbor.projects or reach.projects)
-    gone = _deleted_projects(harbor, reach, now)
-    for sample in (*_logged(harbor, reach, now), *_listed_repositories(harbor)):
+    samples = [*_logged(harbor, reach, now), *(_Sample(each.name) for each in newest(harbor))]
+    gone = _deleted_projects(harbor, reach, {sample.project for sample in samples}, now)
+    for sample in samples:
         if (not readable or sample.project in readable) and sample.project not in gone:
             by_project.setdefault(sample.project, sample)
     candidates = list(by_project.values())[: 3 * MOST_PROJECTS]
@@ -72,24 +76,32 @@ def _samples(harbor: Harbor, config: Config, reach: Reach, now: datetime) -> lis
     return candidates[:MOST_PROJECTS]
 
 
+def _project(harbor: Harbor, name: str) -> Project | None:
+    """As one of the first page, if it is on it: most Harbors have no more."""
+    page = harbor.projects(1)
+    found = next((each for each in page if each.name == name), None)
+    return harbor.project(name) if found is None and len(page) == PAGE else found
+
+
 def _is_public(harbor: Harbor, name: str) -> bool:
-    project = harbor.project(name)
+    project = _project(harbor, name)
     return project is not None and project.is_public is True
 
 
-def _deleted_projects(harbor: Harbor, reach: Reach, now: datetime) -> frozenset[str]:
+def _deleted_projects(harbor: Harbor, reach: Reach, names: Iterable[str], now: datetime) -> frozenset[str]:
     """To most accounts, a project that is gone looks like one that they may not see."""
-    if reach.kind is not ReachKind.SYSTEM:
+    if reach.kind is not ReachKind.SYSTEM or all(_project(harbor, name) is not None for name in names):
         return frozenset()
     rows = harbor.rows_since(reach.logs[0], now - RECENT, most=50, operation="delete", resource_type="project")
     return frozenset(row.resource for row in rows)
 
 
-def _listed_repositories(harbor: Harbor) -> list[_Sample]:
+def newest(harbor: Harbor) -> tuple[RepositoryFacts, ...]:
+    """The newest repositories, as far as the account may list them."""
     try:
-        return [_Sample(each.name) for each in harbor.repositories(sort="-creation_time", most=50)]
+        return harbor.repositories(sort="-creation_time", most=50)
     except (NotAllowed, NotFound):
-        return []
+        return ()
 
 
 def _logged(harbor: Harbor, reach: Reach, now: datetime) -> Iterator[_Sample]:
@@ -110,7 +122,7 @@ class _Scans:
 
 def _lacking(harbor: Harbor, sample: _Sample, reach: Reach, scans: _Scans) -> Iterator[str]:
     """The rights that the account lacks there, in the words of Harbor's API."""
-    if harbor.project(sample.project) is None:
+    if _project(harbor, sample.project) is None:
         yield "project: read"
     try:
         harbor.repository_created(sample.repository)
@@ -144,10 +156,18 @@ def _missing_rights(lacking: dict[str, list[str]], user: CurrentUser, reach: Rea
         losses["artifact: read"] = "the digest behind a tag, the tag of a deletion, and scan results"
         losses["artifact: list"] = "the digest of a tag that moved on, and scan results that leave no trace in the log"
     where = listed(tuple(dict.fromkeys(name for names in lacking.values() for name in names)))
-    remedy = f"grant {user.name} on its projects: {', '.join(_as_in_the_form(right) for right in lacking)}"
+    remedy = f"{robot_page(user.name)} → Edit: grant on its projects {', '.join(map(_as_in_the_form, lacking))}"
     if not user.is_robot:
-        remedy = f"make {user.name} a member of the projects"
-    return warning(RIGHTS, f"events of {where} will lack {'; '.join(losses[right] for right in lacking)}", remedy)
+        remedy = f"Projects → … → Members → + User: make {user.name} a member of the projects"
+    text = f"events of {where} will lack {'; '.join(losses[right] for right in lacking)}"
+    return warning("rights.look_ups_missing", RIGHTS, text, remedy)
+
+
+def robot_page(robot: str) -> str:
+    """Where a robot is in Harbor's portal; that of a project has the project's name in its own."""
+    project, is_of_project, _ = robot.partition("$")[2].partition("+")
+    home = f"Projects → {project}" if is_of_project else "Administration"
+    return f"{home} → Robot Accounts → {robot}"
 
 
 def _as_in_the_form(right: str) -> str:

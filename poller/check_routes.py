@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import time
 from fnmatch import fnmatchcase
 
 from formatters.scans import rank
@@ -30,6 +31,7 @@ _ABOUT_REPOSITORIES = frozenset(EventType) - {
 }
 """What may have a project, a repository or a tag."""
 _ANYTHING = "*"
+_A_DAY, _LEAST_TOLD = 24 * 60, 2 * 60  # minutes
 
 
 def probe(config: Config) -> Iterator[Finding]:
@@ -38,16 +40,39 @@ def probe(config: Config) -> Iterator[Finding]:
         names = ", ".join(route.name for route in config.routes)
         is_complete = any(route.takes == Filter() for route in config.routes)
         rest = "" if is_complete else "; what none of them takes is not told"
-        yield fine(CONFIGURATION, f"routes, in the order in which they are asked: {names}{rest}")
+        yield fine(
+            "configuration.routes", CONFIGURATION, f"routes, in the order in which they are asked: {names}{rest}"
+        )
     for number, route in enumerate(config.routes):
-        if why := never(route, config.routes[:number], config):
-            yield warning(CONFIGURATION, f'route "{route.name}" can never take anything: {why[0]}', why[1])
+        if config.events and (why := never(route, config.routes[:number], config)):
+            text = f'route "{route.name}" can never take anything: {why[0]}'
+            yield warning("configuration.route_takes_nothing", CONFIGURATION, text, why[1])
         if other := told_again(route, config.routes[number + 1 :], config.events):
             yield warning(
+                "configuration.told_twice",
                 CONFIGURATION,
                 f'routes "{route.name}" and "{other.name}" lead to the same place: what both take is told there twice',
                 f'remove continue from "{route.name}", or give one of them another chat or topic',
             )
+    yield from _always_quiet(config.telling_routes)
+
+
+def _always_quiet(routes: Sequence[Route]) -> Iterator[Finding]:
+    """Hours that leave next to nothing of the day: meant was probably the other part of it."""
+    for quiet in dict.fromkeys(route.quiet_hours for route in routes if route.quiet_hours is not None):
+        minutes = _minutes(quiet.end) - _minutes(quiet.start)
+        if minutes % _A_DAY > _A_DAY - _LEAST_TOLD:
+            hours, left = f"{quiet.start:%H:%M}-{quiet.end:%H:%M}", _A_DAY - minutes % _A_DAY
+            yield warning(
+                "configuration.always_quiet",
+                CONFIGURATION,
+                f'quiet_hours = "{hours}" leaves {left} minutes of the day in which anything is told',
+                f'was "{quiet.end:%H:%M}-{quiet.start:%H:%M}" meant? Correct it, or remove quiet_hours',
+            )
+
+
+def _minutes(at: time) -> int:
+    return at.hour * 60 + at.minute
 
 
 def told_again(route: Route, later: Sequence[Route], told: frozenset[EventType]) -> Route | None:
@@ -85,6 +110,8 @@ def never(route: Route, earlier: Sequence[Route], config: Config) -> tuple[str, 
     kinds = kinds_of(route.takes)
     if not kinds & config.events:
         return _no_kind(route.takes, kinds)
+    if strange := _outside_of_projects(route.takes):
+        return strange, "keep one of the two keys, or let them name the same projects"
     if closed := _closed_projects(route.takes, config.harbor.projects):
         return f"[harbor] projects names none that matches {closed}", "correct the route, or name the project there"
     hiding = _hiding(route, [other for other in earlier if not other.goes_on], sorted(kinds & config.events))
@@ -121,6 +148,14 @@ def _no_kind(filter_: Filter, kinds: frozenset[EventType]) -> tuple[str, str]:
     if filter_.severity is not None and not filter_.types & _SCANS:
         return "only SCANNING_COMPLETED has a severity, and its events do not name that", "correct events or severity"
     return "what its events name has no project, repository or tag", "correct events, or remove these filters"
+
+
+def _outside_of_projects(filter_: Filter) -> str:
+    """Why its projects and its repositories exclude each other; "" if one of these may be in one of those."""
+    homes = _projects_of(filter_.repositories)
+    if not filter_.projects or not homes or any(_may_meet(p, home) for p in filter_.projects for home in homes):
+        return ""
+    return f"of repositories = {', '.join(filter_.repositories)} none is in projects = {', '.join(filter_.projects)}"
 
 
 def _closed_projects(filter_: Filter, read: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import formatters
 from poller.config import TelegramConfig
@@ -15,6 +15,7 @@ from poller.telegram import (
     Chat,
     ChatRefused,
     Later,
+    Me,
     MessageRefused,
     Sent,
     Telegram,
@@ -23,29 +24,42 @@ from poller.telegram import (
 )
 
 TELEGRAM = "Telegram"
+_LEAST_USER = 10_000
+"""Numbers of topics are small, those of people are not."""
 
 _AT_HOME = re.compile(r"\[telegram\] (chat_id|message_thread_id)")
 
-_WRONG_TOKEN = "take the token from @BotFather (/mybots, API Token) and put it into [telegram] bot_token"
+_TOKEN = "@BotFather: /mybots → the bot → API Token"
 _REMEDIES = {
-    "telegram.unauthorized": f"{_WRONG_TOKEN}; this one was revoked or belongs to no bot",
-    "telegram.not_found": f"{_WRONG_TOKEN}; if api_url is set, correct that",
-    "telegram.chat_not_found": "correct [telegram] chat_id, and add the bot to the chat;"
+    "telegram.unauthorized": f"take the token from {_TOKEN}, and put it into [telegram] bot_token (or bot_token_file);"
+    " this one was revoked or belongs to no bot",
+    "telegram.not_found": f"take the token from {_TOKEN}, and put it into [telegram] bot_token; if api_url is set,"
+    " correct that",
+    "telegram.chat_not_found": "correct [telegram] chat_id, and add the bot to the chat (its title → Add members);"
     " a person has to press Start first",
     "telegram.chat_moved": "the group was upgraded to a supergroup: put its new number, which begins with -100, into"
     " [telegram] chat_id",
-    "telegram.bot_kicked": "an administrator of the chat has to add the bot again",
-    "telegram.not_a_member": "add the bot to the chat",
+    "telegram.bot_kicked": "an administrator of the chat has to add the bot again: its title → Add members; if it is"
+    " under Permissions → Removed users, remove it there first",
+    "telegram.not_a_member": "add the bot to the chat: its title → Add members",
     "telegram.bot_blocked": "the person has to unblock the bot and press Start",
+    "telegram.user_deactivated": "the person has no account any more: name another chat in [telegram] chat_id",
     "telegram.no_conversation": "the person has to open the bot and press Start",
-    "telegram.no_rights": "an administrator of the chat has to let the bot send messages",
+    "telegram.no_rights": "an administrator of the chat has to let the bot send messages: its title → Edit →"
+    " Permissions → Send messages, or make the bot an administrator",
     "telegram.untrusted_certificate": "whatever stands between here and Telegram shows another certificate: correct"
     " [telegram] api_url or proxy",
     "telegram.proxy_refused": "correct the user name and password in [telegram] proxy",
+    "telegram.redirected": "correct [telegram] api_url",
+    "telegram.not_the_api": 'correct [telegram] api_url (Telegram\'s own is "https://api.telegram.org"), or the proxy',
+    "telegram.wrong_url": "correct [telegram] api_url or proxy",
     "telegram.topic_not_found": "correct [telegram] message_thread_id: in the link of a message of the topic,"
     " https://t.me/c/<chat>/<topic>/<message>, it is the second number",
-    "telegram.topic_closed": "open the topic again, or name another in [telegram] message_thread_id",
+    "telegram.topic_closed": "open the topic again (the topic → ⋮ → Reopen topic), or name another in [telegram]"
+    " message_thread_id",
 }
+"""By the reason, which is the code of the finding too."""
+_USUAL = "do what Telegram says there, or correct [telegram] chat_id"
 
 
 TestMessage = Callable[[str], str]
@@ -54,33 +68,119 @@ TestMessage = Callable[[str], str]
 
 def probe(
     telegram: Telegram, config: TelegramConfig, routes: Sequence[Route], test_message: TestMessage | None
-) -> list[Finding]:
+) -> Iterator[Finding]:
     """The bot, and each chat and topic of the routes that tell. `test_message` is sent, if there is one."""
     try:
         bot = telegram.me()
     except TelegramRefused as error:
-        return [failure(TELEGRAM, error, _REMEDIES.get(error.reason, ""))]
+        yield failure(error.reason, TELEGRAM, error, _REMEDIES.get(error.reason, _USUAL))
+        return
     except TelegramUnavailable as error:
-        return [failure(TELEGRAM, error, _way_to_telegram(config))]
-    found = [fine(TELEGRAM, f"the token is that of the bot @{bot.username}")]
+        yield _unavailable(error, config)
+        return
+    yield _bot(bot)
     of_topic: dict[tuple[int | str, int | None], Route] = {}
     for route in routes:
         of_topic.setdefault((route.chat_id, route.message_thread_id), route)
+    titles: dict[str, tuple[Route, str]] = {}
     for chat_id in dict.fromkeys(route.chat_id for route in routes):
         here = [route for route in of_topic.values() if route.chat_id == chat_id]
-        found += _of_route(here[0], config, _chat_and_topics(telegram, config, here, test_message))
-    return found
+        yield from _of_route(here[0], config, _Place(telegram, config, bot, here, test_message).found(titles))
+    yield from _swapped(list(titles.values()))
 
 
-def _chat_and_topics(
-    telegram: Telegram, config: TelegramConfig, routes: Sequence[Route], test_message: TestMessage | None
-) -> list[Finding]:
-    """A chat, once, and each of its topics that routes lead to."""
-    places = [replace(config, chat_id=r.chat_id, message_thread_id=r.message_thread_id) for r in routes]
-    found = guarded(TELEGRAM, lambda: _chat(telegram, places, is_sending=test_message is not None))
-    if test_message is not None:
-        found += [_send(telegram, place, test_message(r.language)) for place, r in zip(places, routes, strict=True)]
-    return found
+def late(config: TelegramConfig, seconds: float) -> Finding:
+    return Finding(
+        "telegram.too_slow",
+        WRONG,
+        TELEGRAM,
+        f"{config.api_url} did not answer in time ({seconds:.2g} s): what is missing here could not be found out",
+        f"{_way_to_telegram(config)}. A slow link: `check --timeout 30`",
+        is_passing=True,
+    )
+
+
+def _unavailable(error: TelegramUnavailable, config: TelegramConfig) -> Finding:
+    code = error.reason if error.reason in ("telegram.unavailable", "telegram.too_many_requests") else ""
+    remedy = "Telegram is overloaded: try again in a minute" if code else _way_to_telegram(config)
+    return failure(code or ("telegram.proxy_away" if config.proxy else "telegram.away"), TELEGRAM, error, remedy)
+
+
+def _bot(bot: Me) -> Finding:
+    """Privacy mode hides from the bot what people write in groups. It keeps no message of its own back."""
+    privacy = "" if bot.can_read_all_group_messages else "; its privacy mode is on, which does not matter for sending"
+    return fine("telegram.bot", TELEGRAM, f"the token is that of the bot @{bot.username}{privacy}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A chat, which is looked at once, and each of its topics that routes lead to."""
+
+    telegram: Telegram
+    config: TelegramConfig
+    bot: Me
+    routes: Sequence[Route]
+    test_message: TestMessage | None
+
+    def found(self, titles: dict[str, tuple[Route, str]]) -> list[Finding]:
+        """The title of the chat goes into `titles`, by the name of the route."""
+        found = guarded(TELEGRAM, lambda: self._chat(titles))
+        if self.test_message is not None and not any(each.code == "telegram.chat_is_bot" for each in found):
+            found += [
+                _send(self.telegram, place, self.test_message(route.language))
+                for place, route in zip(self._places, self.routes, strict=True)
+            ]
+        return found
+
+    @property
+    def _places(self) -> list[TelegramConfig]:
+        return [replace(self.config, chat_id=r.chat_id, message_thread_id=r.message_thread_id) for r in self.routes]
+
+    def _chat(self, titles: dict[str, tuple[Route, str]]) -> Iterator[Finding]:
+        config = self._places[0]
+        if config.chat_id == self.bot.id:
+            yield _is_bot(config)
+            return
+        try:
+            chat = self.telegram.chat(config.chat_id)
+            yield from _standing(self.telegram, self.bot, config, chat)
+        except TelegramRefused as error:
+            yield failure(error.reason, TELEGRAM, error, _remedy(error.reason, config, self.bot))
+            return
+        titles[self.routes[0].name] = (self.routes[0], chat.title)
+        for place in self._places:
+            yield from _topic(chat, place, is_sending=self.test_message is not None)
+
+
+def _is_bot(config: TelegramConfig) -> Finding:
+    return wrong(
+        "telegram.chat_is_bot",
+        TELEGRAM,
+        f"the chat {config.chat_id} is the bot itself: its own number stands where the chat's belongs",
+        "put the number of the chat into [telegram] chat_id; that of a group begins with -100",
+    )
+
+
+def _swapped(seen: Sequence[tuple[Route, str]]) -> Iterator[Finding]:
+    """Two routes of which each has the chat that is called like the other."""
+    for number, (one, title) in enumerate(seen):
+        for other, other_title in seen[:number]:
+            is_crossed = _is_called(other_title, one.name) and _is_called(title, other.name)
+            if is_crossed and not (_is_called(title, one.name) or _is_called(other_title, other.name)):
+                yield warning(
+                    "telegram.chats_swapped",
+                    TELEGRAM,
+                    f'the route "{other.name}" leads to the chat "{other_title}", and "{one.name}" to "{title}":'
+                    " are they swapped?",
+                    f'put chat_id = "{one.chat_id}" into [[route]] "{other.name}", and chat_id = "{other.chat_id}" into'
+                    f' "{one.name}"; if it is meant so, give the routes other names',
+                )
+
+
+def _is_called(title: str, name: str) -> bool:
+    """Whether the title of a chat has every word of a route's name."""
+    words = set(re.findall(r"\w+", name.casefold()))
+    return bool(words) and words <= set(re.findall(r"\w+", title.casefold()))
 
 
 def _of_route(route: Route, config: TelegramConfig, found: Sequence[Finding]) -> list[Finding]:
@@ -106,46 +206,39 @@ def _way_to_telegram(config: TelegramConfig) -> str:
 # -- the chat ---------------------------------------------------------------------------------------
 
 
-def _chat(telegram: Telegram, places: Sequence[TelegramConfig], *, is_sending: bool) -> Iterator[Finding]:
-    config = places[0]
-    try:
-        chat = telegram.chat(config.chat_id)
-        yield from _standing(telegram, config, chat)
-    except TelegramRefused as error:
-        yield failure(TELEGRAM, error, _remedy(error.reason, config))
-        return
-    for place in places:
-        yield from _topic(chat, place, is_sending=is_sending)
-
-
-def _remedy(reason: str, config: TelegramConfig) -> str:
-    remedy = _REMEDIES.get(reason, "")
-    if reason == "telegram.chat_not_found" and isinstance(config.chat_id, int):
-        if config.chat_id > 0:
-            return f"{remedy}; the number of a group is negative, such as -1001234567890"
-        if not str(config.chat_id).startswith("-100"):
-            return f"{remedy}; if the group was upgraded to a supergroup, its number now begins with -100"
+def _remedy(reason: str, config: TelegramConfig, bot: Me | None = None) -> str:
+    remedy = _REMEDIES.get(reason, _USUAL)
+    if reason != "telegram.chat_not_found" or not isinstance(config.chat_id, int):
+        return remedy
+    if config.chat_id > 0:
+        swapped = "; were chat_id and message_thread_id swapped?" if config.chat_id < _LEAST_USER else ""
+        return f"{remedy}; the number of a group is negative, such as -1001234567890{swapped}"
+    if bot is not None and not bot.can_join_groups:
+        return f"{remedy}; before: @BotFather: /mybots → @{bot.username} → Bot Settings → Allow Groups → Turn groups on"
+    if not str(config.chat_id).startswith("-100"):
+        return f"{remedy}; if the group was upgraded to a supergroup, its number now begins with -100"
     return remedy
 
 
-def _standing(telegram: Telegram, config: TelegramConfig, chat: Chat) -> Iterator[Finding]:
+def _standing(telegram: Telegram, bot: Me, config: TelegramConfig, chat: Chat) -> Iterator[Finding]:
     name = f'the {chat.type} "{chat.title}"' if chat.title else f"the {chat.type} chat"
     if chat.type == "private":  # only sending shows whether the person has blocked the bot
-        yield fine(TELEGRAM, f"{name} {config.chat_id} is there")
+        text = f"{name} {config.chat_id} is there; messages go to this one person"
+        yield fine("telegram.private_chat", TELEGRAM, text)
         return
-    member = telegram.membership(config.chat_id)
+    member = telegram.membership(config.chat_id, bot)
+    text = f"the bot may not write in {name} {config.chat_id}"
     if member.can_send(chat):
-        yield fine(TELEGRAM, f"{name} {config.chat_id} is there, and the bot may write in it")
+        text = f"{name} {config.chat_id} is there, and the bot may write in it"
+        yield fine("telegram.chat", TELEGRAM, text)
     elif member.status in ("left", "kicked"):
-        yield wrong(TELEGRAM, f"the bot is not a member of {name} {config.chat_id}", _REMEDIES["telegram.not_a_member"])
+        text = f"the bot is not a member of {name} {config.chat_id}"
+        yield wrong("telegram.not_a_member", TELEGRAM, text, _REMEDIES["telegram.not_a_member"])
     elif chat.type == "channel":
-        yield wrong(
-            TELEGRAM,
-            f"the bot may not write in {name} {config.chat_id}",
-            "make the bot an administrator of the channel, with the right to post messages",
-        )
+        remedy = "make the bot an administrator of the channel, with the right to post messages: its title → Edit →"
+        yield wrong("telegram.not_an_administrator", TELEGRAM, text, f"{remedy} Administrators → Add administrator")
     else:
-        yield wrong(TELEGRAM, f"the bot may not write in {name} {config.chat_id}", _REMEDIES["telegram.no_rights"])
+        yield wrong("telegram.no_rights", TELEGRAM, text, _REMEDIES["telegram.no_rights"])
 
 
 def _topic(chat: Chat, config: TelegramConfig, *, is_sending: bool) -> Iterator[Finding]:
@@ -154,12 +247,14 @@ def _topic(chat: Chat, config: TelegramConfig, *, is_sending: bool) -> Iterator[
         return
     if not chat.is_forum:
         yield warning(
+            "telegram.no_topics",
             TELEGRAM,
             f"the chat has no topics, but message_thread_id is {topic}: messages go to the chat itself",
-            'set message_thread_id = "" in [telegram], or switch topics on in the settings of the group',
+            'set message_thread_id = "" in [telegram], or switch topics on: the group\'s title → Edit → Topics',
         )
     elif not is_sending:
         yield warning(
+            "telegram.topic_not_tried",
             TELEGRAM,
             f"whether the topic {topic} is there was not tried: only sending to it can tell",
             "run check --send, which sends a test message to it",
@@ -178,19 +273,21 @@ def _send(telegram: Telegram, config: TelegramConfig, text: str) -> Finding:
         case Later(reason, after):
             pause = f"; it named a pause of {after:g} s" if after else ""
             return Finding(
+                "telegram.not_accepted_now",
                 WRONG,
                 TELEGRAM,
                 f"the test message was not accepted now ({reason}){pause}",
-                "try again",
+                f"try again{f' in {after:g} s' if after else ''}: `check --send`",
                 is_passing=True,
             )
         case ChatRefused(reason, description) | MessageRefused(reason, description):
-            return wrong(TELEGRAM, f"the test message was refused: {description}", _remedy(reason, config))
+            return wrong(reason, TELEGRAM, f"the test message was refused: {description}", _remedy(reason, config))
 
 
 def _sent(sent: Sent, config: TelegramConfig) -> Finding:
     if sent.moved_to is not None:
         return warning(
+            "telegram.chat_moved",
             TELEGRAM,
             f"the test message went to {sent.moved_to}: the group was upgraded to a supergroup and has a new number",
             f'put chat_id = "{sent.moved_to}" into [telegram]',
@@ -198,12 +295,11 @@ def _sent(sent: Sent, config: TelegramConfig) -> Finding:
     if sent.topic_lost:
         is_closed = sent.reason == "telegram.topic_closed"
         what = "is closed" if is_closed else "is not there (message thread not found)"
-        return wrong(
-            TELEGRAM,
-            f"the topic {config.message_thread_id} {what}; the test message went to the chat itself",
-            _REMEDIES["telegram.topic_closed" if is_closed else "telegram.topic_not_found"],
-        )
+        text = f"the topic {config.message_thread_id} {what}; the test message went to the chat itself"
+        code = "telegram.topic_closed" if is_closed else "telegram.topic_not_found"
+        return wrong(code, TELEGRAM, text, _REMEDIES[code])
     if sent.as_plain:
-        return warning(TELEGRAM, "the test message was accepted only without its markup", "please report this as a bug")
+        text = "the test message was accepted only without its markup"
+        return warning("telegram.markup_refused", TELEGRAM, text, "please report this as a bug")
     where = f"the topic {config.message_thread_id}" if config.message_thread_id else "the chat"
-    return fine(TELEGRAM, f"the test message is in {where}")
+    return fine("telegram.test_message", TELEGRAM, f"the test message is in {where}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, timedelta, tzinfo
 from pathlib import Path
@@ -12,7 +12,7 @@ from poller import config_routes, cron, timezones
 from poller import config_values as values
 from poller.config_file import Mistakes, Section, Table, is_there, note_unknown, read_bytes, read_toml, section
 from poller.config_routes import SEVERITIES, Usual
-from poller.config_secrets import Places, find_secret, readers
+from poller.config_secrets import Places, find_secret, readers, secret_file
 from poller.config_values import PLACEHOLDERS, TELEGRAM_ESCAPES, Address, Unfit, duration
 from poller.errors import ConfigError
 from poller.events import SCAN_TYPES, USUAL_TYPES, EventType
@@ -142,6 +142,18 @@ class MetricsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Caution:
+    """What is allowed but unwise. `code`: a constant word for it."""
+
+    code: str
+    text: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.text}; {self.remedy}"
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     path: Path
     language: str
@@ -157,7 +169,7 @@ class Config:
     routes: tuple[Route, ...]  # at least one, in the order in which they are asked
     scans: ScansConfig = field(default_factory=ScansConfig)
     metrics: MetricsConfig = MetricsConfig()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Caution, ...] = ()
 
     @property
     def telling_routes(self) -> tuple[Route, ...]:
@@ -235,7 +247,7 @@ def _read(document: Table, path: Path, environ: Mapping[str, str], mistakes: Mis
         routes=routes,
         scans=_scans(section(document, "scans", mistakes)),
         metrics=metrics,
-        warnings=tuple(_warnings(document, path, harbor, events, routes, metrics)),
+        warnings=tuple(_warnings(document, environ, path, harbor, events, routes, metrics)),
     )
 
 
@@ -368,28 +380,40 @@ def _anchored(url: str, folder: Path) -> str:
 
 def _warnings(
     document: Table,
+    environ: Mapping[str, str],
     path: Path,
     harbor: HarborConfig,
     events: frozenset[EventType],
     routes: Sequence[Route],
     metrics: MetricsConfig,
-) -> list[str]:
-    found = []
-    others = readers(path)
-    if others and _holds_secret(document):
-        found.append(f"{path} holds a secret and may be read by {others}")
+) -> Iterator[Caution]:
+    if _holds_secret(document):
+        yield from _open_to_others(path, f"{path} holds a secret and")
+    for section_name, places in (("harbor", _PASSWORD), ("telegram", _BOT_TOKEN)):
+        if file := secret_file(places, document.get(section_name), environ, path.absolute().parent):
+            yield from _open_to_others(file, f"the secret in {file}")
     if not harbor.verify:
-        found.append("[harbor] verify = false: whoever is between here and Harbor can read the password; use ca_file")
+        text = "[harbor] verify = false: whoever is between here and Harbor can read the password"
+        yield Caution("verify_off", text, "use ca_file, with the certificate of Harbor's issuer, and remove verify")
     if not events:
-        found.append("[events] every event is switched off: nothing will be told")
+        text = "[events] every event is switched off: nothing will be told"
+        yield Caution("events_off", text, "set those to true in [events] that are to be told, or remove the section")
     if all(route.is_nowhere for route in routes):
-        found.append("[[route]] every route leads nowhere: nothing will be told")
+        text = "[[route]] every route leads nowhere: nothing will be told"
+        yield Caution("all_nowhere", text, "add a [[route]] without nowhere behind the others")
     if metrics.listen is not None and not metrics.listen.is_loopback:
-        found.append(
+        yield Caution(
+            "metrics_open",
             f"[metrics] listen = {metrics.listen}: whoever reaches it reads the names of routes and how much happens,"
-            " for nobody is asked for a password; use 127.0.0.1, or let only your monitoring through the firewall"
+            " for nobody is asked for a password",
+            "use 127.0.0.1, or let only your monitoring through the firewall",
         )
-    return found
+
+
+def _open_to_others(path: Path, what: str) -> Iterator[Caution]:
+    who, _, remedy = readers(path).partition("; ")
+    if who:
+        yield Caution("readable_by_others", f"{what} may be read by {who}", remedy)
 
 
 def _holds_secret(document: Table) -> bool:

@@ -44,6 +44,15 @@ def find_secret(places: Places, section: Section, environ: Mapping[str, str], fo
     return Secret(section.read(places.key, places.parse, "", is_secret=True))
 
 
+def secret_file(places: Places, table: object, environ: Mapping[str, str], folder: Path) -> Path | None:
+    """The file of its own that the secret is read from, if it is. systemd keeps its credentials to itself."""
+    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    if environ.get(places.variable) or (credentials and is_there(Path(credentials, places.credential))):
+        return None
+    name = table.get(f"{places.key}_file") if isinstance(table, Mapping) else None
+    return folder / name if isinstance(name, str) and name else None
+
+
 def _checked(value: str, where: str, places: Places, section: Section) -> Secret:
     try:
         return Secret(places.parse(value.rstrip("\r\n")))

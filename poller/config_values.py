@@ -208,7 +208,9 @@ def chat_id(value: object) -> int | str:
 def message_thread_id(value: object) -> int | None:
     """A forum topic. Telegram refuses the number of the General topic; its messages go without one."""
     number = _whole_number(value.strip() if isinstance(value, str) else value)
-    if number is None or number < 0:
+    if number is not None and number < 0:
+        raise Unfit("must be the number of a topic, and this is a chat's: were chat_id and message_thread_id swapped?")
+    if number is None:
         raise Unfit('must be the number of a topic such as "1234", or "" for the chat itself')
     return number if number > _GENERAL_TOPIC else None
 

@@ -24,6 +24,10 @@ class HarborGarbled(Temporary):
     """Harbor's answer was cut short or was not the JSON that the API promises."""
 
 
+class OutOfTime(Temporary):
+    """Whoever asks had only so many seconds for all the answers, and they are over."""
+
+
 class StateBusy(Temporary):
     """The state database did not answer in time."""
 
@@ -57,6 +61,10 @@ class UntrustedCertificate(OperatorError):
 
 class StateError(OperatorError):
     """The state database cannot be used: not writable, not a database, from a newer version."""
+
+
+class NothingRecorded(StateError):
+    """Nobody has polled this Harbor with this state database yet."""
 
 
 class StateFull(StateError):

@@ -6,6 +6,7 @@ the password nor a query crosses that border.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 import uuid
@@ -24,12 +25,14 @@ from requests.auth import HTTPBasicAuth
 from poller import activity, rows
 from poller.activity import RepositoryFacts
 from poller.answers import Answer, PathNotFound, decoded, one_line, refusal, refuse_partial
+from poller.deadline import Deadline
 from poller.errors import (
     BadRequest,
     HarborGarbled,
     HarborUnreachable,
     NotAllowed,
     NotFound,
+    OutOfTime,
     PollerError,
     UntrustedCertificate,
     WrongUrl,
@@ -47,6 +50,7 @@ __all__ = ["PAGE", "CurrentUser", "Harbor", "Log", "PathNotFound", "Reach", "Rea
 _T = TypeVar("_T")
 _API = "/api/v2.0"
 _PAUSES_AFTER_401 = (2.0, 4.0)  # Harbor refuses a name for 1.5 s after anybody's failed login with it
+_PAUSES_IN_HASTE = _PAUSES_AFTER_401[:1]
 _WINDOWS = (timedelta(minutes=10), timedelta(days=1), timedelta(days=30))
 _MOST_BYTES = 64 * 2**20
 SCANS_PAGE = 20
@@ -66,6 +70,8 @@ class Harbor:
     """One account's view of one Harbor.
 
     `sleep` is called for the pauses after a 401; `timeout` (s) is that of connecting and of each silence.
+    `deadline`: for who looks at Harbor once and in haste. Nothing is waited for longer, and each question is asked
+    once, however often the answer is wanted.
     """
 
     def __init__(
@@ -80,9 +86,12 @@ class Harbor:
         timeout: float = 30,
         sleep: Callable[[float], None] = time.sleep,
         sink: Sink = ignore,
+        deadline: Deadline | None = None,
     ) -> None:
         self.requests_sent = 0
         self._sink = sink
+        self._deadline = deadline
+        self._answers: dict[tuple[str, str, str], Answer] = {}
         self._base = _base(url)
         self._username = username
         self._verify: bool | str = str(ca_file) if ca_file and verify else verify
@@ -352,15 +361,26 @@ class Harbor:
         *,
         also: int = 200,
     ) -> Answer:
-        """One question, asked again after a pause when it is answered 401. Any status but 200 and `also` raises."""
-        answer = self._exchange(path, params, headers)
-        for pause in _PAUSES_AFTER_401:
-            if answer.status != 401:
-                break
-            self._sleep(pause)
-            answer = self._exchange(path, params, headers)
+        """One question. Any status but 200 and `also` raises."""
+        question = (path, repr(params), repr(headers))
+        answer = self._answers.get(question) or self._patiently(path, params, headers)
+        if self._deadline is not None:
+            self._answers[question] = answer
         if answer.status not in (200, also):
             raise refusal(answer, self._username, self._redactor.redact)
+        return answer
+
+    def _patiently(self, path: str, params: Mapping[str, str] | None, headers: Mapping[str, str] | None) -> Answer:
+        """Asked again after a pause when it is answered 401."""
+        asked_at = time.monotonic()
+        answer = self._exchange(path, params, headers)
+        for pause in _PAUSES_AFTER_401 if self._deadline is None else _PAUSES_IN_HASTE:
+            if answer.status != 401:
+                break
+            # In haste, the time counts for which Harbor held the answer back: it punishes wrong passwords so.
+            self._sleep(pause if self._deadline is None else max(0.0, asked_at + pause - time.monotonic()))
+            with suppress(OutOfTime):
+                answer = self._exchange(path, params, headers)
         return answer
 
     def _exchange(self, path: str, params: Mapping[str, str] | None, headers: Mapping[str, str] | None) -> Answer:
@@ -372,7 +392,7 @@ class Harbor:
                     asked.status = str(answer.status)
                     return answer
             except (OSError, urllib3.exceptions.HTTPError, UnicodeError) as error:
-                failure = self._failure(error, path)
+                failure = self._out_of_time(path) or self._failure(error, path)
                 # A kept connection may be closed by Harbor in the moment of our asking: that is no outage.
                 if not (is_retried and _was_closed(error)):
                     break
@@ -380,14 +400,15 @@ class Harbor:
         raise failure  # outside of `except`: the foreign exception holds the request with its credentials
 
     def _send(self, path: str, params: Mapping[str, str] | None, headers: Mapping[str, str] | None) -> Answer:
+        timeout = self._deadline.cut(self._timeout) if self._deadline else self._timeout
         self.requests_sent += 1
         request_id = f"{self._run}-{self.requests_sent}"
-        deadline = time.monotonic() + 2 * self._timeout
+        deadline = min(time.monotonic() + 2 * timeout, self._deadline.at if self._deadline else math.inf)
         with self._session.get(
             self._base + _API + path,
             params=dict(params or {}),
             headers={**(headers or {}), "X-Request-Id": request_id},
-            timeout=self._timeout,
+            timeout=timeout,
             allow_redirects=False,
             stream=True,
             verify=self._verify,  # per request: on the session, REQUESTS_CA_BUNDLE would win over ca_file
@@ -395,6 +416,12 @@ class Harbor:
         ) as response:
             body = _read(response, deadline)
             return Answer(self._where(path), response.url, request_id, response.status_code, response.headers, body)
+
+    def _out_of_time(self, path: str) -> OutOfTime | None:
+        """What a failure is when the time for everything ended with it."""
+        if self._deadline is None or self._deadline.left:
+            return None
+        return OutOfTime(f"{self._where(path)}: no whole answer within {self._deadline.seconds:.2g} s")
 
     def _where(self, path: str) -> str:
         return f"{self._base.partition('://')[2]}{_API}{path}"

@@ -133,11 +133,14 @@ def place(owner: str) -> str:
     return f"process {pid} on {host}" if pid.isdigit() else owner
 
 
+def is_of_this_machine(owner: str) -> bool:
+    return owner.rpartition(" ")[0] == _machine()
+
+
 def is_dead(owner: str) -> bool:
     """Whether the owner ran on this machine and runs no more. When in doubt: no."""
-    machine, _, process = owner.rpartition(" ")
-    pid, _, started = process.partition("/")
-    if machine != _machine() or not _boot_or_host_id() or not pid.isdigit():
+    pid, _, started = owner.rpartition(" ")[2].partition("/")
+    if not is_of_this_machine(owner) or not _boot_or_host_id() or not pid.isdigit():
         return False
     return not _is_running(int(pid), started)
 

@@ -15,6 +15,8 @@ from poller.routes import Route
 from state import PAST, SHORT_PAUSE, Counts, Coverage, Cursor, Lease, Outcome, RouteState, Store, SweepPlace
 
 LEDGER_SPAN = timedelta(days=7)
+_FEW = 4
+"""Fewer polls say nothing of how far they usually are apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,9 @@ class Standing:
     `gaps`: what was not seen, whatever became of it. `pauses`: how long nothing was polled, caught up afterwards.
     `failure`: the last one, of the last days.
     `chat_id`, `route`: of the first of the `routes` that tell.
+    `poller`: who is at work; `last_lease`: who is, or was last (owner "": and has gone in peace).
+    `spacing`: how far a poll usually is from the one before; None where there were too few to tell.
+    `poll_every`: by the schedule; None: that is a cron expression.
     `held`: how many of what is pending waits for what is told together with it. `scans`: of the last days, by outcome.
     """
 
@@ -84,12 +89,20 @@ class Standing:
     poller: Lease | None
     schedule: str
     next_run: datetime | None
+    last_lease: Lease | None = None
+    spacing: timedelta | None = None
+    poll_every: timedelta | None = None
 
     @property
     def is_mended(self) -> bool:
-        """Whether every log was read after the last failure."""
+        """Whether the log was read after the last failure, which is of all logs. (One that ended is read no more.)"""
         failed_at = self.failure.covered_to if self.failure else None
-        return failed_at is None or (bool(self.covered) and min(c.until for c in self.covered) > failed_at)
+        return failed_at is None or (self.last_poll is not None and self.last_poll > failed_at)
+
+    @property
+    def last_poll(self) -> datetime | None:
+        """The last one that succeeded."""
+        return max((covered.until for covered in self.covered), default=None)
 
     @property
     def open_gaps(self) -> tuple[Gap, ...]:
@@ -139,11 +152,11 @@ class Standing:
 
 def standing(store: Store, config: Config, now: datetime) -> Standing:
     registry, detected, detected_at = store.harbor()
-    ledger, lease = store.ledger(since=now - LEDGER_SPAN), store.lease()
+    ledger, last = store.ledger(since=now - LEDGER_SPAN), store.last_lease()
     store = over_routes(store, config)
     routes = tuple(_of_route(store, route, now) for route in config.telling_routes)
     cursors = tuple(cursor for _, cursor in sorted(store.cursors().items()))
-    holder = lease if lease and lease.expires_at > now and not is_dead(lease.owner) else None
+    holder = last if last and last.owner and last.expires_at > now and not is_dead(last.owner) else None
     failures = [line for line in ledger if line.error]
     return Standing(
         harbor=config.harbor.url,
@@ -160,12 +173,47 @@ def standing(store: Store, config: Config, now: datetime) -> Standing:
         sweep=store.sweep(),
         is_sweep_off=config.schedule.sweep is None,
         chat_id=routes[0].chat_id if routes else config.telegram.chat_id,
-        route=routes[0].state if routes else RouteState("", "", None),
+        route=routes[0].state if routes else _NO_ROUTE,
         routes=routes,
         poller=holder,
-        schedule=config.schedule.cron or f"every {config.schedule.poll:g} s",
+        schedule=_schedule(config),
         next_run=_next_run(config, cursors, now) if holder else None,
+        last_lease=last,
+        spacing=_spacing(ledger),
+        poll_every=timedelta(seconds=config.schedule.poll) if config.schedule.poll is not None else None,
     )
+
+
+def unrecorded(config: Config) -> Standing:
+    """Where nobody has polled yet."""
+    return Standing(
+        harbor=config.harbor.url,
+        registry="",
+        version=None,
+        detected_at=None,
+        covered=(),
+        gaps=(),
+        pauses=(),
+        failure=None,
+        counts=Counts(0, None, 0, 0, 0, 0),
+        held=0,
+        scans={},
+        sweep=None,
+        is_sweep_off=config.schedule.sweep is None,
+        chat_id=config.telegram.chat_id,
+        route=_NO_ROUTE,
+        routes=(),
+        poller=None,
+        schedule=_schedule(config),
+        next_run=None,
+    )
+
+
+def _schedule(config: Config) -> str:
+    return config.schedule.cron or f"every {config.schedule.poll:g} s"
+
+
+_NO_ROUTE = RouteState("", "", None)
 
 
 def _of_route(store: Store, route: Route, now: datetime) -> RouteStanding:
@@ -208,6 +256,11 @@ def _usual(lines: Sequence[Coverage]) -> timedelta:
         if passed >= middle:
             return span
     return timedelta(0)
+
+
+def _spacing(ledger: Sequence[Coverage]) -> timedelta | None:
+    lines = [line for line in ledger if _is_of_a_poll(line)]
+    return _usual(lines) if sum(line.polls for line in lines) >= _FEW else None
 
 
 def _is_of_a_poll(line: Coverage) -> bool:

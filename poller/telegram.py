@@ -19,7 +19,8 @@ import requests
 from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError, ReadTimeoutError
 
-from poller.errors import OperatorError, Temporary
+from poller.deadline import Deadline
+from poller.errors import OperatorError, OutOfTime, Temporary
 from poller.measures import Service, Sink, asking, ignore
 from poller.refusals import Meaning, Refusal, is_about_text, judge, seconds_named
 from poller.secret import Secret
@@ -112,10 +113,12 @@ class TelegramRefused(OperatorError):
 
 
 class Me(msgspec.Struct, frozen=True):
-    """The bot itself."""
+    """The bot itself. The defaults are those of old servers, which do not say it."""
 
     id: int
     username: str = ""
+    can_join_groups: bool = True
+    can_read_all_group_messages: bool = True
 
 
 class Permissions(msgspec.Struct, frozen=True):
@@ -250,6 +253,7 @@ class Telegram:
 
     `timeout` is (connect, read) in seconds. In a flood Telegram may itself wait some 8 s before it delivers, and
     whoever hangs up earlier sends the message twice: outside tests the second is 30 or more.
+    `deadline`: for who looks once and in haste; nothing is waited for longer.
     """
 
     def __init__(
@@ -260,8 +264,10 @@ class Telegram:
         proxy: str | None = None,
         timeout: tuple[float, float] = (10, 40),
         sink: Sink = ignore,
+        deadline: Deadline | None = None,
     ) -> None:
         self._sink = sink
+        self._deadline = deadline
         self._token = token
         self._api_url = Secret(api_url.rstrip("/"))  # a reverse proxy's URL may hold a password
         self._proxy = Secret(proxy or "")
@@ -315,9 +321,9 @@ class Telegram:
         """The chat as the bot sees it."""
         return self._ask("getChat", {"chat_id": chat_id}, Chat)
 
-    def membership(self, chat_id: int | str) -> Membership:
-        """The bot's own standing in a chat."""
-        return self._ask("getChatMember", {"chat_id": chat_id, "user_id": self.me().id}, Membership)
+    def membership(self, chat_id: int | str, bot: Me | None = None) -> Membership:
+        """The bot's own standing in a chat. `bot`: what is known of it, which need not be asked then."""
+        return self._ask("getChatMember", {"chat_id": chat_id, "user_id": (bot or self.me()).id}, Membership)
 
     def _try(self, attempt: _Attempt) -> Outcome:
         """Each of the four detours is taken at most once, so this ends."""
@@ -347,6 +353,8 @@ class Telegram:
     def _ask(self, method: str, fields: Mapping[str, object], kind: type[_T]) -> _T:
         answer = self._call(method, fields, kind)
         match answer:
+            case _NoAnswer(reason, "") if self._deadline and not self._deadline.left:
+                raise OutOfTime(f"{self._place}: no whole answer within {self._deadline.seconds:.2g} s")
             case _NoAnswer(reason, ""):
                 raise TelegramUnavailable(reason, f"{self._place} gives no usable answer")
             case _NoAnswer(reason, remedy):
@@ -394,10 +402,12 @@ class Telegram:
     def _post(self, method: str, fields: Mapping[str, object]) -> requests.Response | _NoAnswer:
         """The only place that knows the URL. No exception of `requests` gets out: its text holds the token."""
         try:
+            connect, read = self._timeout
+            timeout = (self._deadline.cut(connect), self._deadline.cut(read)) if self._deadline else self._timeout
             return self._session.post(
                 f"{self._api_url.reveal()}/bot{quote(self._token.reveal(), safe=':')}/{method}",
                 json=fields,
-                timeout=self._timeout,
+                timeout=timeout,
                 allow_redirects=False,
                 proxies=_proxies(self._api_url.reveal(), self._proxy.reveal()),
             )

@@ -1,5 +1,6 @@
 """The state database: what was seen, what was told, how far we read."""
 
+from state.look import Age, Hitch, Look, Trouble, look
 from state.records import (
     CLOCKS_APART,
     MADE_ANEW,
@@ -41,6 +42,7 @@ __all__ = [
     "SCANNERS_OWN",
     "SHORT_PAUSE",
     "SWEEP",
+    "Age",
     "Backlog",
     "Counts",
     "Coverage",
@@ -51,7 +53,9 @@ __all__ = [
     "Fate",
     "Grant",
     "GroupMessage",
+    "Hitch",
     "Lease",
+    "Look",
     "Member",
     "Mode",
     "NoticedScan",
@@ -63,6 +67,8 @@ __all__ = [
     "SweepPlace",
     "Telling",
     "Thread",
+    "Trouble",
     "Waiting",
     "Wave",
+    "look",
 ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event
@@ -15,10 +16,14 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InternalError, OperationalError, SQLAlchemyError, TimeoutError
 
 from poller.errors import PollerError, StateBusy, StateError, StateFull
+from state import refusals
 
 BUSY_SECONDS = 15
-HEAD = max(path.name.partition("_")[0] for path in Path(__file__).parent.glob("migrations/versions/[0-9]*.py"))
-"""The newest revision: each is named as its file begins."""
+REVISIONS = frozenset(
+    path.name.partition("_")[0] for path in Path(__file__).parent.glob("migrations/versions/[0-9]*.py")
+)
+"""Each is named as its file begins."""
+HEAD = max(REVISIONS)
 
 _CONNECTION = {
     "connect_timeout": BUSY_SECONDS,
@@ -54,10 +59,11 @@ def border(where: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
-        raise _ours(error, where) from None
+        raise ours(error, where) from None
 
 
-def _ours(error: Exception, where: str) -> PollerError:
+def ours(error: Exception, where: str) -> PollerError:
+    """What an exception of the library is to us."""
     original = error.orig if isinstance(error, DBAPIError) else error
     cause = type(error).__name__ if isinstance(original, SQLAlchemyError) else str(original)
     first_line = (cause.splitlines() or [""])[0]
@@ -86,7 +92,7 @@ def open_engine(url: str) -> Engine:
     parsed = make_url(url)
     where = display(parsed)
     _check_path(parsed, where)
-    engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _server(parsed)
+    engine = sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else server_engine(parsed)
     try:
         with border(where):
             _bring_up_to_date(engine, where)
@@ -94,6 +100,31 @@ def open_engine(url: str) -> Engine:
         engine.dispose()  # an open connection would leave SQLite's -wal and -shm files behind
         raise
     return engine
+
+
+def look(url: str) -> Engine:
+    """An engine that only reads, and makes no file: for who looks on while another may be at work, or nobody is.
+
+    Raises NothingRecorded where there is no state; StateError for a schema that is not this program's; and as
+    `open_engine`.
+    """
+    parsed = make_url(url)
+    where = display(parsed)
+    engine = _sqlite_to_read(parsed) if parsed.get_backend_name() == "sqlite" else _server_to_read(parsed)
+    try:
+        with border(where):
+            _check_revision(_revision(engine), where)
+    except PollerError:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _check_revision(found: str | None, where: str) -> None:
+    if found is None:
+        raise refusals.nothing_recorded(f"{where} is empty")
+    if found != HEAD:
+        raise refusals.older(where, found, HEAD) if found in REVISIONS else refusals.newer(where, found)
 
 
 def display(url: URL) -> str:
@@ -120,8 +151,10 @@ def _check_path(url: URL, where: str) -> None:
             raise StateError(f"[state] url: {each} is not writable; SQLite writes the file and others beside it")
 
 
-def _sqlite(url: URL) -> Engine:
-    engine = sqlalchemy.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+def sqlite_engine(url: URL, connect: Callable[[], sqlite3.Connection] | None = None) -> Engine:
+    """`connect`: instead of opening the URL's file."""
+    options: dict[str, Any] = {"creator": connect} if connect else {"connect_args": {"timeout": BUSY_SECONDS}}
+    engine = sqlalchemy.create_engine(url, **options)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -137,9 +170,35 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
-def _server(url: URL) -> Engine:
+def _sqlite_to_read(url: URL) -> Engine:
+    """To read a WAL, SQLite makes two files beside the database, and a reader leaves them behind. So without a WAL,
+    which says that nobody has the database open, it is read as a file that does not change.
+    """
+    path = Path(str(url.database)).absolute()
+    if not path.exists():
+        raise refusals.nothing_recorded(f"{path} does not exist")
+    how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+    address = f"file:{quote(str(path))}?{how}"
+    return sqlalchemy.create_engine(
+        url, creator=lambda: sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
+    )
+
+
+def _server_to_read(url: URL) -> Engine:
+    engine = server_engine(url)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.execute("SET default_transaction_read_only = on")
+        connection.commit()
+
+    return engine
+
+
+def server_engine(url: URL, *, patience: int = BUSY_SECONDS) -> Engine:
     """Few connections, looked at before they are used. What the URL sets itself is left as it is."""
-    settings = {name: value for name, value in _CONNECTION.items() if name not in url.query}
+    usual = _CONNECTION | {"connect_timeout": patience}
+    settings = {name: value for name, value in usual.items() if name not in url.query}
     engine = sqlalchemy.create_engine(
         url,
         pool_size=3,

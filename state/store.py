@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from poller.errors import LeaseTaken
+from poller.errors import LeaseTaken, PollerError
 from poller.events import CoverageNews, Event, EventType, Gap, Reason, Repository, Scan, Source
 from poller.knowledge import (
     ROBOT_LIVES,
@@ -48,7 +48,7 @@ from poller.knowledge import (
     TagFact,
 )
 from poller.measures import Delivered, Recorded, ScanEnded, Sink, ignore
-from state import database, retention
+from state import database, refusals, retention
 from state import schema as t
 from state.records import (
     CLOCKS_APART,
@@ -107,7 +107,7 @@ class Store:
     Raises StateBusy and StateError; LeaseTaken at a write under a lease that has gone to another; nothing else.
     """
 
-    def __init__(self, engine: Engine, harbor_url: str, route: str) -> None:
+    def __init__(self, engine: Engine, harbor_url: str, route: str, *, is_only_read: bool = False) -> None:
         self._engine = engine
         self._where = database.display(engine.url)
         self._route = route
@@ -115,7 +115,8 @@ class Store:
         self._spread: Spread = _as_it_is
         self._grant: Grant | None = None
         self._sink: Sink = ignore
-        self._harbor_id = self._known_harbor(harbor_url) or self._new_harbor(harbor_url)
+        # Of a Harbor that is not known nothing is found under the number of none.
+        self._harbor_id = self._known_harbor(harbor_url) or (0 if is_only_read else self._new_harbor(harbor_url))
 
     @classmethod
     def open(cls, url: str, harbor_url: str, route: str) -> Store:
@@ -124,6 +125,23 @@ class Store:
         `harbor_url` tells the state of several Harbors apart; `route` is the name of the chat to tell.
         """
         return cls(database.open_engine(url), harbor_url, route)
+
+    @classmethod
+    def look(cls, url: str, harbor_url: str, route: str) -> Store:
+        """The state as it is, only to be read: nothing is made, migrated or held up, whoever is at work on it.
+
+        Raises NothingRecorded where there is none, and StateError for a schema that is not this program's.
+        """
+        engine = database.look(url)
+        try:
+            store = cls(engine, harbor_url, route, is_only_read=True)
+        except PollerError:
+            engine.dispose()
+            raise
+        if not store._harbor_id:
+            engine.dispose()
+            raise refusals.nothing_recorded(f"{store._where} knows nothing of {harbor_url}")
+        return store
 
     def under(self, grant: Grant) -> Store:
         """The same state, for the holder of a lease: whoever has lost it cannot write a thing."""
@@ -1248,6 +1266,12 @@ class Store:
         with self._reading() as connection:
             return _lease(connection.execute(_leases(name)).one_or_none())
 
+    def last_lease(self, name: str = POLLER) -> Lease | None:
+        """As `lease`, and also when its holder has given it back: then the owner is ""."""
+        with self._reading() as connection:
+            row = connection.execute(_leases(name)).one_or_none()
+        return None if row is None else _lease_of(row)
+
     def take_lease(
         self, name: str, owner: str, now: datetime, keep: timedelta, *, instead_of: Lease | None = None
     ) -> Grant | Lease:
@@ -1770,8 +1794,10 @@ def _leases(name: str) -> Select[Any]:
 
 
 def _lease(row: Row[Any] | None) -> Lease | None:
-    if row is None or not row.owner:
-        return None
+    return None if row is None or not row.owner else _lease_of(row)
+
+
+def _lease_of(row: Row[Any]) -> Lease:
     return Lease(row.owner, row.acquired_at, row.expires_at, row.epoch, row.beats)
 
 

@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from poller.errors import StateError
+from state import refusals
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATING = 4_827_193  # any number, as long as all versions have the same
@@ -36,10 +37,7 @@ def migrate(engine: Engine, where: str, begin: Begin) -> None:
         raise StateError(f"the database {where} holds tables of something else; name an empty one in [state] url")
     known = {script.revision for script in scripts.walk_revisions()}
     if current is not None and current not in known:
-        raise StateError(
-            f"the state database {where} was written by a newer version of harbor-poller (schema {current}); "
-            "upgrade harbor-poller, or name another database in [state] url"
-        )
+        raise refusals.newer(where, current)
     if current != scripts.get_current_head():
         _upgrade(engine, config, begin)
 

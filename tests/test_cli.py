@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
@@ -220,9 +221,13 @@ def test_a_wrong_conf_toml_is_named(tmp_path: Path, old: str, new: str, says: st
 
 
 def test_looking_makes_nothing(tmp_path: Path) -> None:
-    """Where nothing was recorded yet, a look at it does not create a database."""
+    """Where nothing was recorded yet, a look at it does not create a database. To `status`, that is an answer."""
     (tmp_path / "conf.toml").write_text(CONF)
-    refuses(tmp_path, "status", says="nothing is recorded yet")
+    refuses(tmp_path, "events", says="nothing is recorded yet")
+    before = bytes_in(tmp_path)
+    assert poller("status", cwd=tmp_path).stdout.startswith("○ never started → start it: `")
+    assert poller("status", "--check", cwd=tmp_path).returncode == MISTAKE
+    assert bytes_in(tmp_path) == before
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
@@ -325,7 +330,10 @@ def test_once_without_harbor_will_try_again(polled: Site) -> None:
     done = polled.poller("once")
     assert done.returncode == TRY_AGAIN
     assert "nothing could be read now, the next run tries again: 127.0.0.1" in done.stderr
-    assert "/auditlog-exts: [Errno 111] Connection refused\n" in polled.poller("status").stdout
+    shown = polled.poller("status", "--check")
+    assert shown.returncode == TRY_AGAIN
+    assert shown.stdout.startswith("◐ between two runs, the last one at ")
+    assert "/auditlog-exts: [Errno 111] Connection refused\n" in shown.stdout
     polled.harbor.heal()
     assert polled.poller("once").returncode == DONE
     assert polled.told == ["1.27"]
@@ -473,6 +481,25 @@ def test_run_is_a_good_service(polled: Site, systemd: Systemd) -> None:
     assert words[-2:] == ["daemon.stopping", "daemon.stopped"]
     assert polled.told == ["1.27"]
     assert polled.poller("once").returncode == DONE  # the lease is free again
+
+
+def test_status_says_that_it_runs_and_since_when_it_does_not(polled: Site) -> None:
+    """Killed without a word: seen at once, with how to start it again, and nothing was changed by looking."""
+    with running(polled) as process:
+        wait_for(lambda: polled.status()["state"] == "running", timeout_s=60)
+        assert polled.poller("status", "--check").stdout.startswith("● running since 20")
+        process.kill()
+        process.communicate(timeout=60)
+    before = bytes_in(polled.folder)
+    facts, shown = polled.status(), polled.poller("status", "--check")
+    assert bytes_in(polled.folder).keys() == before.keys()
+    assert (facts["state"], facts["exit_code"], shown.returncode) == ("stopped", MISTAKE, MISTAKE)
+    ago = datetime.now(UTC) - datetime.fromisoformat(facts["since"])
+    assert timedelta(0) < ago < timedelta(minutes=1)
+    assert facts["remedy"] == f"python -m poller --config {polled.conf} run"
+    since = datetime.fromisoformat(facts["since"]).astimezone(ZoneInfo("Europe/Moscow"))
+    assert shown.stdout.startswith(f"○ not running since {since:%Y-%m-%d %H:%M} (")
+    assert f"→ start it: `{facts['remedy']}`" in shown.stdout
 
 
 def test_run_finishes_what_is_in_flight(polled: Site) -> None:
@@ -632,8 +659,9 @@ def test_events_as_json_are_webhooks_with_what_became_of_them(polled: Site) -> N
         "message_id": None,
     }
     lines = polled.poller("events").stdout.splitlines()
-    assert re.fullmatch(r"20\S+ \S+  sent     PUSH_ARTIFACT  team/app:1.27 by ann", lines[0])
-    assert re.fullmatch(r"20\S+ \S+  off      ROBOT_CREATED  \S+ by admin \(events.ROBOT_CREATED = false\)", lines[1])
+    assert lines[0].split("\t")[1:] == ["sent", "PUSH_ARTIFACT", "team/app:1.27", "ann", ""]
+    assert lines[1].split("\t")[1:3] == ["off", "ROBOT_CREATED"]
+    assert lines[1].split("\t")[4:] == ["admin", "events.ROBOT_CREATED = false"]
 
 
 def test_events_are_chosen_by_time_type_repository_and_number(known: Site) -> None:
@@ -648,20 +676,22 @@ def test_events_are_chosen_by_time_type_repository_and_number(known: Site) -> No
 def test_status_is_for_people_and_as_json_for_programs(known: Site) -> None:
     facts = known.status()
     assert list(facts) == [
+        *("state", "since", "why", "remedy", "troubles", "exit_code"),
         *("harbor", "registry", "version", "detected_at", "covered", "gaps", "pauses", "pending"),
         *("oldest_pending", "sent", "folded", "refused", "off", "held", "scans", "sweep", "chat", "routes"),
         *("last_error", "poller", "schedule", "next_run"),
     ]
     assert set(facts["scans"]) == {"running", "told", "gone", "overwritten", "given up", "no scan"}
     assert facts["covered"][0]["log"] == "audit_log_ext"
-    shown = known.poller("status", env={"COLUMNS": "80"}).stdout
+    shown = known.poller("status").stdout
     row = facts["covered"][0]["position"]
     moment = r"20\S+ \d\d:\d\d:\d\d"
-    read = rf"^read audit_log_ext: complete from {moment} to {moment}, \d+ \w+ ago \(row {row}\)$"
-    assert re.search(read, re.sub(r"\s*\n {12}| +", " ", shown), re.MULTILINE)
+    read = rf"^read +audit_log_ext: complete from {moment} to {moment}, \d+ \w+ ago \(row {row}\)$"
+    assert re.search(read, shown, re.MULTILINE)
     assert re.search(r"^times +in Europe/Moscow$", shown, re.MULTILINE)
     assert "T" not in re.findall(r"from (\S+) ", shown)[0]
-    assert max(map(len, shown.splitlines())) <= 80
+    on_screen = on_terminal(known, "status", env={"NO_COLOR": "1"}).splitlines()
+    assert all(len(line) <= 80 or str(known.folder) in line for line in on_screen)
 
 
 # -- check and preview -----------------------------------------------------------------------------------
@@ -671,12 +701,14 @@ def test_check_says_by_its_exit_code_who_must_act(site: Site) -> None:
     site.telegram.add_chat(-1001)
     site.push("1.27")
     site.world.pull("team/app", "1.27", "bob")
-    fine = site.poller("check", "--send", env={"COLUMNS": "80"})
+    fine = site.poller("check", "--send")
     assert fine.returncode == DONE, fine.stdout
-    shown = fine.stdout.splitlines()
-    assert all(len(line) <= 80 or str(site.folder) in line for line in shown)  # a path is never broken
-    assert all(line.startswith(("✓ ", "    ")) for line in shown)
+    *found, total = fine.stdout.splitlines()
+    assert all(line.startswith("✓ ") for line in found)
+    assert total == f"{len(found)} fine"
     assert len(site.telegram.messages) == 1
+    on_screen = on_terminal(site, "check", env={"NO_COLOR": "1"}).splitlines()
+    assert all(len(line) <= 80 or str(site.folder) in line for line in on_screen)  # a path is never broken
     site.telegram.fail(Kind.UNAUTHORIZED, times=ALWAYS)
     wrong = site.poller("check", "--json")
     assert wrong.returncode == json.loads(wrong.stdout)["exit_code"] == MISTAKE
@@ -736,13 +768,15 @@ def test_colours_are_for_terminals_only(known: Site) -> None:
     assert ESCAPE not in on_terminal(known, "status", env={"NO_COLOR": "1"})
 
 
-def test_long_lines_are_broken_for_terminals_only(known: Site) -> None:
-    """A pipe gets a line for each event, whatever its length."""
+def test_long_names_are_cut_for_terminals_only(known: Site) -> None:
+    """A pipe gets everything of each event, whatever its length and whatever COLUMNS says."""
     scanner = ("events", "--type", "PULL_ARTIFACT")
-    assert len(known.poller(*scanner).stdout.splitlines()) == 2
-    shown = on_terminal(known, *scanner, env={"NO_COLOR": "1"}).splitlines()
-    assert len(shown) > 2
-    assert max(map(len, shown)) <= 80 + len("robot$team+kqzvbnwt-Trivy-")
+    piped = known.poller(*scanner, env={"COLUMNS": "80"}).stdout.splitlines()
+    assert len(piped) == 2
+    assert max(map(len, piped)) > 150
+    shown = on_terminal(known, *scanner, env={"NO_COLOR": "1"})
+    assert max(map(len, shown.splitlines())) == 80
+    assert "…" in shown
 
 
 def test_a_backfill_shows_a_bar_on_a_terminal(past: Site) -> None:

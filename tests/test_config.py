@@ -433,8 +433,8 @@ def test_the_repr_shows_no_secret(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("mode", "reader"), [(0o644, "every user"), (0o604, "every user"), (0o640, "its group")])
 def test_a_file_with_secrets_that_others_may_read(tmp_path: Path, mode: int, reader: str) -> None:
     (warning,) = load(written(tmp_path, HARBOR + TELEGRAM, mode), {}).warnings
-    assert f"{tmp_path}/conf.toml holds a secret and may be read by {reader}" in warning
-    assert "chmod" in warning
+    assert f"{tmp_path}/conf.toml holds a secret and may be read by {reader}" in str(warning)
+    assert "chmod" in warning.remedy
 
 
 def test_a_file_without_secrets_may_be_read_by_all(tmp_path: Path) -> None:
@@ -446,7 +446,7 @@ def test_a_file_without_secrets_may_be_read_by_all(tmp_path: Path) -> None:
 def test_warnings_for_what_is_allowed_but_unwise(tmp_path: Path) -> None:
     off = "".join(f"{name} = false\n" for name in USUAL_TYPES)
     warnings = load(written(tmp_path, harbor_line("verify = false") + f"[events]\n{off}"), {}).warnings
-    assert ["verify" in warnings[0], "nothing will be told" in warnings[1]] == [True, True]
+    assert ["verify" in warnings[0].text, "nothing will be told" in warnings[1].text] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -467,7 +467,9 @@ def test_where_metrics_are_shown(tmp_path: Path, given: str, address: str, is_lo
     got = load(written(tmp_path, f"{HARBOR}{TELEGRAM}[metrics]\nlisten = {given}\n"), {})
 
     assert str(got.metrics.listen) == address
-    warnings = [warning for warning in got.warnings if warning.startswith(f"[metrics] listen = {address}: whoever")]
+    warnings = [
+        warning for warning in got.warnings if warning.text.startswith(f"[metrics] listen = {address}: whoever")
+    ]
     assert len(warnings) == (not is_loopback)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -13,8 +12,10 @@ import pytest
 from demo.harbor import ADMIN, ALWAYS, Account, Fault, Generation, Outcome, Role, World
 from poller import show
 from poller.backfill import Backfill, Wanted
+from poller.diagnosis import diagnose
 from poller.errors import PollerError
 from poller.events import SCAN_TYPES, CoverageNews, EventType, Phase, Reason
+from poller.here import Here
 from poller.standing import standing
 from state import Coverage
 from tests.harness import NOON, Clock, Site, site
@@ -513,9 +514,10 @@ def test_an_upgrade_is_no_gap(polled: Opened) -> None:
 
 def shown(here: Site, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     """The lines of `status`, by their name."""
-    show.status(standing(here.store, here.config, here.clock.now), UTC, here.clock.now)
-    text = re.sub(r"\n {12}", " ", capsys.readouterr().out)  # it may have been broken at the terminal's width
-    return {line[:12].strip(): line[12:] for line in text.splitlines()}
+    stands = standing(here.store, here.config, here.clock.now)
+    found = diagnose(stands, Here("start", "poller"), UTC, here.clock.now)
+    show.write(show.status_page(stands, found, UTC, here.clock.now))
+    return {line[:12].strip(): line[12:] for line in capsys.readouterr().out.splitlines()}
 
 
 def test_status_says_from_when_to_when_a_log_is_complete(polled: Opened, capsys: pytest.CaptureFixture[str]) -> None:

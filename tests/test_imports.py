@@ -86,6 +86,21 @@ def test_requests_is_only_in_the_two_clients() -> None:
     assert importers("requests") == {"poller.harbor", "poller.telegram"}
 
 
+def test_rich_is_loaded_only_where_somebody_looks() -> None:
+    """It takes long to load, and most runs are seen by nobody: whoever needs it imports it when that is sure."""
+    users = {"poller.bar", "poller.show.terminal"}
+    assert importers("rich") == users
+    at_the_top = {name for module in OURS for node in MODULES[module].body for name in _named(node)}
+    assert not at_the_top & users
+
+
+def _named(node: ast.stmt) -> set[str]:
+    """What a statement imports, if it does."""
+    if isinstance(node, ast.ImportFrom):
+        return {f"{node.module}.{alias.name}" for alias in node.names} | {node.module or ""}
+    return {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
+
+
 @pytest.mark.parametrize("library", ["sqlalchemy", "alembic", "sqlite3", "psycopg"])
 def test_sql_is_only_in_the_state(library: str) -> None:
     """Every statement of the product is in one package."""

@@ -383,7 +383,7 @@ def test_a_route_without_a_name_is_called_by_what_it_says(tmp_path: Path) -> Non
 
 
 def test_routes_that_all_lead_nowhere_are_warned_about(tmp_path: Path) -> None:
-    assert "nothing will be told" in configured(tmp_path, "[[route]]\nnowhere = true\n").warnings[0]
+    assert "nothing will be told" in configured(tmp_path, "[[route]]\nnowhere = true\n").warnings[0].text
 
 
 def test_the_reference_shows_every_key_of_a_route(tmp_path: Path) -> None:
@@ -986,14 +986,14 @@ def test_once_print_says_the_route_of_each_message(town_hall: test_cli.Site) -> 
 def test_events_and_status_show_routes_and_explain_tells_why(town_hall: test_cli.Site) -> None:
     assert town_hall.poller("once").returncode == 0
     assert [message.chat_id for message in town_hall.telegram.messages] == [-1002, -1001]
-    assert "by ann (scans: sent; rest: sent)\n" in town_hall.poller("events").stdout
+    assert "\tann\tscans: sent; rest: sent\n" in town_hall.poller("events").stdout
     status = re.sub(" +", " ", town_hall.poller("status").stdout)
-    assert "routes scans: -1002, nothing waits\n rest: -1001, nothing waits\n" in status
+    assert "routes scans: -1002, nothing waits\nroutes rest: -1001, nothing waits\n" in status
     key = town_hall.seen()[0]["key"]
     said = re.sub(" +", " ", town_hall.poller("events", "--explain", key).stdout)
-    assert "settings today: it is told\nroutes scans: takes it\n rest: takes it\n" in said
+    assert "settings today: it is told\nroutes scans: takes it\nroutes rest: takes it\n" in said
     assert re.search(
-        r"recorded scans: sent as message 1 of -1002 at 20.*\n rest: sent as message 2 of -1001", said, re.M
+        r"recorded scans: sent as message 1 of -1002 at 20.*\nrecorded rest: sent as message 2 of -1001", said, re.M
     )
     as_json = json.loads(town_hall.poller("events", "--explain", key, "--json").stdout)
     assert [each["state"] for each in as_json["deliveries"]] == ["sent", "sent"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 
 from demo.harbor.generation import Generation
@@ -41,12 +42,21 @@ _ROLE_IDS = {Role.PROJECT_ADMIN: 1, Role.GUEST: 3, Role.MAINTAINER: 4}
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`project`: where the roles of a project hold."""
+    """`project`: where the roles of a project hold. `lacks`: rights of a robot that its role would have.
+
+    `is_disabled`, `expires_at`: of robots, which are refused then as if their secret were wrong.
+    """
 
     name: str
     password: str
     role: Role
     project: str = "team"
+    lacks: frozenset[str] = frozenset()
+    is_disabled: bool = False
+    expires_at: datetime | None = None
+
+    def is_in_force(self, now: datetime) -> bool:
+        return not self.is_disabled and (self.expires_at is None or now < self.expires_at)
 
     @property
     def is_robot(self) -> bool:
@@ -92,9 +102,9 @@ class Account:
             return False
         return self.is_member(project) and self.role is not Role.PROJECT_ROBOT_NOLOG
 
-    def reads_artifacts(self, project: str) -> bool:
-        """Of a private project; those of a public one are open to everybody."""
-        return self.role in _ALL_PROJECTS_READERS or self.is_member(project)
+    def reads(self, project: str, right: str) -> bool:
+        """What is in a private project, with a right such as "artifact: read"; a public one is open to everybody."""
+        return right not in self.lacks and (self.role in _ALL_PROJECTS_READERS or self.is_member(project))
 
     def lists_accessories(self, project: str) -> bool:
         """`accessory:list` of a project: robots have it only if they were given it, and none here was."""

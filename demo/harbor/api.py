@@ -229,7 +229,7 @@ class Api:
                 "has_ca_root": False,
                 "notification_enable": True,
                 "project_creation_restriction": "everyone",
-                "read_only": False,
+                "read_only": source.settings.get("read_only") is True,
                 "registry_storage_provider_name": "filesystem",
                 "registry_url": source.registry_url,
             }
@@ -396,12 +396,12 @@ class Api:
         return _page(asked, wanted, [project_json(project, asked.account, registry) for project in found], total)
 
     def _project(self, asked: Asked) -> Answer:
-        project = self._visible(asked, Account.reads_project)
+        project = self._visible(asked, lambda account, name: account.reads_project(name))
         return Answer(200, project_json(project, asked.account, self.source.registry()))
 
     def _repositories_of_project(self, asked: Asked) -> Answer:
         wanted = listing(asked.params)
-        project = self._readable(asked)
+        project = self._readable(asked, "repository: list")
         registry = self.source.registry()
         return self._list_repositories(asked, wanted, registry.repositories_in(project))
 
@@ -416,16 +416,16 @@ class Api:
         return _page(asked, wanted, [repository_json(each) for each in found], total)
 
     def _repository(self, asked: Asked) -> Answer:
-        self._readable(asked)
+        self._readable(asked, "repository: read")
         name = asked.repository
         repository = self.source.registry(asked.user, Question(name)).repositories.get(name)
         if repository is None:
             raise _not_found(f"repository {name} not found")
         return Answer(200, repository_json(repository))
 
-    def _readable(self, asked: Asked) -> Project:
-        """The path's project, if what is in it may be read."""
-        return self._visible(asked, Account.reads_artifacts)
+    def _readable(self, asked: Asked, right: str) -> Project:
+        """The path's project, if with this right something in it may be read."""
+        return self._visible(asked, lambda account, name: account.reads(name, right))
 
     def _visible(self, asked: Asked, may_see: Callable[[Account, str], bool]) -> Project:
         name = asked.part["project"]
@@ -442,7 +442,7 @@ class Api:
 
     def _artifacts(self, asked: Asked) -> Answer:
         wanted, name = listing(asked.params), asked.repository
-        self._readable(asked)
+        self._readable(asked, "artifact: list")
         registry = self.source.registry(asked.user, Question(name, pushed_until=_pushed_until(wanted)))
         repository = registry.repositories.get(name)
         if repository is None:
@@ -454,8 +454,8 @@ class Api:
         artifact, repository, registry = self._find(asked)
         return Answer(200, self._artifact_json(asked, artifact, repository, registry))
 
-    def _find(self, asked: Asked) -> tuple[Artifact, Repository, Registry]:
-        self._readable(asked)
+    def _find(self, asked: Asked, right: str = "artifact: read") -> tuple[Artifact, Repository, Registry]:
+        self._readable(asked, right)
         name, reference = asked.repository, asked.part["reference"]
         question = Question(name, reference, asked.has("with_scan_overview"))
         registry = self.source.registry(asked.user, question)
@@ -482,7 +482,7 @@ class Api:
     def _accessories(self, asked: Asked) -> Answer:
         """A right of its own: whoever may read artifacts learns of accessories by `with_accessory` alone."""
         wanted = listing(asked.params)
-        project = self._readable(asked)
+        project = self._readable(asked, "artifact: read")
         if not project.is_public and not _known(asked).lists_accessories(project.name):
             raise _forbidden()
         artifact, repository, _ = self._find(asked)
@@ -490,7 +490,7 @@ class Api:
         return _page(asked, wanted, found, total)
 
     def _vulnerabilities(self, asked: Asked) -> Answer:
-        return Answer(200, vulnerabilities(*self._find(asked), self.source.generation))
+        return Answer(200, vulnerabilities(*self._find(asked, "artifact-addition: read"), self.source.generation))
 
 
 # -- parts of the above -----------------------------------------------------------------------------------

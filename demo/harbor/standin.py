@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import ssl
 import threading
 import time
 from collections import Counter
@@ -87,7 +88,12 @@ class HarborStandIn:
     """
 
     def __init__(
-        self, source: World | Replay | None = None, accounts: Iterable[Account] = (ADMIN, POLLER), *, port: int = 0
+        self,
+        source: World | Replay | None = None,
+        accounts: Iterable[Account] = (ADMIN, POLLER),
+        *,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.source: World | Replay = source if source is not None else World()
         self.accounts = {account.name: account for account in accounts}
@@ -98,7 +104,7 @@ class HarborStandIn:
         self._locked_until: dict[str, datetime] = {}
         self._lock = threading.RLock()
         self._api = Api(self.source)
-        self._door = Door(self._answer, port)
+        self._door = Door(self._answer, port, tls=tls)
 
     @classmethod
     def from_recording(
@@ -135,7 +141,7 @@ class HarborStandIn:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._door.port}"
+        return f"{'https' if self._door.tls else 'http'}://127.0.0.1:{self._door.port}"
 
     # -- what was asked ---------------------------------------------------------------------------------
 
@@ -207,6 +213,8 @@ class HarborStandIn:
     def _right_reply(self, call: Call) -> Reply:
         account = self._authenticated(*_credentials(call))
         is_name = call.headers.get("x-is-resource-name", "").lower() == "true"
+        if not urlsplit(call.path).path.startswith(("/api/", "/v2/", "/service/")):
+            return _PORTAL
         if _method(call) != "GET":
             answer = failure(405, "METHOD_NOT_ALLOWED", f"method {_method(call)} is not allowed, but [GET] are")
         elif ";" in urlsplit(call.path).query:
@@ -219,7 +227,7 @@ class HarborStandIn:
     def _authenticated(self, name: str, password: str) -> Account | None:
         """None: anonymous. Robots are known by their secret before anybody looks at locked names."""
         account = self.accounts.get(name)
-        is_right = account is not None and account.password == password
+        is_right = account is not None and account.password == password and account.is_in_force(self.source.now())
         if not name or (account and account.is_robot and is_right):
             return account
         with self._lock:
@@ -258,6 +266,13 @@ def _reply(answer: Answer, call: Call) -> Reply:
         body = str(answer.body)
     return Reply(answer.status, body.encode(), content_type, headers)
 
+
+_PORTAL = Reply(
+    200,
+    b"<!doctype html><html><head><title>Harbor</title></head><body><harbor-app></harbor-app></body></html>",
+    "text/html",
+)
+"""What its nginx gives for every path that is not the API's."""
 
 # -- how answers go wrong -----------------------------------------------------------------------------------
 

@@ -59,7 +59,9 @@ class Log:
 
 
 class World:
-    """`clock` is the only source of time. `log_pulls` and `audit_database` may be switched at any moment.
+    """`clock` is the only source of time. `log_pulls`, `audit_database` and `is_read_only` may be switched at any time.
+
+    `told_version`: what it says of itself, if not the generation's.
 
     `scanner_prefix`: eight random letters on every real site, so nobody may rely on them.
     """
@@ -78,6 +80,8 @@ class World:
         self.scanner_prefix = scanner_prefix
         self.log_pulls = True
         self.audit_database = True
+        self.is_read_only = False
+        self.told_version: str | None = None
         self.webhooks: list[Webhook] = []
         self.lock = threading.RLock()
         self._clock = clock
@@ -96,12 +100,13 @@ class World:
 
     @property
     def version(self) -> str:
-        return self.generation.value
+        return self.told_version or self.generation.value
 
     @property
     def settings(self) -> dict[str, object]:
         """What differs from a fresh configuration. Before 2.13 pulls are switched off outside of it."""
         settings: dict[str, object] = {"skip_audit_log_database": not self.audit_database}
+        settings["read_only"] = self.is_read_only
         if self.generation.has_new_log:
             settings["disabled_audit_log_event_types"] = "" if self.log_pulls else "pull_artifact"
         return settings

@@ -1,0 +1,51 @@
+"""Results for people: pages of what there is to say, shown by rich on a terminal and plainly anywhere else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import click
+
+from poller.show import glyphs, plain
+from poller.show.backfill import backfill_page
+from poller.show.check import check_page
+from poller.show.events import events_page, seen_json
+from poller.show.explanation import explanation_page
+from poller.show.page import Page
+from poller.show.preview import preview_page
+from poller.show.status import status_page
+
+__all__ = [
+    "backfill_page",
+    "check_page",
+    "events_page",
+    "explanation_page",
+    "preview_page",
+    "progress",
+    "seen_json",
+    "status_page",
+    "write",
+]
+
+
+def write(page: Page) -> None:
+    """To standard output, as fits what that is."""
+    say = glyphs.sayer(getattr(sys.stdout, "encoding", None))
+    if sys.stdout.isatty():
+        from poller.show import terminal  # rich takes long to load, and nobody sees it in a pipe
+
+        terminal.show(page, terminal.console(sys.stdout, os.environ, shutil.get_terminal_size()), say)
+    else:
+        for line in plain.lines(page, say):
+            click.echo(line)
+
+
+def progress(what: str, total: int) -> AbstractContextManager[Callable[[int], object]]:
+    """A bar, when standard error is a terminal; whoever gets it says how many steps were done."""
+    from poller import bar  # rich takes long to load, and most runs are not seen by anybody
+
+    return bar.progress(what, total)
