@@ -883,7 +883,12 @@ def _(scene: Scene) -> Steps:
     scene.set("telegram", proxy=f"http://{scene.open(mistake_scene.proxy())}")
 
 
-@mistake("Telegram's proxy wants a password", "telegram.not_the_api", text="407", remedy="proxy")
+@mistake(
+    "Telegram's proxy wants a password",
+    "telegram.proxy_refused",
+    text="wants another user name or password",
+    remedy="proxy",
+)
 def _(scene: Scene) -> Steps:
     place = scene.open(mistake_scene.proxy(PROXY_USER))
     scene.set("telegram", proxy=f"http://{place}")
