@@ -198,7 +198,9 @@ def _of_route(route: Route, config: TelegramConfig, found: Sequence[Finding]) ->
 
 def _way_to_telegram(config: TelegramConfig) -> str:
     if config.proxy:
-        return "is the [telegram] proxy running, and does it reach Telegram?"
+        return (
+            f"start what [telegram] proxy names, or correct it; it must reach Telegram (curl -x PROXY {config.api_url})"
+        )
     return (
         "Telegram is blocked in many networks: a proxy for it goes into [telegram] proxy, such as"
         ' "socks5h://127.0.0.1:1080", or another server of its API into api_url'

@@ -861,7 +861,7 @@ def test_telegram_is_out_of_reach(bench: Bench) -> None:
 def test_a_proxy_that_is_out_of_reach(bench: Bench) -> None:
     bench.set(telegram={"proxy": "http://user:geheim@127.0.0.1:9"})
     report = bench.check()
-    assert_found(report, "✗", "no usable answer", "proxy running")
+    assert_found(report, "✗", "no usable answer", r"start what \[telegram\] proxy names")
     assert_nothing_secret(report, "geheim")
 
 

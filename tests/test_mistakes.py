@@ -875,7 +875,10 @@ def _(scene: Scene) -> Steps:
 
 
 @mistake(
-    "Telegram's proxy is down", "telegram.proxy_away", text="no usable answer", remedy=r"\[telegram\] proxy running"
+    "Telegram's proxy is down",
+    "telegram.proxy_away",
+    text="no usable answer",
+    remedy=r"start what \[telegram\] proxy names",
 )
 def _(scene: Scene) -> Steps:
     scene.set("telegram", proxy=f"http://127.0.0.1:{mistake_scene.closed_port()}")
