@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +17,8 @@ from poller.errors import StateError
 from state import refusals
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-_MIGRATING = 4_827_193  # any number, as long as all versions have the same
 
-
-Begin = Callable[[Engine], Any]  # opens a transaction that writes
+Begin = Callable[[Engine], Any]  # opens a transaction that writes, for which others that want to upgrade wait
 
 
 def migrate(engine: Engine, where: str, begin: Begin) -> None:
@@ -43,12 +39,6 @@ def migrate(engine: Engine, where: str, begin: Begin) -> None:
 
 
 def _upgrade(engine: Engine, config: Config, begin: Begin) -> None:
-    if engine.dialect.name == "sqlite":
-        # Locked: somebody else is making the database at this moment, and says the same.
-        with engine.connect() as connection, suppress(sqlite3.OperationalError):
-            connection.connection.driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr] # a pooled connection has a driver's
     with begin(engine) as connection:
-        if engine.dialect.name == "postgresql":  # whoever comes second finds the schema made
-            connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
