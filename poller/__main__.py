@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import io
 import json
+import logging
 import os
 import sys
 import time
@@ -178,7 +179,7 @@ def _say(error: object, code: int) -> int:
     if _is_json():
         _log.error("command.failed", error=error, exit_code=code)
     else:
-        click.echo(logs.redact(str(error)), err=True)
+        click.echo(logs.for_stderr(str(error), logging.ERROR), err=True)
     return code
 
 
@@ -187,7 +188,7 @@ def _note(text: str) -> None:
     if _is_json():
         _log.info("command.note", text=text)
     else:
-        click.echo(text, err=True)
+        click.echo(logs.for_stderr(text, logging.INFO), err=True)
 
 
 def _is_json() -> bool:
@@ -256,9 +257,13 @@ def cli(context: click.Context, path: Path | None, log_level: str, log_format: s
 @click.pass_obj
 @_command
 def run(context: Context) -> int:
-    """Poll on schedule and deliver, until SIGTERM or Ctrl-C. A second one stands by for the first."""
+    """Poll on schedule and deliver, until SIGTERM or Ctrl-C. A second one stands by for the first.
+
+    SIGUSR1: log everything. SIGUSR2: as before.
+    """
     from poller.daemon import Daemon  # the scheduler takes long to load, and only this command needs it
 
+    logs.heed_signals()
     config = context.config()
     harbor = context.harbor(config)
     with context.store(config, patience=WAITS_FOR_DATABASE) as store:
