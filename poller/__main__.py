@@ -37,6 +37,7 @@ from poller.standing import standing
 from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller, Told, Wait
 from poller.times import utc_now
+from poller.troubles import Trouble, Troubles
 from poller.turns import Tellers
 from state import POLLER, Mode, Store
 
@@ -66,6 +67,7 @@ FITS_WITHIN = timedelta(minutes=10)
 WAITS_FOR_DATABASE = 60.0
 """So long a daemon that starts before its database, or while that is restarted, waits for it; seconds."""
 OPEN_AGAIN = 2.0
+NOT_OPENED = Trouble("state.not_opened", "state.still_not_opened", "state.opened")
 
 _log = logs.Log("poller")
 
@@ -123,13 +125,16 @@ class Context:
             store.close()
 
     def _opened(self, config: Config, until: float) -> Store:
+        troubles = Troubles()
         while True:
             try:
-                return Store.open(config.state.url.reveal(), config.harbor.url, ROUTE)
+                store = Store.open(config.state.url.reveal(), config.harbor.url, ROUTE)
+                troubles.went_well(NOT_OPENED)
+                return store
             except StateBusy as error:
                 if time.monotonic() >= until:
                     raise
-                _log.warning("state.not_opened", error=error, retry_in=OPEN_AGAIN)
+                troubles.failed(NOT_OPENED, error)
                 time.sleep(OPEN_AGAIN)
 
     @contextmanager

@@ -20,12 +20,13 @@ from apscheduler.triggers.interval import IntervalTrigger
 from poller import backoff, jobs, lease, sdnotify
 from poller.clock_steps import SteadyClock
 from poller.config import Config, Schedule
-from poller.errors import LeaseTaken, OperatorError, PollerError, StateBusy, StateFull
+from poller.errors import HarborUnreachable, LeaseTaken, OperatorError, PollerError, StateBusy, StateFull
 from poller.exit_codes import DONE
 from poller.logs import Log
 from poller.standby import Standby
 from poller.telling import PACE_REMEMBERS, Told
 from poller.times import utc_now
+from poller.troubles import Trouble, Troubles
 from poller.turns import Tellers
 from state import Grant, Store
 
@@ -39,7 +40,33 @@ _SLOW_FACTOR = 5
 """After a poll that took long, Harbor is left alone for so many times as long."""
 _LONGEST_REST = 60
 
+NOT_STARTED = Trouble("daemon.not_started", "daemon.still_not_started", "daemon.can_start")
+BUG = Trouble("job.broken", "job.still_broken", "job.mended")
+STATE = Trouble("state.failed", "state.failing", "state.recovered")
+"""A database that does not answer, or has no room: one trouble, however many jobs meet it."""
+JOBS = {
+    "poll": Trouble("poll.failed", "poll.failing", "poll.recovered"),
+    "sweep": Trouble("sweep.failed", "sweep.failing", "sweep.recovered"),
+    "watch": Trouble("watch.failed", "watch.failing", "watch.recovered"),
+    "deliver": Trouble("deliver.failed", "deliver.failing", "deliver.recovered"),
+    "lease": Trouble("lease.failed", "lease.failing", "lease.recovered"),
+    "clock": Trouble("clock.failed", "clock.failing", "clock.recovered"),
+    "prune": Trouble("prune.failed", "prune.failing", "prune.recovered"),
+    "report": Trouble("report.failed", "report.failing", "report.recovered"),
+}
+OFTEN = frozenset({"poll", "sweep", "watch", "deliver", "lease"})
+"""They are tried again soon, so they notice when the database is well again."""
+
 _log = Log(__name__)
+
+
+def trouble_of(job: str, error: PollerError) -> Trouble:
+    """What a job has met: jobs that meet the same say it once."""
+    if job in OFTEN and isinstance(error, StateBusy | StateFull):
+        return STATE
+    if job in ("sweep", "watch") and isinstance(error, HarborUnreachable):
+        return JOBS["poll"]
+    return JOBS[job]
 
 
 @dataclass(slots=True)
@@ -96,6 +123,7 @@ class Daemon:
         self._clock = clock
         self._stop = threading.Event()
         self._shift: Shift | None = None
+        self._troubles = Troubles()
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a poll that takes long is no news
 
     def run(self) -> int:
@@ -115,9 +143,10 @@ class Daemon:
         try:
             poller, tellers = self._new_poller(held), self._new_tellers(held, steady)
         except PollerError as error:
-            _log.warning("daemon.not_started", error=error)
+            self._troubles.failed(NOT_STARTED, error)
             self._stop.wait(lease.LOOK_SECONDS)
             return
+        self._troubles.went_well(NOT_STARTED)
         self._shift = Shift(self._config, held, grant, poller, tellers, self._clock, steady)
         if self._stop.is_set():
             self._shift.end()
@@ -143,6 +172,7 @@ class Shift:
         tellers: Tellers,
         wall_clock: Callable[[], datetime],
         clock: SteadyClock,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self._store = store
@@ -154,14 +184,15 @@ class Shift:
         self._stop = threading.Event()
         self._is_over = threading.Event()
         self._who_says_it_is_lost = threading.Lock()
-        self._polling = Turn(_SLOW_FACTOR)
-        self._sweeping = Turn(_SLOW_FACTOR)
-        self._watching = Turn(_SLOW_FACTOR)
+        self._monotonic = monotonic
+        self._troubles = Troubles(monotonic)
+        self._polling = Turn(_SLOW_FACTOR, monotonic)
+        self._sweeping = Turn(_SLOW_FACTOR, monotonic)
+        self._watching = Turn(_SLOW_FACTOR, monotonic)
         self._harbors_turn = threading.Lock()  # Harbor is asked one thing at a time
         self._chats_turn = threading.Lock()
-        self._delivering = Turn()
-        self._moving = Turn()
-        self._is_beating = True
+        self._delivering = Turn(clock=monotonic)
+        self._moving = Turn(clock=monotonic)
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(6)},
             # APScheduler's own grace time of 1 s would drop runs silently while a worker is busy.
@@ -209,20 +240,7 @@ class Shift:
 
     def _keep_lease(self) -> None:
         while not self._is_over.wait(lease.BEAT_SECONDS):
-            self._run_job("lease", Turn(), self._beat)
-
-    def _beat(self) -> None:
-        """A database that does not answer is said once: every job says it too."""
-        try:
-            lease.beat(self._store, self._grant, self._wall_clock())
-        except LeaseTaken:
-            raise
-        except PollerError as error:
-            if self._is_beating:
-                _log.warning("lease.not_kept", error=error)
-            self._is_beating = False
-        else:
-            self._is_beating = True
+            self._run_job("lease", Turn(), lambda: lease.beat(self._store, self._grant, self._wall_clock()))
 
     def _watch_clock(self) -> None:
         known = 0.0
@@ -279,9 +297,9 @@ class Shift:
         """Between two polls and two messages, so that no appointment is made by the one clock and kept by the other."""
         with self._harbors_turn, self._chats_turn:
             step = self._clock.step()
-            _log.warning("clock.stepped", seconds=round(step))
             self._store.move_appointments(timedelta(seconds=step), paced_since=self._clock() - PACE_REMEMBERS)
             self._clock.make(step)
+            _log.warning("clock.stepped", seconds=round(step))
 
     def _prune(self) -> None:
         self._run_job("prune", Turn(), lambda: jobs.prune(self._store, self._config, self._clock()))
@@ -289,28 +307,20 @@ class Shift:
     def _run_job(self, name: str, turn: Turn, work: Callable[[], object]) -> None:
         """The one wrapper: nothing that goes wrong in a job may end the daemon; a lost lease ends the shift."""
         turn.gets_on()
-        started = time.monotonic()
+        started = self._monotonic()
         try:
             work()
         except LeaseTaken as error:
             self._lose_lease(error)
-        except StateFull as error:
-            seconds = turn.failed(first=15, most=45)  # freed space is to be noticed within a minute
-            _log.error(f"{name}.failed", error=error, retry_in=round(seconds))
-        except StateBusy as error:
-            seconds = turn.failed(first=2, most=30)  # nobody but us waits for it
-            _log.warning(f"{name}.failed", error=error, retry_in=round(seconds))
-        except OperatorError as error:
-            seconds = turn.failed(first=60, most=900)
-            _log.error(f"{name}.failed", error=error, retry_in=round(seconds))
         except PollerError as error:
-            seconds = turn.failed(first=5, most=300)
-            _log.warning(f"{name}.failed", error=error, retry_in=round(seconds))
-        except Exception:  # noqa: BLE001 -- the one place where a bug must not end the daemon; it is logged in full
+            seconds = rest_after(error, turn)
+            self._troubles.failed(trouble_of(name, error), error, by=name, retry_in=round(seconds))
+        except Exception as error:  # noqa: BLE001 -- the one place where a bug must not end the daemon; it is logged in full
             seconds = turn.failed(first=30, most=600)
-            _log.exception(f"{name}.broken", retry_in=round(seconds))
+            self._troubles.failed(BUG.of(job=name), error, by=name, is_bug=True, retry_in=round(seconds))
         else:
-            turn.succeeded(time.monotonic() - started)
+            turn.succeeded(self._monotonic() - started)
+            self._troubles.went_well(name)
         finally:
             turn.alive_at = None
 
@@ -339,6 +349,19 @@ class Shift:
             return "the state database does not answer"
         trouble = " · Harbor does not answer" if self._polling.failures else ""
         return f"{counts.sent + counts.folded} told, {counts.pending} waiting{trouble}"
+
+
+def rest_after(error: PollerError, turn: Turn) -> float:
+    """For how many seconds a job that failed so is left alone."""
+    match error:
+        case StateFull():  # freed space is to be noticed within a minute
+            return turn.failed(first=15, most=45)
+        case StateBusy():  # nobody but us waits for it
+            return turn.failed(first=2, most=30)
+        case OperatorError():
+            return turn.failed(first=60, most=900)
+        case _:
+            return turn.failed(first=5, most=300)
 
 
 def poll_trigger(schedule: Schedule, zone: tzinfo) -> CronTrigger | IntervalTrigger:

@@ -64,6 +64,9 @@ class Log:
         """An error with the traceback of the exception that is being handled."""
         self._write(logging.ERROR, event, values, has_traceback=True)
 
+    def at(self, level: int, event: str, /, **values: object) -> None:
+        self._write(level, event, values)
+
     def _write(self, level: int, event: str, values: Mapping[str, object], *, has_traceback: bool = False) -> None:
         # The word is given as an argument, so that a % in it means nothing.
         self._logger.log(level, "%s", event, exc_info=has_traceback, extra={"word": event, "values": values})

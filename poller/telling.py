@@ -7,6 +7,7 @@ What joins a message that was told changes it, when nothing new is to be told; d
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,7 +20,8 @@ from poller.events import SCAN_TYPES, EventType
 from poller.growing import Growing, Image
 from poller.logs import Log
 from poller.routes import DEFAULT, Route
-from poller.telegram import CannotEdit, ChatRefused, Edited, Later, MessageRefused, Outcome, Sent, Telegram
+from poller.telegram import CannotEdit, ChatRefused, Edited, EditOutcome, Later, MessageRefused, Outcome, Sent, Telegram
+from poller.troubles import Trouble, Troubles
 from state import Due, GroupMessage, Mode, RouteState, Store
 
 ROUTE = DEFAULT
@@ -40,6 +42,8 @@ MANY_REFUSED = 2
 MANY = 500
 LOOK_AGAIN = timedelta(seconds=5)
 """While many wait for the next digest, they are not read anew every second."""
+
+KEPT = Trouble("message.kept", "message.still_kept", "message.taken_again")
 
 _log = Log(__name__)
 
@@ -110,8 +114,10 @@ class Teller:
         config: Config,
         clock: Callable[[], datetime],
         route: Route | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._telegram = telegram
+        self._troubles = Troubles(monotonic)
         self._clock = clock
         self._route = route or config.routes[0]
         self._store = store.for_route(self._route.name)
@@ -370,6 +376,7 @@ class Teller:
         message = self._message(parcel)
         attempt = self._store.claim(str(chat.id), self._clock())
         outcome = self._send_text(message.text, parcel, chat, thread_id)
+        self._heed(outcome)
         match outcome:
             case Sent():
                 topic_lost = outcome.topic_lost if tries_topic else route.topic_lost
@@ -449,8 +456,14 @@ class Teller:
         description = why.description if isinstance(why, ChatRefused) else ""
         failures = route.failures if route.needs_operator is bool(description) else 0  # of this kind, in a row
         seconds = _seconds_held(why, failures)
-        say = _log.error if description else _log.warning
-        say("message.kept", reason=why.reason, description=description, retry_in=round(seconds))
+        self._troubles.failed(
+            KEPT.of(route=self._route.name),
+            kind=why.reason,
+            needs_person=bool(description),
+            reason=why.reason,
+            description=description,
+            retry_in=round(seconds),
+        )
         now = self._clock()  # after the answer, which may have taken long
         held = replace(
             route,
@@ -464,6 +477,11 @@ class Teller:
         attempted = partial(self._store.attempted, ids, why.reason, attempt=attempt, maybe_at=maybe_at, route=held)
         self._note(attempted)
         return Wait(seconds, held.reason, held.needs_operator)
+
+    def _heed(self, outcome: Outcome | EditOutcome) -> None:
+        """An answer about the message itself: the chat is there again."""
+        if not isinstance(outcome, Later | ChatRefused):
+            self._troubles.went_well(KEPT.of(route=self._route.name))
 
     def _report(self, outcome: Sent, message: _Message, parcel: plan.Parcel, *, is_topic_news: bool) -> None:
         sent, first = {"message_id": outcome.message_id, "events": len(message.ids)}, parcel.events[0].key
@@ -484,6 +502,7 @@ class Teller:
             return self._send_first_of(group, chat)
         attempt = self._store.claim(str(chat.id), self._clock())
         outcome = self._telegram.edit(chat.id, known.message_id, message.text, formatters.plain(message.text))
+        self._heed(outcome)
         match outcome:
             case Edited():
                 return self._edited(message, known.message_id, outcome, attempt, chat)

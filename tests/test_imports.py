@@ -149,6 +149,7 @@ def test_the_clients_know_neither_the_state_nor_the_story(client: str) -> None:
             },
         ),
         ("poller.pacing", set()),
+        ("poller.episodes", set()),
         ("poller.backoff", set()),
         ("poller.times", set()),
     ],
