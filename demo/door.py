@@ -20,6 +20,7 @@ class Call:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    method: str = "GET"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        reply = self.server.answer(Call(self.path, headers, body))
+        reply = self.server.answer(Call(self.path, headers, body, self.command))
         if reply.status == 0:
             self.close_connection = True
             _cut(self.connection)

@@ -10,8 +10,9 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import wraps
 from pathlib import Path
@@ -31,8 +32,10 @@ from poller.events import SCAN_TYPES, WEBHOOK_TYPES, EventType
 from poller.exit_codes import DONE, MISTAKE, TAKEN, TRY_AGAIN
 from poller.foreground import Foreground, Interrupted
 from poller.harbor import Harbor
+from poller.heartbeat import Heartbeat
 from poller.jobs import AuditPoller
 from poller.pacing import limits_for
+from poller.pulse import ChatTrouble, after_a_run
 from poller.standing import standing
 from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller, Told, Wait
@@ -98,6 +101,12 @@ class Context:
     def telegram(self, config: Config) -> Telegram:
         c = config.telegram
         return Telegram(c.bot_token, api_url=c.api_url, proxy=c.proxy)
+
+    def heartbeat(self, config: Config) -> Heartbeat | None:
+        """None: there is no dead man's switch."""
+        c = config.heartbeat
+        secrets = config.secrets
+        return Heartbeat(c.url, c.fail_url, proxy=c.proxy, ca_file=c.ca_file, secrets=secrets) if c.url else None
 
     def tellers(self, config: Config, store: Store, clock: Callable[[], datetime] = utc_now) -> Tellers:
         """One for each route, for whoever tells alone; what waits on routes of another day goes to these."""
@@ -278,6 +287,7 @@ def run(context: Context) -> int:
             lease.Owner.this_process(),
             new_poller=lambda held: AuditPoller(harbor, held, config),
             new_tellers=lambda held, clock: context.tellers(config, held, clock),
+            heartbeat=context.heartbeat(config),
         ).run()
 
 
@@ -290,17 +300,57 @@ def run(context: Context) -> int:
 def once(context: Context, is_printing: bool) -> int:
     """Poll once, deliver what is due, and exit: for cron and timers."""
     config = context.config()
-    with context.store(config) as opened, context.foreground(opened, POLLER) as (store, work):
+    with (
+        _heart(None if is_printing else context.heartbeat(config)) as heart,
+        context.store(config) as opened,
+        context.foreground(opened, POLLER) as (store, work),
+    ):
         tellers = context.tellers(config, store)
         poller = AuditPoller(context.harbor(config), store, config)
-        trouble = _attempt(lambda: _poll_to_the_end(poller, work)) or _attempt(lambda: _look_around(poller))
+        trouble = _attempt(lambda: _poll_to_the_end(poller, work), heart)
+        trouble = trouble or _attempt(lambda: _look_around(poller), heart)
         work.go_on()
         if is_printing:
             _print_messages(tellers, config)
             return trouble
         trouble = max(trouble, _deliver_all(tellers, work, timedelta(seconds=config.delivery.max_delay)))
+        heart.chats = tellers.troubles
         jobs.prune_if_due(store, config, utc_now())
         return trouble
+
+
+@dataclass(slots=True)
+class _Heart:
+    """What a run has to tell the dead man's switch."""
+
+    error: PollerError | None = None
+    chats: Sequence[ChatTrouble] = ()
+
+    def tell(self, heartbeat: Heartbeat) -> None:
+        needs_operator = isinstance(self.error, OperatorError)
+        ping = after_a_run(str(self.error or ""), self.chats, needs_operator=needs_operator)
+        try:
+            if ping is not None:
+                heartbeat.tell(ping.reason)
+        except PollerError as error:
+            _log.warning("heartbeat.failed", error=error)
+
+
+@contextmanager
+def _heart(heartbeat: Heartbeat | None) -> Iterator[_Heart]:
+    """Tells the switch at the end. While another works on the database, that one does."""
+    heart = _Heart()
+    try:
+        yield heart
+    except LeaseTaken:
+        raise
+    except PollerError as error:
+        heart.error = error
+        if heartbeat is not None:
+            heart.tell(heartbeat)
+        raise
+    if heartbeat is not None:
+        heart.tell(heartbeat)
 
 
 def _poll_to_the_end(poller: AuditPoller, work: Foreground) -> None:
@@ -313,15 +363,17 @@ def _look_around(poller: AuditPoller) -> None:
     poller.watch(utc_now())
 
 
-def _attempt(work: Callable[[], object]) -> int:
+def _attempt(work: Callable[[], object], heart: _Heart) -> int:
     """Harbor may be away while messages go out: say so, and go on."""
     try:
         work()
     except LeaseTaken:
         raise
     except OperatorError as error:
+        heart.error = error
         return _say(f"nothing could be read: {error}", MISTAKE)
     except PollerError as error:
+        heart.error = error
         return _say(f"nothing could be read now, the next run tries again: {error}", TRY_AGAIN)
     return DONE
 

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from types import FrameType
 
@@ -20,9 +20,20 @@ from apscheduler.triggers.interval import IntervalTrigger
 from poller import backoff, jobs, lease, sdnotify
 from poller.clock_steps import SteadyClock
 from poller.config import Config, Schedule
-from poller.errors import HarborUnreachable, LeaseTaken, OperatorError, PollerError, StateBusy, StateFull
+from poller.errors import (
+    HarborUnreachable,
+    HeartbeatRefused,
+    HeartbeatUnreachable,
+    LeaseTaken,
+    OperatorError,
+    PollerError,
+    StateBusy,
+    StateFull,
+)
 from poller.exit_codes import DONE
+from poller.heartbeat import Heartbeat
 from poller.logs import Log
+from poller.pulse import Ping, Pulse
 from poller.standby import Standby
 from poller.telling import PACE_REMEMBERS, Told
 from poller.times import utc_now
@@ -35,6 +46,7 @@ _SWEEP_SECONDS = 10
 """So often the sweep may take a step, or as often as its budget allows; a step is a request."""
 _WATCH_SECONDS = 60
 _CLOCK_SECONDS = 1
+_HEARTBEAT_SECONDS = 2
 _STUCK_SECONDS = 900
 _SLOW_FACTOR = 5
 """After a poll that took long, Harbor is left alone for so many times as long."""
@@ -52,6 +64,7 @@ JOBS = {
     "lease": Trouble("lease.failed", "lease.failing", "lease.recovered"),
     "clock": Trouble("clock.failed", "clock.failing", "clock.recovered"),
     "prune": Trouble("prune.failed", "prune.failing", "prune.recovered"),
+    "heartbeat": Trouble("heartbeat.failed", "heartbeat.failing", "heartbeat.recovered"),
     "report": Trouble("report.failed", "report.failing", "report.recovered"),
 }
 OFTEN = frozenset({"poll", "sweep", "watch", "deliver", "lease"})
@@ -113,11 +126,13 @@ class Daemon:
         *,
         new_poller: Callable[[Store], jobs.AuditPoller],
         new_tellers: Callable[[Store, Callable[[], datetime]], Tellers],
+        heartbeat: Heartbeat | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._config = config
         self._store = store
         self._owner = owner
+        self._heartbeat = heartbeat
         self._new_poller = new_poller
         self._new_tellers = new_tellers
         self._clock = clock
@@ -147,7 +162,7 @@ class Daemon:
             self._stop.wait(lease.LOOK_SECONDS)
             return
         self._troubles.went_well(NOT_STARTED)
-        self._shift = Shift(self._config, held, grant, poller, tellers, self._clock, steady)
+        self._shift = Shift(self._config, held, grant, poller, tellers, self._clock, steady, heartbeat=self._heartbeat)
         if self._stop.is_set():
             self._shift.end()
         self._shift.run()
@@ -172,6 +187,8 @@ class Shift:
         tellers: Tellers,
         wall_clock: Callable[[], datetime],
         clock: SteadyClock,
+        *,
+        heartbeat: Heartbeat | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
@@ -193,8 +210,11 @@ class Shift:
         self._chats_turn = threading.Lock()
         self._delivering = Turn(clock=monotonic)
         self._moving = Turn(clock=monotonic)
+        self._heartbeat = heartbeat
+        self._beating = Turn(clock=monotonic)
+        self._pulse = Pulse(config.heartbeat.every)
         self._scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(6)},
+            executors={"default": ThreadPoolExecutor(9)},
             # APScheduler's own grace time of 1 s would drop runs silently while a worker is busy.
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
             timezone=UTC,
@@ -233,6 +253,8 @@ class Shift:
         prune_every = IntervalTrigger(seconds=round(jobs.PRUNE_EVERY.total_seconds()))
         add(self._prune, prune_every, next_run_time=now + timedelta(minutes=1), id="prune")
         add(self._follow_clock, IntervalTrigger(seconds=_CLOCK_SECONDS), id="clock")
+        if self._heartbeat is not None:
+            add(self._beat_heart, IntervalTrigger(seconds=_HEARTBEAT_SECONDS), id="heartbeat")
         watchdog = sdnotify.watchdog_seconds()
         add(self._report, IntervalTrigger(seconds=min(watchdog or 60, 60) / 2), id="report")
 
@@ -255,12 +277,27 @@ class Shift:
     def _poll(self) -> None:
         with self._harbors_turn:
             if self._polling.may_run:
-                self._run_job("poll", self._polling, self._poll_to_the_end)
+                self._run_job("poll", self._polling, self._poll_and_heed)
 
-    def _poll_to_the_end(self) -> None:
-        """Results of scans are read in portions, so that the log does not wait for all of them."""
-        while self._poller.poll(self._clock()).has_more and not self._stop.is_set():
+    def _poll_and_heed(self) -> None:
+        try:
+            is_whole = self._poll_to_the_end()
+        except PollerError as error:
+            self._pulse.poll_failed(str(error), self._monotonic())
+            raise
+        except Exception:
+            self._pulse.poll_failed("a fault of the poller itself: see its log", self._monotonic())
+            raise
+        if is_whole:
+            self._pulse.polled()
+
+    def _poll_to_the_end(self) -> bool:
+        """Whether all could be read. Results of scans are read in portions, so that the log does not wait for them."""
+        polled = self._poller.poll(self._clock())
+        while polled.has_more and not self._stop.is_set():
             self._polling.gets_on()
+            polled = replace(polled, has_more=False) + self._poller.poll(self._clock())
+        return polled.is_whole
 
     def _sweep(self) -> None:
         """A page with many large reports may take Harbor long: one at a time, so that polls are not held up."""
@@ -288,6 +325,18 @@ class Shift:
             if step.seconds is None or step.seconds > _DELIVER_SECONDS:
                 return
             self._stop.wait(step.seconds)
+
+    def _beat_heart(self) -> None:
+        """Tell the dead man's switch how it goes, if that is due."""
+        self._pulse.chats(self._tellers.troubles, self._monotonic())
+        ping = self._pulse.due(self._monotonic())
+        if ping is not None and self._beating.may_run:
+            self._run_job("heartbeat", self._beating, lambda: self._ping(ping))
+
+    def _ping(self, ping: Ping) -> None:
+        assert self._heartbeat is not None
+        self._heartbeat.tell(ping.reason)
+        self._pulse.sent(ping, self._monotonic())
 
     def _follow_clock(self) -> None:
         if self._moving.may_run and self._clock.step():
@@ -358,6 +407,8 @@ def rest_after(error: PollerError, turn: Turn) -> float:
             return turn.failed(first=15, most=45)
         case StateBusy():  # nobody but us waits for it
             return turn.failed(first=2, most=30)
+        case HeartbeatUnreachable() | HeartbeatRefused():  # who waits for it will not wait for long
+            return turn.failed(first=5, most=60)
         case OperatorError():
             return turn.failed(first=60, most=900)
         case _:

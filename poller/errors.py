@@ -24,6 +24,10 @@ class HarborGarbled(Temporary):
     """Harbor's answer was cut short or was not the JSON that the API promises."""
 
 
+class HeartbeatUnreachable(Temporary):
+    """The dead man's switch gave no usable answer."""
+
+
 class StateBusy(Temporary):
     """The state database did not answer in time."""
 
@@ -53,6 +57,10 @@ class WrongUrl(OperatorError):
 
 class UntrustedCertificate(OperatorError):
     """TLS could not verify Harbor's certificate."""
+
+
+class HeartbeatRefused(OperatorError):
+    """The dead man's switch answers, and does not know the address."""
 
 
 class StateError(OperatorError):

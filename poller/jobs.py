@@ -69,14 +69,23 @@ _log = Logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """What a poll brought. `has_more`: it is worth polling again at once, as results wait that could be read."""
+    """What a poll brought. `has_more`: it is worth polling again at once, as results wait that could be read.
+
+    `is_whole`: whether every log could be read.
+    """
 
     rows: int = 0
     new: int = 0
     has_more: bool = False
+    is_whole: bool = True
 
     def __add__(self, other: Polled) -> Polled:
-        return Polled(self.rows + other.rows, self.new + other.new, self.has_more or other.has_more)
+        return Polled(
+            self.rows + other.rows,
+            self.new + other.new,
+            self.has_more or other.has_more,
+            self.is_whole and other.is_whole,
+        )
 
 
 class LogChanged(PollerError):
@@ -249,6 +258,7 @@ class AuditPoller:
                 refused.append(error)
         if refused:
             self._look_closer(refused, reach)
+            total += Polled(is_whole=False)
         if reach.kind is not ReachKind.BLIND and not self._is_stopping:
             self._sight.polled(read, now)
         return total

@@ -19,6 +19,7 @@ from poller.config import Config
 from poller.events import SCAN_TYPES, EventType
 from poller.growing import Growing, Image
 from poller.logs import Log
+from poller.pulse import ChatTrouble
 from poller.routes import DEFAULT, Route
 from poller.telegram import CannotEdit, ChatRefused, Edited, EditOutcome, Later, MessageRefused, Outcome, Sent, Telegram
 from poller.troubles import Trouble, Troubles
@@ -133,6 +134,7 @@ class Teller:
         self._owed: Callable[[], object] | None = None  # the note of what came of the last message
         self._others: tuple[Teller, ...] = ()  # in the same chat
         self._topic_tried: datetime | None = None
+        self.trouble: ChatTrouble | None = None  # as of the last look
 
     def share_room(self, others: Sequence[Teller]) -> None:
         """What a chat has room for is that of all routes which lead there, whatever the topic."""
@@ -148,6 +150,7 @@ class Teller:
         self._begin(now)
         state = self._store.route(str(self._route.chat_id), self._route.message_thread_id)
         state = self._as_the_clock_is(state, now)
+        self.trouble = ChatTrouble(self._route.name, state.reason, state.needs_operator) if state.reason else None
         if state.blocked_until is not None and state.blocked_until > now:
             return self._wait_for(state, now)
         if not self._store.due(now, most=1):
@@ -473,6 +476,7 @@ class Teller:
             reason=f"{why.reason}: {description}" if description else why.reason,
             failures=failures + 1,
         )
+        self.trouble = ChatTrouble(self._route.name, held.reason, held.needs_operator)
         maybe_at = now if why.reason in MAYBE_DELIVERED else None
         attempted = partial(self._store.attempted, ids, why.reason, attempt=attempt, maybe_at=maybe_at, route=held)
         self._note(attempted)
@@ -481,6 +485,7 @@ class Teller:
     def _heed(self, outcome: Outcome | EditOutcome) -> None:
         """An answer about the message itself: the chat is there again."""
         if not isinstance(outcome, Later | ChatRefused):
+            self.trouble = None
             self._troubles.went_well(KEPT.of(route=self._route.name))
 
     def _report(self, outcome: Sent, message: _Message, parcel: plan.Parcel, *, is_topic_news: bool) -> None:

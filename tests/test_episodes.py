@@ -21,6 +21,7 @@ from poller.clock_steps import SteadyClock
 from poller.daemon import BUG, JOBS, STATE, Shift
 from poller.episodes import CALM, FIRST_REMINDER, REMIND_EVERY, Episodes, News, Said
 from poller.errors import HarborBusy, HarborUnreachable, StateBusy, WrongCredentials
+from poller.heartbeat import Heartbeat
 from poller.secret import Secret
 from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller
@@ -175,9 +176,10 @@ class Patient(threading.Event):
 class Stage:
     """A site, its chat, and a daemon's shift whose jobs the test calls at the daemon's rhythm."""
 
-    def __init__(self, opened: Site, telegram: TelegramStandIn) -> None:
+    def __init__(self, opened: Site, telegram: TelegramStandIn, heartbeat: Heartbeat | None) -> None:
         clock, config = opened.clock, opened.config
         self.site, self.telegram = opened, telegram
+        self._has_heart = heartbeat is not None
         self._began = clock.now
 
         def monotonic() -> float:
@@ -189,7 +191,15 @@ class Stage:
         teller = Teller(client, opened.store, config, clock, monotonic=monotonic)
         steady = SteadyClock(clock, monotonic)
         self.shift = Shift(
-            config, opened.store, grant, opened.poller, Tellers({ROUTE: teller}), clock, steady, monotonic=monotonic
+            config,
+            opened.store,
+            grant,
+            opened.poller,
+            Tellers({ROUTE: teller}),
+            clock,
+            steady,
+            heartbeat=heartbeat,
+            monotonic=monotonic,
         )
         self.shift._stop = Patient(clock)
 
@@ -203,6 +213,8 @@ class Stage:
                 shift._poll()
             shift._sweep()
             shift._deliver()
+            if self._has_heart:
+                shift._beat_heart()
             if second % 60 == 0:
                 shift._watch()
                 shift._report()
@@ -217,14 +229,14 @@ class Stage:
 
 
 @contextmanager
-def staged(folder: Path, *, more: str = "") -> Iterator[Stage]:
+def staged(folder: Path, *, more: str = "", heartbeat: Heartbeat | None = None) -> Iterator[Stage]:
     clock = Clock()
     with TelegramStandIn(TOKEN, clock=clock) as telegram:
         world = World(clock=clock.tick)
         world.create_project("team")
         with site(folder, world, clock, more=f"api_url = '{telegram.url}'\n{more}") as opened:
             opened.poll()
-            yield Stage(opened, telegram)
+            yield Stage(opened, telegram, heartbeat)
 
 
 @pytest.fixture
