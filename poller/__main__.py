@@ -32,7 +32,7 @@ from poller.events import SCAN_TYPES, WEBHOOK_TYPES, EventType
 from poller.exit_codes import DONE, MISTAKE, TAKEN, TRY_AGAIN
 from poller.foreground import Foreground, Interrupted
 from poller.harbor import Harbor
-from poller.heartbeat import Heartbeat
+from poller.heartbeat import UNHEARD, Heartbeat
 from poller.jobs import AuditPoller
 from poller.pacing import limits_for
 from poller.pulse import ChatTrouble, after_a_run
@@ -70,7 +70,7 @@ FITS_WITHIN = timedelta(minutes=10)
 WAITS_FOR_DATABASE = 60.0
 """So long a daemon that starts before its database, or while that is restarted, waits for it; seconds."""
 OPEN_AGAIN = 2.0
-NOT_OPENED = Trouble("state.not_opened", "state.still_not_opened", "state.opened")
+NOT_OPENED = Trouble("state.not_opened", "state.still_not_opened", "state.opened", logging.WARNING)
 
 _log = logs.Log("poller")
 
@@ -333,7 +333,7 @@ class _Heart:
             if ping is not None:
                 heartbeat.tell(ping.reason)
         except PollerError as error:
-            _log.warning("heartbeat.failed", error=error)
+            Troubles().failed(UNHEARD, error)
 
 
 @contextmanager

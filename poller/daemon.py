@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from logging import ERROR
 from types import FrameType
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -31,7 +32,7 @@ from poller.errors import (
     StateFull,
 )
 from poller.exit_codes import DONE
-from poller.heartbeat import Heartbeat
+from poller.heartbeat import UNHEARD, Heartbeat
 from poller.logs import Log
 from poller.pulse import Ping, Pulse
 from poller.standby import Standby
@@ -53,7 +54,7 @@ _SLOW_FACTOR = 5
 _LONGEST_REST = 60
 
 NOT_STARTED = Trouble("daemon.not_started", "daemon.still_not_started", "daemon.can_start")
-BUG = Trouble("job.broken", "job.still_broken", "job.mended")
+BUG = Trouble("job.broken", "job.still_broken", "job.mended", ERROR)
 STATE = Trouble("state.failed", "state.failing", "state.recovered")
 """A database that does not answer, or has no room: one trouble, however many jobs meet it."""
 JOBS = {
@@ -64,7 +65,8 @@ JOBS = {
     "lease": Trouble("lease.failed", "lease.failing", "lease.recovered"),
     "clock": Trouble("clock.failed", "clock.failing", "clock.recovered"),
     "prune": Trouble("prune.failed", "prune.failing", "prune.recovered"),
-    "heartbeat": Trouble("heartbeat.failed", "heartbeat.failing", "heartbeat.recovered"),
+    "daily": Trouble("daily.failed", "daily.failing", "daily.recovered"),
+    "heartbeat": UNHEARD,
     "report": Trouble("report.failed", "report.failing", "report.recovered"),
 }
 OFTEN = frozenset({"poll", "sweep", "watch", "deliver", "lease"})

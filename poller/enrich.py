@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from logging import INFO
+from logging import INFO, WARNING
 from typing import TypeVar
 
 from poller import versions
@@ -41,7 +41,7 @@ MOST_ABOUT_KIN = 20
 """In a flood of pushes what belongs together is not asked for one by one."""
 
 NOT_ALLOWED = Trouble("lookup.not_allowed", "lookup.still_not_allowed", "lookup.allowed", INFO)
-FAILED = Trouble("lookup.failed", "lookup.failing", "lookup.recovered")
+FAILED = Trouble("lookup.failed", "lookup.failing", "lookup.recovered", WARNING)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,9 @@ from urllib3.exceptions import HTTPError
 from poller.errors import HeartbeatRefused, HeartbeatUnreachable, PollerError
 from poller.logs import Redactor
 from poller.secret import Secret
+from poller.troubles import Trouble
 
+UNHEARD = Trouble("heartbeat.failed", "heartbeat.failing", "heartbeat.recovered")
 LONGEST_REASON = 500
 _PASSING = (408, 425, 429)
 

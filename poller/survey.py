@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from logging import WARNING
 from typing import Any
 
 from poller import versions
@@ -33,7 +34,7 @@ BLIND = (
 )
 
 
-NOTHING_VISIBLE = Trouble("audit.nothing_visible", "audit.nothing_visible_still", "audit.visible")
+NOTHING_VISIBLE = Trouble("audit.nothing_visible", "audit.nothing_visible_still", "audit.visible", WARNING)
 
 
 @dataclass(frozen=True, slots=True)
