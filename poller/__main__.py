@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import io
 import json
+import logging
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from functools import wraps
 from pathlib import Path
@@ -32,13 +34,16 @@ from poller.events import SCAN_TYPES, EventType
 from poller.exit_codes import DONE, MISTAKE, TAKEN, TRY_AGAIN
 from poller.foreground import Foreground, Interrupted
 from poller.harbor import Harbor
+from poller.heartbeat import UNHEARD, Heartbeat
 from poller.jobs import AuditPoller
 from poller.measures import Sink
 from poller.pacing import limits_for
+from poller.pulse import ChatTrouble, after_a_run
 from poller.standing import Standing, standing, unrecorded
 from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller, Told, Wait
 from poller.times import utc_now
+from poller.troubles import Trouble, Troubles
 from poller.turns import Tellers
 from state import POLLER, Mode, Store
 
@@ -74,6 +79,7 @@ OPEN_AGAIN = 2.0
 LAST_WORDS = 0.7
 """What of its time `check` keeps for printing and for the end of Python; seconds."""
 LEAST_LOOK = 1.0
+NOT_OPENED = Trouble("state.not_opened", "state.still_not_opened", "state.opened", logging.WARNING)
 
 _log = logs.Log("poller")
 
@@ -113,6 +119,12 @@ class Context:
         c = config.telegram
         return Telegram(c.bot_token, api_url=c.api_url, proxy=c.proxy, sink=sink, deadline=deadline)
 
+    def heartbeat(self, config: Config) -> Heartbeat | None:
+        """None: there is no dead man's switch."""
+        c = config.heartbeat
+        secrets = config.secrets
+        return Heartbeat(c.url, c.fail_url, proxy=c.proxy, ca_file=c.ca_file, secrets=secrets) if c.url else None
+
     def tellers(
         self, config: Config, store: Store, clock: Callable[[], datetime] = utc_now, sink: Sink = measures.ignore
     ) -> Tellers:
@@ -146,13 +158,16 @@ class Context:
             store.close()
 
     def _opened(self, config: Config, until: float) -> Store:
+        troubles = Troubles()
         while True:
             try:
-                return Store.open(config.state.url.reveal(), config.harbor.url, ROUTE)
+                store = Store.open(config.state.url.reveal(), config.harbor.url, ROUTE)
+                troubles.went_well(NOT_OPENED)
+                return store
             except StateBusy as error:
                 if time.monotonic() >= until:
                     raise
-                _log.warning("state.not_opened", error=error, retry_in=OPEN_AGAIN)
+                troubles.failed(NOT_OPENED, error)
                 time.sleep(OPEN_AGAIN)
 
     @contextmanager
@@ -202,7 +217,7 @@ def _say(error: object, code: int) -> int:
     if _is_json():
         _log.error("command.failed", error=error, exit_code=code)
     else:
-        click.echo(logs.redact(str(error)), err=True)
+        click.echo(logs.for_stderr(str(error), logging.ERROR), err=True)
     return code
 
 
@@ -211,7 +226,7 @@ def _note(text: str) -> None:
     if _is_json():
         _log.info("command.note", text=text)
     else:
-        click.echo(text, err=True)
+        click.echo(logs.for_stderr(text, logging.INFO), err=True)
 
 
 def _is_json() -> bool:
@@ -280,9 +295,13 @@ def cli(context: click.Context, path: Path | None, log_level: str, log_format: s
 @click.pass_obj
 @_command
 def run(context: Context) -> int:
-    """Poll on schedule and deliver, until SIGTERM or Ctrl-C. A second one stands by for the first."""
+    """Poll on schedule and deliver, until SIGTERM or Ctrl-C. A second one stands by for the first.
+
+    SIGUSR1: log everything. SIGUSR2: as before.
+    """
     from poller.daemon import Daemon  # the scheduler takes long to load, and only this command needs it
 
+    logs.heed_signals()
     config = context.config()
     with ExitStack() as stack:
         exporter = stack.enter_context(_exporter(config, config.metrics.listen)) if config.metrics.listen else None
@@ -296,6 +315,7 @@ def run(context: Context) -> int:
             new_poller=lambda held: AuditPoller(harbor, held, config, sink),
             new_tellers=lambda held, clock: context.tellers(config, held, clock, sink),
             sink=sink,
+            heartbeat=context.heartbeat(config),
         )
         if exporter is not None:
             stack.enter_context(exporter.watching(store, daemon.hangs))
@@ -321,17 +341,57 @@ def _exporter(config: Config, listen: Address) -> Iterator[Exporter]:
 def once(context: Context, is_printing: bool) -> int:
     """Poll once, deliver what is due, and exit: for cron and timers."""
     config = context.config()
-    with context.store(config) as opened, context.foreground(opened, POLLER) as (store, work):
+    with (
+        _heart(None if is_printing else context.heartbeat(config)) as heart,
+        context.store(config) as opened,
+        context.foreground(opened, POLLER) as (store, work),
+    ):
         tellers = context.tellers(config, store)
         poller = AuditPoller(context.harbor(config), store, config)
-        trouble = _attempt(lambda: _poll_to_the_end(poller, work)) or _attempt(lambda: _look_around(poller))
+        trouble = _attempt(lambda: _poll_to_the_end(poller, work), heart)
+        trouble = trouble or _attempt(lambda: _look_around(poller), heart)
         work.go_on()
         if is_printing:
             _print_messages(tellers, config)
             return trouble
         trouble = max(trouble, _deliver_all(tellers, work, timedelta(seconds=config.delivery.max_delay)))
+        heart.chats = tellers.troubles
         jobs.prune_if_due(store, config, utc_now())
         return trouble
+
+
+@dataclass(slots=True)
+class _Heart:
+    """What a run has to tell the dead man's switch."""
+
+    error: PollerError | None = None
+    chats: Sequence[ChatTrouble] = ()
+
+    def tell(self, heartbeat: Heartbeat) -> None:
+        needs_operator = isinstance(self.error, OperatorError)
+        ping = after_a_run(str(self.error or ""), self.chats, needs_operator=needs_operator)
+        try:
+            if ping is not None:
+                heartbeat.tell(ping.reason)
+        except PollerError as error:
+            Troubles().failed(UNHEARD, error)
+
+
+@contextmanager
+def _heart(heartbeat: Heartbeat | None) -> Iterator[_Heart]:
+    """Tells the switch at the end. While another works on the database, that one does."""
+    heart = _Heart()
+    try:
+        yield heart
+    except LeaseTaken:
+        raise
+    except PollerError as error:
+        heart.error = error
+        if heartbeat is not None:
+            heart.tell(heartbeat)
+        raise
+    if heartbeat is not None:
+        heart.tell(heartbeat)
 
 
 def _poll_to_the_end(poller: AuditPoller, work: Foreground) -> None:
@@ -344,15 +404,17 @@ def _look_around(poller: AuditPoller) -> None:
     poller.watch(utc_now())
 
 
-def _attempt(work: Callable[[], object]) -> int:
+def _attempt(work: Callable[[], object], heart: _Heart) -> int:
     """Harbor may be away while messages go out: say so, and go on."""
     try:
         work()
     except LeaseTaken:
         raise
     except OperatorError as error:
+        heart.error = error
         return _say(f"nothing could be read: {error}", MISTAKE)
     except PollerError as error:
+        heart.error = error
         return _say(f"nothing could be read now, the next run tries again: {error}", TRY_AGAIN)
     return DONE
 

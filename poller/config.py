@@ -50,10 +50,15 @@ KEYS = {
     ),
     "state": ("url", "keep"),
     "metrics": ("listen",),
+    "heartbeat": ("url", "url_file", "fail_url", "fail_url_file", "every", "proxy", "ca_file"),
 }
 
 _PASSWORD = Places("HARBOR_PASSWORD", "harbor_password", "password", values.password)
 _BOT_TOKEN = Places("TELEGRAM_BOT_TOKEN", "telegram_bot_token", "bot_token", values.bot_token)
+_HEARTBEAT = Places("HARBOR_POLLER_HEARTBEAT_URL", "heartbeat_url", "url", values.ping_url, is_needed=False)
+_HEARTBEAT_FAILS = Places(
+    "HARBOR_POLLER_HEARTBEAT_FAIL_URL", "heartbeat_fail_url", "fail_url", values.fail_url, is_needed=False
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +159,29 @@ class Caution:
 
 
 @dataclass(frozen=True, slots=True)
+class HeartbeatConfig:
+    """`url` empty: there is none. `fail_url` empty: /fail behind the url's path; None: failures are not told."""
+
+    url: Secret = field(default_factory=lambda: Secret(""))
+    fail_url: Secret | None = field(default_factory=lambda: Secret(""))
+    every: float = 60.0  # seconds
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
+    ca_file: Path | None = None
+
+    @property
+    def secrets(self) -> list[str]:
+        """The addresses, what is written of them into requests, and the parts of them that look like a key."""
+        urls = [url.reveal() for url in (self.url, self.fail_url) if url]
+        found = [*urls, *_url_passwords(*urls, self.proxy)]
+        for parts in map(urlsplit, urls):
+            path = parts.path.rstrip("/")
+            pieces = [*path.split("/"), *(value for _, value in parse_qsl(parts.query))]
+            found += [path] if path else []
+            found += [piece for piece in pieces if _looks_like_key(piece)]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     path: Path
     language: str
@@ -169,6 +197,7 @@ class Config:
     routes: tuple[Route, ...]  # at least one, in the order in which they are asked
     scans: ScansConfig = field(default_factory=ScansConfig)
     metrics: MetricsConfig = MetricsConfig()
+    heartbeat: HeartbeatConfig = field(default_factory=HeartbeatConfig)
     warnings: tuple[Caution, ...] = ()
 
     @property
@@ -192,6 +221,7 @@ class Config:
             token,
             token.partition(":")[2],
             *_url_passwords(self.state.url.reveal(), harbor.proxy, telegram.proxy),
+            *self.heartbeat.secrets,
         ]
         return tuple(Secret(text) for text in texts if text)
 
@@ -247,6 +277,7 @@ def _read(document: Table, path: Path, environ: Mapping[str, str], mistakes: Mis
         routes=routes,
         scans=_scans(section(document, "scans", mistakes)),
         metrics=metrics,
+        heartbeat=_heartbeat(section(document, "heartbeat", mistakes), environ, folder),
         warnings=tuple(_warnings(document, environ, path, harbor, events, routes, metrics)),
     )
 
@@ -369,6 +400,22 @@ def _state(here: Section, environ: Mapping[str, str], folder: Path) -> StateConf
     return StateConfig(Secret(_anchored(url, folder)), timedelta(seconds=keep))
 
 
+def _heartbeat(here: Section, environ: Mapping[str, str], folder: Path) -> HeartbeatConfig:
+    fail_url = find_secret(_HEARTBEAT_FAILS, here, environ, folder)
+    return HeartbeatConfig(
+        url=find_secret(_HEARTBEAT, here, environ, folder),
+        fail_url=None if fail_url.reveal() == values.OFF else fail_url,
+        every=here.read("every", duration("1s", "1d"), 60.0),
+        proxy=here.read("proxy", values.proxy, None),
+        ca_file=here.read("ca_file", lambda value: _ca_file(value, folder), None),
+    )
+
+
+def _looks_like_key(piece: str) -> bool:
+    """A word of ours, such as heartbeat, must not be masked wherever it stands."""
+    return len(piece) >= 16 or (len(piece) >= 8 and any(character.isdigit() for character in piece))
+
+
 def _anchored(url: str, folder: Path) -> str:
     """A relative path of SQLite is relative to conf.toml, wherever the program was started."""
     scheme, _, path = url.partition(":///")
@@ -422,8 +469,9 @@ def _holds_secret(document: Table) -> bool:
         value = table.get(key) if isinstance(table, Mapping) else None
         return value if isinstance(value, str) else ""
 
-    urls = [given("state", "url"), given("harbor", "proxy"), given("telegram", "proxy")]
-    own = {given("harbor", "password"), given("telegram", "bot_token")} - {"", *PLACEHOLDERS}
+    urls = [given("state", "url"), *(given(name, "proxy") for name in ("harbor", "telegram", "heartbeat"))]
+    heartbeat = {given("heartbeat", "url"), given("heartbeat", "fail_url")}
+    own = ({given("harbor", "password"), given("telegram", "bot_token")} | heartbeat) - {"", values.OFF, *PLACEHOLDERS}
     return bool(own or _url_passwords(*urls))
 
 

@@ -81,9 +81,9 @@ def test_the_guard_sees_the_modules() -> None:
     assert "state" in imports_of_ours("poller.jobs")
 
 
-def test_requests_is_only_in_the_two_clients() -> None:
+def test_requests_is_only_in_the_clients() -> None:
     """Nobody else talks HTTP."""
-    assert importers("requests") == {"poller.harbor", "poller.telegram"}
+    assert importers("requests") == {"poller.harbor", "poller.telegram", "poller.heartbeat"}
 
 
 def test_rich_is_loaded_only_where_somebody_looks() -> None:
@@ -145,7 +145,7 @@ def test_the_state_knows_only_the_vocabulary(module: str) -> None:
     assert strangers <= VOCABULARY
 
 
-@pytest.mark.parametrize("client", ["poller.harbor", "poller.telegram"])
+@pytest.mark.parametrize("client", ["poller.harbor", "poller.telegram", "poller.heartbeat"])
 def test_the_clients_know_neither_the_state_nor_the_story(client: str) -> None:
     """They say what the server said."""
     loaded = reachable(client)
@@ -177,6 +177,8 @@ def test_the_clients_know_neither_the_state_nor_the_story(client: str) -> None:
             },
         ),
         ("poller.pacing", set()),
+        ("poller.episodes", set()),
+        ("poller.pulse", set()),
         ("poller.backoff", set()),
         ("poller.times", set()),
     ],
