@@ -13,9 +13,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from poller.errors import StateError
+from state import copies
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATING = 4_827_193  # any number, as long as all versions have the same
@@ -52,5 +53,13 @@ def _upgrade(engine: Engine, config: Config, begin: Begin) -> None:
     with begin(engine) as connection:
         if engine.dialect.name == "postgresql":  # whoever comes second finds the schema made
             connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+        _keep_copy(connection, ScriptDirectory.from_config(config).get_current_head())
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _keep_copy(connection: Connection, head: str | None) -> None:
+    """Of a file that has anything in it, asked under the lock: whoever came first may have upgraded it."""
+    current = MigrationContext.configure(connection).get_current_revision()
+    if connection.dialect.name == "sqlite" and current not in (None, head):
+        copies.keep(Path(str(connection.engine.url.database)), str(current))
