@@ -6,6 +6,7 @@ import difflib
 import io
 import json
 import os
+import platform
 import sys
 import time
 from collections import Counter
@@ -20,10 +21,11 @@ import click
 
 import formatters
 from formatters.examples import examples
+from poller import __version__, jobs, lease, logs, pacing, reference, show, times
 from poller import config as configuration
 from poller import explain as explaining
-from poller import jobs, lease, logs, pacing, show, times
 from poller.backfill import Backfill, Wanted
+from poller.called import CALLED, PROGRAM
 from poller.config import Config
 from poller.errors import ConfigError, LeaseTaken, OperatorError, PollerError, StateBusy, StateError
 from poller.events import SCAN_TYPES, WEBHOOK_TYPES, EventType
@@ -37,13 +39,13 @@ from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller, Told, Wait
 from poller.times import utc_now
 from poller.turns import Tellers
-from state import POLLER, Mode, Store
+from state import POLLER, SCHEMA, Mode, Store
 
-EPILOG = """\b
+EPILOG = f"""\b
 To begin with:
-  python -m poller demo            see it work, without any configuration
-  python -m poller check --send    try conf.toml; says what to mend, and how
-  python -m poller run             go
+  {CALLED} demo            see it work, without any configuration
+  {CALLED} check --send    try conf.toml; says what to mend, and how
+  {CALLED} run             go
 
 \b
 Exit codes:
@@ -58,6 +60,9 @@ Examples:
   backfill --since 2026-05-01 --until 2026-06-01  tell that month
   backfill --since 90d --deliver none             learn, tell nothing
 """
+VERSION = f"""{PROGRAM} {__version__}
+Python {platform.python_version()} on {platform.platform()}
+state schema {SCHEMA}"""
 TIME = "A day (2026-05-01), a time (2026-05-01T12:00), or back from now: 7d, 36h."
 FITS_WITHIN = timedelta(minutes=10)
 """A backfill is told singly if the chat's pace allows that within so long."""
@@ -243,6 +248,7 @@ TYPE = _TypeOfEvent()
     default="text",
     help="text (the default), or json: an object a line.",
 )
+@click.version_option(__version__, message=VERSION)
 @click.pass_context
 def cli(context: click.Context, path: Path | None, log_level: str, log_format: str) -> None:
     """Tells a Telegram chat what happens in a Harbor registry, by polling Harbor's audit log."""
@@ -590,9 +596,22 @@ def preview(kind: EventType | None, language: str) -> int:
 def demo(language: str) -> int:
     """Play a registry day on stand-ins. Needs no network or conf.toml."""
     from demo.day import run as run_day
+    from demo.telegram_parser import ParserMissing
 
-    return run_day(language, os.environ)
+    try:
+        return run_day(language, os.environ)
+    except ParserMissing as error:
+        return _say(error, MISTAKE)
+
+
+@cli.command(name="reference")
+@click.argument("name", metavar="[NAME]", type=click.Choice(reference.NAMES), default=reference.CONF)
+@_command
+def show_reference(name: str) -> int:
+    """Print conf.toml with every setting, or a systemd unit by its NAME."""
+    click.echo(reference.text(name), nl=False)
+    return DONE
 
 
 if __name__ == "__main__":
-    cli(prog_name="python -m poller")
+    cli(prog_name=CALLED)
