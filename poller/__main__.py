@@ -281,16 +281,26 @@ def run(context: Context) -> int:
 @click.option(
     "--print", "is_printing", is_flag=True, help="Write the messages to standard output and mark nothing as sent."
 )
+@click.option(
+    "--told-until", metavar="T", help="What happened before T was told already: when an older state was put back."
+)
 @click.pass_obj
 @_command
-def once(context: Context, is_printing: bool) -> int:
+def once(context: Context, is_printing: bool, told_until: str | None) -> int:
     """Poll once, deliver what is due, and exit: for cron and timers."""
-    config = context.config()
+    config, now = context.config(), utc_now()
+    told_before = _moment("--told-until", told_until, now, config.timezone) if told_until else None
+    if told_before and told_before > now:
+        raise ConfigError(f"--told-until {told_until} is still to come: nothing of it can have been told")
     with context.store(config) as opened, context.foreground(opened, POLLER) as (store, work):
         tellers = context.tellers(config, store)
         poller = AuditPoller(context.harbor(config), store, config)
         trouble = _attempt(lambda: _poll_to_the_end(poller, work)) or _attempt(lambda: _look_around(poller))
         work.go_on()
+        if told_before:
+            if trouble:
+                return trouble  # what was not read yet may have been told, too
+            _leave_untold(store, told_before)
         if is_printing:
             _print_messages(tellers, config)
             return trouble
@@ -330,6 +340,12 @@ def _print_messages(tellers: Tellers, config: Config) -> None:
         click.echo(f"{head}{formatters.plain(text)}\n")
     if not found:
         _note("nothing waits to be told")
+
+
+def _leave_untold(store: Store, before: datetime) -> None:
+    """Also what waited in the state that was put back: it has been told since."""
+    count = store.leave_untold("told before the state was put back", before=before, now=utc_now())
+    _note(f"{count} event{'' if count == 1 else 's'} will not be told again; `events` shows them as off")
 
 
 def _deliver_all(
@@ -608,7 +624,7 @@ def demo(language: str) -> int:
 @click.argument("name", metavar="[NAME]", type=click.Choice(reference.NAMES), default=reference.CONF)
 @_command
 def show_reference(name: str) -> int:
-    """Print conf.toml with every setting, or a systemd unit by its NAME."""
+    """Print conf.toml, or a systemd unit by its name."""
     click.echo(reference.text(name), nl=False)
     return DONE
 

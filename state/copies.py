@@ -34,7 +34,7 @@ def keep(file: Path, revision: str, free: FreeSpace = free_space) -> Path | None
     if there < needed:
         _not_copied.warning("no copy of %s before the upgrade: %d bytes are free, it takes %d", file, there, needed)
         return None
-    copy = file.with_name(f"{file.name}.{revision}{SUFFIX}")
+    copy = of_revision(file, revision)
     try:
         _copy(file, copy)
     except (OSError, sqlite3.Error) as error:
@@ -45,6 +45,10 @@ def keep(file: Path, revision: str, free: FreeSpace = free_space) -> Path | None
             old.unlink(missing_ok=True)
     _copied.info("%s is the state as it was before the upgrade", copy)
     return copy
+
+
+def of_revision(file: Path, revision: str) -> Path:
+    return file.with_name(f"{file.name}.{revision}{SUFFIX}")
 
 
 def copies(file: Path) -> list[Path]:

@@ -39,10 +39,17 @@ def migrate(engine: Engine, where: str, begin: Begin) -> None:
     if current is not None and current not in known:
         raise StateError(
             f"the state database {where} was written by a newer version of harbor-poller (schema {current}); "
-            "upgrade harbor-poller, or name another database in [state] url"
+            f"upgrade harbor-poller, or {_way_back(engine, scripts.get_current_head())}"
         )
     if current != scripts.get_current_head():
         _upgrade(engine, config, begin)
+
+
+def _way_back(engine: Engine, head: str | None) -> str:
+    copy = copies.of_revision(Path(str(engine.url.database)), str(head))
+    if engine.dialect.name == "sqlite" and copy.is_file():
+        return f"put {copy} back in its place, which is the state of before its upgrade; then `once --told-until`"
+    return "name another database in [state] url"
 
 
 def _upgrade(engine: Engine, config: Config, begin: Begin) -> None:

@@ -23,6 +23,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import JSON, Boolean, Column, DateTime, Engine, MetaData, Table
 
 from demo.harbor import POLLER, HarborStandIn, World
+from poller.errors import StateError
 from poller.events import EventType
 from poller.telling import ROUTE
 from state import DeliveryState, Store, copies
@@ -336,3 +337,16 @@ def test_a_copy_that_cannot_be_written_hinders_nothing(tmp_path: Path, caplog: p
     assert revision_of(f"sqlite:///{file}") == HEAD
     assert [record.name for record in caplog.records] == ["state.not_copied"]
     assert names(tmp_path) == ["state.db", "state.db.0003-before-upgrade"]
+
+
+def test_an_older_version_names_the_way_back(tmp_path: Path) -> None:
+    """Where the newer one has kept a copy that this one understands."""
+    file = tmp_path / "state.db"
+    upgraded(file)
+    with engine_of(f"sqlite:///{file}") as engine, engine.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StateError, match=r"\(schema 9999\); upgrade harbor-poller, or name another database"):
+        upgraded(file)
+    copies.of_revision(file, HEAD).touch()
+    with pytest.raises(StateError, match=rf"or put {file}\.{HEAD}-before-upgrade back in its place"):
+        upgraded(file)
