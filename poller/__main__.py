@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import platform
 import sys
 import time
 from collections import Counter
@@ -21,10 +22,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import formatters
+from poller import __version__, here, jobs, lease, logs, measures, pacing, reference, show, times
 from poller import config as configuration
 from poller import explain as explaining
-from poller import here, jobs, lease, logs, measures, pacing, show, times
 from poller.backfill import Backfill, Wanted
+from poller.called import CALLED, PROGRAM
 from poller.config import Config
 from poller.config_values import Address
 from poller.deadline import Deadline, time_to_start
@@ -45,16 +47,16 @@ from poller.telling import ROUTE, Teller, Told, Wait
 from poller.times import utc_now
 from poller.troubles import Trouble, Troubles
 from poller.turns import Tellers
-from state import POLLER, Mode, Store
+from state import POLLER, SCHEMA, Mode, Store
 
 if TYPE_CHECKING:
     from poller.exporter import Exporter
 
-EPILOG = """\b
+EPILOG = f"""\b
 To begin with:
-  python -m poller demo            see it work, without any configuration
-  python -m poller check --send    try conf.toml; says what to mend, and how
-  python -m poller run             go
+  {CALLED} demo            see it work, without any configuration
+  {CALLED} check --send    try conf.toml; says what to mend, and how
+  {CALLED} run             go
 
 \b
 Exit codes:
@@ -69,6 +71,9 @@ Examples:
   backfill --since 2026-05-01 --until 2026-06-01  tell that month
   backfill --since 90d --deliver none             learn, tell nothing
 """
+VERSION = f"""{PROGRAM} {__version__}
+Python {platform.python_version()} on {platform.platform()}
+state schema {SCHEMA}"""
 TIME = "A day (2026-05-01), a time (2026-05-01T12:00), or back from now: 7d, 36h."
 FITS_WITHIN = timedelta(minutes=10)
 """A backfill is told singly if the chat's pace allows that within so long."""
@@ -282,6 +287,7 @@ TYPE = _TypeOfEvent()
     default="text",
     help="text (the default), or json: an object a line.",
 )
+@click.version_option(__version__, message=VERSION)
 @click.pass_context
 def cli(context: click.Context, path: Path | None, log_level: str, log_format: str) -> None:
     """Tells a Telegram chat what happens in a Harbor registry, by polling Harbor's audit log."""
@@ -336,11 +342,17 @@ def _exporter(config: Config, listen: Address) -> Iterator[Exporter]:
 @click.option(
     "--print", "is_printing", is_flag=True, help="Write the messages to standard output and mark nothing as sent."
 )
+@click.option(
+    "--told-until", metavar="T", help="What happened before T was told already: when an older state was put back."
+)
 @click.pass_obj
 @_command
-def once(context: Context, is_printing: bool) -> int:
+def once(context: Context, is_printing: bool, told_until: str | None) -> int:
     """Poll once, deliver what is due, and exit: for cron and timers."""
-    config = context.config()
+    config, now = context.config(), utc_now()
+    told_before = _moment("--told-until", told_until, now, config.timezone) if told_until else None
+    if told_before and told_before > now:
+        raise ConfigError(f"--told-until {told_until} is still to come: nothing of it can have been told")
     with (
         _heart(None if is_printing else context.heartbeat(config)) as heart,
         context.store(config) as opened,
@@ -351,6 +363,10 @@ def once(context: Context, is_printing: bool) -> int:
         trouble = _attempt(lambda: _poll_to_the_end(poller, work), heart)
         trouble = trouble or _attempt(lambda: _look_around(poller), heart)
         work.go_on()
+        if told_before:
+            if trouble:
+                return trouble  # what was not read yet may have been told, too
+            _leave_untold(store, told_before)
         if is_printing:
             _print_messages(tellers, config)
             return trouble
@@ -427,6 +443,12 @@ def _print_messages(tellers: Tellers, config: Config) -> None:
         click.echo(f"{head}{formatters.plain(text)}\n")
     if not found:
         _note("nothing waits to be told")
+
+
+def _leave_untold(store: Store, before: datetime) -> None:
+    """Also what waited in the state that was put back: it has been told since."""
+    count = store.leave_untold("told before the state was put back", before=before, now=utc_now())
+    _note(f"{count} event{'' if count == 1 else 's'} will not be told again; `events` shows them as off")
 
 
 def _deliver_all(
@@ -714,9 +736,22 @@ def preview(kind: EventType | None, language: str) -> int:
 def demo(language: str) -> int:
     """Play a registry day on stand-ins. Needs no network or conf.toml."""
     from demo.day import run as run_day
+    from demo.telegram_parser import ParserMissing
 
-    return run_day(language, os.environ)
+    try:
+        return run_day(language, os.environ)
+    except ParserMissing as error:
+        return _say(error, MISTAKE)
+
+
+@cli.command(name="reference")
+@click.argument("name", metavar="[NAME]", type=click.Choice(reference.NAMES), default=reference.CONF)
+@_command
+def show_reference(name: str) -> int:
+    """Print conf.toml, or a systemd unit by its name."""
+    click.echo(reference.text(name), nl=False)
+    return DONE
 
 
 if __name__ == "__main__":
-    cli(prog_name="python -m poller")
+    cli(prog_name=CALLED)

@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InternalError, OperationalError, SQLAlchemyError, TimeoutError
 
 from poller.errors import PollerError, StateBusy, StateError, StateFull
-from state import fresh, refusals
+from state import copies, fresh, refusals
 
 BUSY_SECONDS = 15
 REVISIONS = frozenset(
@@ -114,18 +114,20 @@ def look(url: str) -> Engine:
     engine = _sqlite_to_read(parsed) if parsed.get_backend_name() == "sqlite" else _server_to_read(parsed)
     try:
         with border(where):
-            _check_revision(_revision(engine), where)
+            _check_revision(_revision(engine), engine.url, where)
     except PollerError:
         engine.dispose()
         raise
     return engine
 
 
-def _check_revision(found: str | None, where: str) -> None:
+def _check_revision(found: str | None, url: URL, where: str) -> None:
     if found is None:
         raise refusals.nothing_recorded(f"{where} is empty")
+    if found in REVISIONS - {HEAD}:
+        raise refusals.older(where, found, HEAD)
     if found != HEAD:
-        raise refusals.older(where, found, HEAD) if found in REVISIONS else refusals.newer(where, found)
+        raise refusals.newer(where, found, copies.way_back(url, HEAD))
 
 
 def display(url: URL) -> str:

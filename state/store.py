@@ -994,6 +994,15 @@ class Store:
             self._settle(connection, attempt)
         self._ended(DeliveryState.REFUSED, ids)
 
+    def leave_untold(self, reason: str, *, before: datetime, now: datetime) -> int:
+        """Let nothing wait that happened before then, on any route. Returns how many deliveries that were."""
+        e, d = t.events.c, t.deliveries.c
+        old = select(e.id).where(e.harbor_id == self._harbor_id, e.occurred_at < before)
+        mine = and_(d.state == DeliveryState.PENDING, d.event_id.in_(old))
+        off = {"state": DeliveryState.OFF, "reason": reason, "finished_at": now}
+        with self._writing() as connection:
+            return connection.execute(update(t.deliveries).where(mine).values(off)).rowcount
+
     def postpone(self, ids: Sequence[int], until: datetime) -> None:
         """Tell these not before then."""
         with self._writing() as connection:

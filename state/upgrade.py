@@ -11,10 +11,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from poller.errors import StateError
-from state import refusals
+from state import copies, refusals
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -33,12 +33,20 @@ def migrate(engine: Engine, where: str, begin: Begin) -> None:
         raise StateError(f"the database {where} holds tables of something else; name an empty one in [state] url")
     known = {script.revision for script in scripts.walk_revisions()}
     if current is not None and current not in known:
-        raise refusals.newer(where, current)
+        raise refusals.newer(where, current, copies.way_back(engine.url, str(scripts.get_current_head())))
     if current != scripts.get_current_head():
         _upgrade(engine, config, begin)
 
 
 def _upgrade(engine: Engine, config: Config, begin: Begin) -> None:
     with begin(engine) as connection:
+        _keep_copy(connection, ScriptDirectory.from_config(config).get_current_head())
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _keep_copy(connection: Connection, head: str | None) -> None:
+    """Of a file that has anything in it, asked under the lock: whoever came first may have upgraded it."""
+    current = MigrationContext.configure(connection).get_current_revision()
+    if connection.dialect.name == "sqlite" and current not in (None, head):
+        copies.keep(Path(str(connection.engine.url.database)), str(current))

@@ -25,9 +25,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import JSON, Boolean, Column, DateTime, Engine, MetaData, Table
 
 from demo.harbor import POLLER, HarborStandIn, World
+from poller.errors import StateError
 from poller.events import EventType
 from poller.telling import ROUTE
-from state import DeliveryState, Store, schema
+from state import DeliveryState, Store, copies, schema
 from state.database import HEAD
 from state.upgrade import MIGRATIONS
 from tests.harness import Clock, Site
@@ -316,3 +317,102 @@ def test_processes_that_upgrade_at_once_wait_for_each_other(old_url: str) -> Non
         assert [each.hear() for each in programs] == [",".join(making.WAITING)] * 3
     assert revision_of(old_url) == HEAD
     assert is_all_there(before, contents(old_url))
+
+
+# -- the way back -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def old_file(tmp_path: Path, revision: str) -> Path:
+    file = tmp_path / "state.db"
+    load(f"sqlite:///{file}", revision)
+    return file
+
+
+def upgraded(file: Path) -> None:
+    Store.open(f"sqlite:///{file}", HARBOR, ROUTE).close()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_upgrade_keeps_the_state_of_before(old_file: Path, revision: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Row for row, in one file of its own that only its owner may read, named in the log."""
+    before = contents(f"sqlite:///{old_file}")
+    old_file.chmod(0o644)
+    caplog.set_level("INFO", "state")
+    upgraded(old_file)
+    copy = old_file.with_name(f"state.db.{revision}-before-upgrade")
+    assert names(old_file.parent) == ["state.db", copy.name]
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert (contents(f"sqlite:///{copy}"), revision_of(f"sqlite:///{copy}")) == (before, revision)
+    assert [record.name for record in caplog.records] == ["state.copied"]
+    assert str(copy) in caplog.text
+
+
+def test_what_is_still_in_the_journal_is_copied_too(old_file: Path, revision: str) -> None:
+    """A daemon that was killed leaves its last writing in state.db-wal."""
+    url = f"sqlite:///{old_file}"
+    writer = sqlite3.connect(old_file)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("INSERT INTO harbors (url) VALUES ('https://another.example.com')")
+    writer.commit()
+    before = contents(url)
+    upgraded(old_file)
+    writer.close()
+    assert contents(f"{url}.{revision}-before-upgrade") == before
+
+
+def test_only_the_last_copy_is_kept(tmp_path: Path) -> None:
+    """Of this state: a neighbour's is left alone. A copy that was cut short is begun anew."""
+    file = tmp_path / "state.db"
+    for name in ("state.db.0001-before-upgrade", "state.db.0003-before-upgrade.part", "other.db.0001-before-upgrade"):
+        (tmp_path / name).write_bytes(b"old")
+    load(f"sqlite:///{file}", "0003")
+    upgraded(file)
+    assert names(tmp_path) == ["other.db.0001-before-upgrade", "state.db", "state.db.0003-before-upgrade"]
+
+
+def test_the_next_start_keeps_the_copy(old_file: Path, revision: str) -> None:
+    """It is of the last upgrade, not of the last start; and a new state has none."""
+    upgraded(old_file)
+    copy = old_file.with_name(f"state.db.{revision}-before-upgrade")
+    copied = copy.read_bytes()
+    upgraded(old_file)
+    assert copy.read_bytes() == copied
+    upgraded(old_file.with_name("new.db"))
+    assert names(old_file.parent) == ["new.db", "state.db", copy.name]
+
+
+def test_without_room_it_is_upgraded_without_a_copy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A convenience must not fill the disk; the log says what was left out."""
+    file = tmp_path / "state.db"
+    load(f"sqlite:///{file}", "0003")
+    assert copies.keep(file, "0003", lambda _folder: 2 * file.stat().st_size - 1) is None
+    assert names(tmp_path) == ["state.db"]
+    assert caplog.records[-1].name == "state.not_copied"
+    assert copies.keep(file, "0003", lambda _folder: 2 * file.stat().st_size)
+
+
+def test_a_copy_that_cannot_be_written_hinders_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "state.db"
+    load(f"sqlite:///{file}", "0003")
+    (tmp_path / "state.db.0003-before-upgrade").mkdir()
+    upgraded(file)
+    assert revision_of(f"sqlite:///{file}") == HEAD
+    assert [record.name for record in caplog.records] == ["state.not_copied"]
+    assert names(tmp_path) == ["state.db", "state.db.0003-before-upgrade"]
+
+
+def test_an_older_version_names_the_way_back(tmp_path: Path) -> None:
+    """Where the newer one has kept a copy that this one understands."""
+    file = tmp_path / "state.db"
+    upgraded(file)
+    with engine_of(f"sqlite:///{file}") as engine, engine.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StateError, match=r"\(schema 9999\); upgrade harbor-poller, or name another database"):
+        upgraded(file)
+    copies.of_revision(file, HEAD).touch()
+    with pytest.raises(StateError, match=rf"or put {file}\.{HEAD}-before-upgrade back in its place"):
+        upgraded(file)
