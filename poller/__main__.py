@@ -310,6 +310,7 @@ def once(context: Context, is_printing: bool) -> int:
         trouble = _attempt(lambda: _poll_to_the_end(poller, work), heart)
         trouble = trouble or _attempt(lambda: _look_around(poller), heart)
         work.go_on()
+        poller.tell_day(utc_now())
         if is_printing:
             _print_messages(tellers, config)
             return trouble
