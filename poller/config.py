@@ -159,7 +159,7 @@ class HeartbeatConfig:
         for parts in map(urlsplit, urls):
             path = parts.path.rstrip("/")
             pieces = [*path.split("/"), *(value for _, value in parse_qsl(parts.query))]
-            found += [path] if path else []
+            found += [part for part in (path, parts.query) if part]
             found += [piece for piece in pieces if _looks_like_key(piece)]
         return found
 
