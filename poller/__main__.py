@@ -367,6 +367,7 @@ def once(context: Context, is_printing: bool, told_until: str | None) -> int:
             if trouble:
                 return trouble  # what was not read yet may have been told, too
             _leave_untold(store, told_before)
+        poller.tell_day(utc_now())
         if is_printing:
             _print_messages(tellers, config)
             return trouble

@@ -14,6 +14,7 @@ from poller.config_file import Mistakes, Section, Table, is_there, note_unknown,
 from poller.config_routes import SEVERITIES, Usual
 from poller.config_secrets import Places, find_secret, readers, secret_file
 from poller.config_values import PLACEHOLDERS, TELEGRAM_ESCAPES, Address, Unfit, duration
+from poller.daily import DailyAt
 from poller.errors import ConfigError
 from poller.events import SCAN_TYPES, USUAL_TYPES, EventType
 from poller.routes import QuietHours, Route
@@ -47,6 +48,7 @@ KEYS = {
         "links",
         "max_delay",
         "catch_up_after",
+        "all_quiet",
     ),
     "state": ("url", "keep"),
     "metrics": ("listen",),
@@ -125,6 +127,7 @@ class Delivery:
     links: bool = True
     max_delay: float = 120.0
     catch_up_after: float = 900.0
+    all_quiet: DailyAt | None = None  # when a message says what the day was like
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +179,7 @@ class HeartbeatConfig:
         for parts in map(urlsplit, urls):
             path = parts.path.rstrip("/")
             pieces = [*path.split("/"), *(value for _, value in parse_qsl(parts.query))]
-            found += [path] if path else []
+            found += [part for part in (path, parts.query) if part]
             found += [piece for piece in pieces if _looks_like_key(piece)]
         return found
 
@@ -272,7 +275,7 @@ def _read(document: Table, path: Path, environ: Mapping[str, str], mistakes: Mis
         missing_escapes="".join(character for character in TELEGRAM_ESCAPES if character not in escape_chars),
         events=events,
         schedule=_schedule(section(document, "schedule", mistakes)),
-        delivery=_delivery(section(document, "delivery", mistakes)),
+        delivery=_delivery(section(document, "delivery", mistakes), timezone),
         state=_state(section(document, "state", mistakes), environ, folder),
         routes=routes,
         scans=_scans(section(document, "scans", mistakes)),
@@ -375,7 +378,7 @@ def _scans(here: Section) -> ScansConfig:
     )
 
 
-def _delivery(here: Section) -> Delivery:
+def _delivery(here: Section, timezone: tzinfo) -> Delivery:
     an_hour: float | None = 3600.0
     return Delivery(
         is_calm=here.read("mode", values.one_of("calm", "every"), "calm") == "calm",
@@ -386,6 +389,7 @@ def _delivery(here: Section) -> Delivery:
         links=here.read("links", values.switch, True),
         max_delay=here.read("max_delay", duration("0s", "1d"), 120.0),
         catch_up_after=here.read("catch_up_after", duration("0s", "30d"), 900.0),
+        all_quiet=here.read("all_quiet", config_routes.daily(timezone), None),
     )
 
 

@@ -49,6 +49,7 @@ _SWEEP_SECONDS = 10
 _WATCH_SECONDS = 60
 _CLOCK_SECONDS = 1
 _HEARTBEAT_SECONDS = 2
+_DAILY_SECONDS = 60
 _STUCK_SECONDS = 900
 _LATE = timedelta(minutes=5)
 """A job that is due for so long was forgotten by its schedule."""
@@ -72,7 +73,7 @@ JOBS = {
     "heartbeat": UNHEARD,
     "report": Trouble("report.failed", "report.failing", "report.recovered"),
 }
-OFTEN = frozenset({"poll", "sweep", "watch", "deliver", "lease"})
+OFTEN = frozenset({"poll", "sweep", "watch", "deliver", "lease", "daily"})
 """They are tried again soon, so they notice when the database is well again."""
 
 _log = Log(__name__)
@@ -280,6 +281,9 @@ class Shift:
         add(self._deliver, IntervalTrigger(seconds=_DELIVER_SECONDS), id="deliver")
         prune_every = IntervalTrigger(seconds=round(jobs.PRUNE_EVERY.total_seconds()))
         add(self._prune, prune_every, next_run_time=now + timedelta(minutes=1), id="prune")
+        if self._config.delivery.all_quiet is not None:
+            # Not before the first poll: what it tells is to be as of now.
+            add(self._tell_day, IntervalTrigger(seconds=_DAILY_SECONDS), id="daily")
         add(self._follow_clock, IntervalTrigger(seconds=_CLOCK_SECONDS), id="clock")
         if self._heartbeat is not None:
             add(self._beat_heart, IntervalTrigger(seconds=_HEARTBEAT_SECONDS), id="heartbeat")
@@ -378,6 +382,10 @@ class Shift:
             self._store.move_appointments(timedelta(seconds=step), paced_since=self._clock() - PACE_REMEMBERS)
             self._clock.make(step)
             _log.warning("clock.stepped", seconds=round(step))
+
+    def _tell_day(self) -> None:
+        with self._harbors_turn:
+            self._run_job("daily", Turn(), lambda: self._poller.tell_day(self._clock()))
 
     def _prune(self) -> None:
         self._run_job("prune", Turn(), lambda: jobs.prune(self._store, self._config, self._clock()))

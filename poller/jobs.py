@@ -17,11 +17,11 @@ from itertools import chain
 from logging import WARNING
 
 from formatters.scans import rank
-from poller import comparison, normalize, reading, scans, sight, walk
+from poller import comparison, daily, normalize, reading, scans, sight, walk
 from poller.config import Config
 from poller.enrich import Enricher, ForScanners, Patience
 from poller.errors import NotAllowed, NotFound, PollerError, WrongCredentials
-from poller.events import SCAN_TYPES, Event, EventType, Gap, Reason, Source
+from poller.events import OF_OURSELVES, SCAN_TYPES, Event, EventType, Gap, Reason, Source, day_key
 from poller.folding import Folded, Folder
 from poller.harbor import Harbor, Log, Reach, ReachKind
 from poller.knowledge import Changes, Knowledge
@@ -233,6 +233,33 @@ class AuditPoller:
         """Look whether Harbor still logs what happens. Raises as `poll` does, and is to be called after it."""
         self._watch.look(now)
         self._sight.tell(now)
+
+    def tell_day(self, now: datetime) -> None:
+        """Tell what the last day was like, once a day at the time that was asked for, or as soon as it may be after."""
+        at = self._config.delivery.all_quiet
+        passed = at.passed_today(now) if at is not None else None
+        cursors = self._store.cursors().values() if passed else ()
+        if passed is None or not cursors:
+            return
+        day, moment = passed
+        first_run = min(cursor.created_at for cursor in cursors)
+        if moment <= first_run or self._store.known_keys([day_key(day.isoformat())]):
+            return
+        since = daily.since(first_run, now)
+        seen, messages = self._store.seen_by_type(self._config.events - OF_OURSELVES, since=since, until=now)
+        counts, held = self._store.counts(), self._store.held(now)
+        event = daily.event_of(
+            day,
+            since,
+            now,
+            read_until=max(cursor.polled_at for cursor in cursors),
+            counts=seen,
+            messages=messages,
+            gaps=self._store.gaps(since=since),
+            waiting=counts.pending - held,
+            waiting_since=counts.oldest_pending,
+        )
+        self._store.record([self.decide(event)], now=now)
 
     def _save_allowance(self) -> None:
         """So that a program which is started every minute has no more than one that runs."""

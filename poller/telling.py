@@ -45,6 +45,9 @@ MANY = 500
 LOOK_AGAIN = timedelta(seconds=5)
 """While many wait for the next digest, they are not read anew every second."""
 
+WITHOUT_SOUND = frozenset({EventType.DAILY})
+"""Nobody need look up when all is quiet."""
+
 KEPT = Trouble("message.kept", "message.still_kept", "message.taken_again")
 
 _log = Log(__name__)
@@ -401,7 +404,7 @@ class Teller:
             thread_id,
             text,
             formatters.plain(text),
-            silent=types <= self._route.silent,
+            silent=types <= self._route.silent | WITHOUT_SOUND,
             reply_to=self._answers(parcel, chat),
         )
 

@@ -216,6 +216,7 @@ class Stage:
             if self._has_heart:
                 shift._beat_heart()
             if second % 60 == 0:
+                shift._tell_day()
                 shift._watch()
                 shift._report()
 
