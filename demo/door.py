@@ -20,6 +20,7 @@ class Call:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    method: str = "GET"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +98,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        reply = self.server.answer(Call(self.path, headers, body))
+        reply = self.server.answer(Call(self.path, headers, body, self.command))
         if reply.status == 0:
             self.close_connection = True
             _cut(self.connection)
         else:
             self._write(reply)
 
-    do_GET = do_POST
+    do_GET = do_PUT = do_PATCH = do_DELETE = do_POST
 
     def _write(self, reply: Reply) -> None:
         self.send_response(reply.status)

@@ -26,6 +26,7 @@ from demo.door import Call, Door, Reply
 from demo.harbor.accounts import ADMIN, POLLER, Account
 from demo.harbor.api import BASE, MASKED, Answer, Api, Asked, failure
 from demo.harbor.replay import RECORDED_ACCOUNTS, Replay
+from demo.harbor.robots import Robots
 from demo.harbor.world import World
 
 ALWAYS = 10**9
@@ -98,6 +99,8 @@ class HarborStandIn:
         self._locked_until: dict[str, datetime] = {}
         self._lock = threading.RLock()
         self._api = Api(self.source)
+        self.robots = Robots(self.source, self.accounts)
+        self.robots.join(self._api)
         self._door = Door(self._answer, port)
 
     @classmethod
@@ -202,18 +205,19 @@ class HarborStandIn:
     def _write_down(self, call: Call, reply: Reply) -> None:
         url, user = urlsplit(call.path), _credentials(call)[0]
         with self._lock:
-            self._requests.append(Request(_method(call), url.path, url.query, user, reply.status))
+            self._requests.append(Request(call.method, url.path, url.query, user, reply.status))
 
     def _right_reply(self, call: Call) -> Reply:
         account = self._authenticated(*_credentials(call))
         is_name = call.headers.get("x-is-resource-name", "").lower() == "true"
-        if _method(call) != "GET":
-            answer = failure(405, "METHOD_NOT_ALLOWED", f"method {_method(call)} is not allowed, but [GET] are")
+        if call.method != "GET" and "sid=" in call.headers.get("cookie", ""):
+            answer = failure(403, "FORBIDDEN", "CSRF token not found in request")
         elif ";" in urlsplit(call.path).query:
             answer = failure(400, "BAD_REQUEST", "invalid semicolon separator in query")
         else:
+            asked = Asked.of(call.path, account, is_name=is_name, method=call.method, body=call.body)
             with self.source.lock:
-                answer = self._api.answer(Asked.of(call.path, account, is_name=is_name))
+                answer = self._api.answer(asked)
         return _reply(answer, call)
 
     def _authenticated(self, name: str, password: str) -> Account | None:
@@ -229,11 +233,6 @@ class HarborStandIn:
             if not is_right:
                 self._locked_until[name] = now + LOCKED
         return account if is_right else None
-
-
-def _method(call: Call) -> str:
-    """The door lets in GET and POST, and only the latter say how long their body is."""
-    return "POST" if "content-length" in call.headers else "GET"
 
 
 def _credentials(call: Call) -> tuple[str, str]:

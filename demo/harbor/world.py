@@ -59,7 +59,7 @@ class Log:
 
 
 class World:
-    """`clock` is the only source of time. `log_pulls` and `audit_database` may be switched at any moment.
+    """`clock` is the only source of time. `log_pulls`, `audit_database` and `robot_prefix` may change at any moment.
 
     `scanner_prefix`: eight random letters on every real site, so nobody may rely on them.
     """
@@ -78,6 +78,7 @@ class World:
         self.scanner_prefix = scanner_prefix
         self.log_pulls = True
         self.audit_database = True
+        self.robot_prefix = "robot$"
         self.webhooks: list[Webhook] = []
         self.lock = threading.RLock()
         self._clock = clock
@@ -101,7 +102,10 @@ class World:
     @property
     def settings(self) -> dict[str, object]:
         """What differs from a fresh configuration. Before 2.13 pulls are switched off outside of it."""
-        settings: dict[str, object] = {"skip_audit_log_database": not self.audit_database}
+        settings: dict[str, object] = {
+            "robot_name_prefix": self.robot_prefix,
+            "skip_audit_log_database": not self.audit_database,
+        }
         if self.generation.has_new_log:
             settings["disabled_audit_log_event_types"] = "" if self.log_pulls else "pull_artifact"
         return settings
