@@ -22,7 +22,7 @@ import formatters
 from formatters.examples import examples
 from poller import config as configuration
 from poller import explain as explaining
-from poller import jobs, lease, logs, pacing, show, times
+from poller import jobs, lease, logs, pacing, setup_flags, show, times
 from poller.backfill import Backfill, Wanted
 from poller.config import Config
 from poller.errors import ConfigError, LeaseTaken, OperatorError, PollerError, StateBusy, StateError
@@ -32,6 +32,8 @@ from poller.foreground import Foreground, Interrupted
 from poller.harbor import Harbor
 from poller.jobs import AuditPoller
 from poller.pacing import limits_for
+from poller.secret import Secret
+from poller.setup_asking import Edge, Person
 from poller.standing import standing
 from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller, Told, Wait
@@ -42,6 +44,7 @@ from state import POLLER, Mode, Store
 EPILOG = """\b
 To begin with:
   python -m poller demo            see it work, without any configuration
+  python -m poller setup           create the account, find the chat, write conf.toml
   python -m poller check --send    try conf.toml; says what to mend, and how
   python -m poller run             go
 
@@ -73,14 +76,20 @@ class Context:
     """What every command needs, opened only when it is asked for."""
 
     def __init__(self, path: Path | None, log_level: str, log_format: str) -> None:
-        self._path = path
+        self.path = path
         self._log_level = log_level
         self._log_format = log_format
+        self._masked: list[Secret] = []
         self.is_json = log_format == "json"
         logs.set_up(log_level, log_format, ())
 
+    def mask(self, *secrets: Secret | None) -> None:
+        """No text shows them from now on."""
+        self._masked += filter(None, secrets)
+        logs.set_up(self._log_level, self._log_format, self._masked)
+
     def config(self) -> Config:
-        config = configuration.load(configuration.find(self._path), os.environ)
+        config = configuration.load(configuration.find(self.path), os.environ)
         logs.set_up(self._log_level, self._log_format, config.secrets)
         for warning in config.warnings:
             _log.warning("config.warning", text=warning)
@@ -487,19 +496,60 @@ def check(context: Context, send: bool, as_json: bool) -> int:
 
     Tries configuration, Harbor, rights, Telegram, database and clock: a line each.
     """
+    return _check(context, context.config(), is_sending=send, as_json=as_json)
+
+
+def _check(context: Context, config: Config, *, is_sending: bool, as_json: bool) -> int:
     from poller import check as checking
 
-    config = context.config()
     report = checking.check(
         config,
         context.harbor(config),
         context.telegram(config),
         lambda: context.store(config),
-        is_sending=send,
+        is_sending=is_sending,
         now=utc_now(),
     )
     show.report(report, as_json=as_json)
     return report.exit_code
+
+
+@cli.command(epilog=setup_flags.EPILOG)
+@setup_flags.options
+@click.pass_obj
+@_command
+def setup(context: Context, no_test_message: bool, **flags: Any) -> int:
+    """Create a robot account in Harbor, find the chat, write conf.toml, check it.
+
+    Asks what flags do not answer, and tries each answer at once. The administrator's login is kept nowhere.
+    """
+    from poller import setup as setting_up
+
+    person = Person(is_there=sys.stdin.isatty())
+    given = setup_flags.given(flags, context.path, os.environ)
+    context.mask(given.password, given.robot_secret, given.token)
+    try:
+        path = setting_up.run(given, Edge(person, utc_now, time.sleep, context.mask))
+    except (click.Abort, KeyboardInterrupt):
+        return _say("\nstopped; nothing was made", TRY_AGAIN)
+    # What was written has to do by itself.
+    config = configuration.load(path, {k: v for k, v in os.environ.items() if k not in setup_flags.FOUND_ELSEWHERE})
+    person.say()
+    code = _check(context, config, is_sending=not no_test_message, as_json=False)
+    person.say(_next_step(path, code))
+    return code
+
+
+def _next_step(path: Path, code: int) -> str:
+    where = "" if path == Path("conf.toml") else f"--config {path} "
+    if code == DONE:
+        return (
+            f"\nDone. Now: python -m poller {where}run    tells what happens from that moment on; as a service:"
+            " docs/operations.md"
+        )
+    return (
+        f"\n{path} is written, but not everything is well yet (✗). When that is mended: python -m poller {where}check"
+    )
 
 
 @cli.command()

@@ -64,7 +64,8 @@ _VULNERABILITIES = (  # without this header, Harbor 2.4 and 2.5 do not show the 
 class Harbor:
     """One account's view of one Harbor.
 
-    `sleep` is called for the pauses after a 401; `timeout` (s) is that of connecting and of each silence.
+    `sleep` is called for the pauses after a 401; `timeout` (s) is that of connecting and of each silence. Without a
+    `username` it asks as a stranger.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Harbor:
         self._session = _session(username, password)
         self._redactor = Redactor((password, Secret(f"{username}:{password.reveal()}")))
         # Proxies of the environment are for the world outside, not for this machine.
-        self._session.trust_env = not _is_loopback(self._base)
+        self._session.trust_env = not is_loopback(self._base)
         if not verify:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # one per request; `check` says it once
 
@@ -434,7 +435,9 @@ class Harbor:
 def _session(username: str, password: Secret) -> requests.Session:
     """Cookies are kept: with Harbor's session cookie a thousand requests leave one session in its Redis."""
     session = requests.Session()
-    session.auth = HTTPBasicAuth(username.encode(), password.reveal().encode())  # as text, it would be Latin-1
+    # As text, it would be Latin-1. A stranger says nothing: with no `auth` at all, `requests` looks into ~/.netrc.
+    known = HTTPBasicAuth(username.encode(), password.reveal().encode())
+    session.auth = known if username else lambda request: request
     session.headers.update({"User-Agent": "harbor-poller", "Accept": "application/json"})
     return session
 
@@ -458,7 +461,7 @@ def _proxies(proxy: str | None) -> dict[str, str] | None:
     return {"http": proxy, "https": proxy} if proxy else None
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback

@@ -104,6 +104,7 @@ class Server(msgspec.Struct, frozen=True):
     registry: str | None  # host[:port], without scheme
     clock: datetime | None
     is_authenticated: bool
+    auth_mode: str = ""  # how people log in: db_auth, ldap_auth, oidc_auth …
 
 
 class Scanner(msgspec.Struct, frozen=True):
@@ -308,6 +309,7 @@ class _SystemInfo(msgspec.Struct):
     external_url: str | None = None
     registry_url: str | None = None
     current_time: Any = None
+    auth_mode: str = ""
 
 
 class _User(msgspec.Struct):
@@ -387,6 +389,7 @@ def server(body: bytes, date_header: str | None = None) -> Server:
         registry=_host(info.external_url) or _host(info.registry_url),
         clock=parse_time(info.current_time) or _http_date(date_header),
         is_authenticated=bool(info.external_url or info.registry_url),
+        auth_mode=info.auth_mode,
     )
 
 
