@@ -536,20 +536,20 @@ def setup(context: Context, no_test_message: bool, **flags: Any) -> int:
     config = configuration.load(path, {k: v for k, v in os.environ.items() if k not in setup_flags.FOUND_ELSEWHERE})
     person.say()
     code = _check(context, config, is_sending=not no_test_message, as_json=False)
-    person.say(_next_step(path, code))
+    _tell_next_step(person, path, code)
     return code
 
 
-def _next_step(path: Path, code: int) -> str:
-    where = "" if path == Path("conf.toml") else f"--config {path} "
+def _tell_next_step(person: Person, path: Path, code: int) -> None:
+    me = click.get_current_context().find_root().info_name
+    command = me if path == Path("conf.toml") else f"{me} --config {path}"
+    person.say()
     if code == DONE:
-        return (
-            f"\nDone. Now: python -m poller {where}run    tells what happens from that moment on; as a service:"
-            " docs/operations.md"
-        )
-    return (
-        f"\n{path} is written, but not everything is well yet (✗). When that is mended: python -m poller {where}check"
-    )
+        person.say("Done. This tells what happens from now on (as a service: docs/operations.md):")
+        person.show(f"{command} run")
+    else:
+        person.say(f"{path} is written, but not everything is well yet. When what has a ✗ is mended:")
+        person.show(f"{command} check --send")
 
 
 @cli.command()

@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 from poller import config_values as values
 from poller.administrator import Administrator
 from poller.errors import ConfigError
@@ -77,13 +79,13 @@ def _ask_account(given: Given, edge: Edge, harbor: HarborAnswers, stack: ExitSta
 
 
 def _ask_telegram(given: Given, edge: Edge) -> TelegramAnswers:
-    api_url = fitting("--telegram-api-url", values.api_url)(given.api_url) if given.api_url else API_URL
+    api_url = fitting("--telegram-api-url", values.api_url)(given.api_url) if given.api_url else None
     proxy = fitting("--telegram-proxy", values.proxy)(given.telegram_proxy) if given.telegram_proxy else None
 
     def read(text: str) -> tuple[Secret, Telegram, Me]:
         token = Secret(fitting("the token", values.bot_token)(text))
         edge.mask(token)
-        telegram = Telegram(token, api_url=api_url, proxy=proxy)
+        telegram = Telegram(token, api_url=api_url or API_URL, proxy=proxy)
         return token, telegram, _bot(telegram)
 
     known = given.token.reveal() if given.token else None
@@ -114,7 +116,8 @@ def _bot(telegram: Telegram) -> Me:
 def _agree(given: Given, person: Person, places: Places, account: Account, telegram: TelegramAnswers) -> None:
     """The last answer, before which nothing was made."""
     chat = telegram.chat
-    person.say("\nThis is what will be done:")
+    person.say()
+    person.say("This is what will be done:")
     if isinstance(account, NewRobot):
         person.say(f"  robot account   {account.plan.description}")
         for right in account.plan.lacking:
@@ -123,7 +126,7 @@ def _agree(given: Given, person: Person, places: Places, account: Account, teleg
     person.say(f"  secrets         {places.password} and {places.token}, mode 0600")
     person.say(f"  messages        to {chat.label}, in {LANGUAGES[chat.language]} (--language)")
     if person.is_there and not given.is_agreed and not person.agrees("Go on?", default=True):
-        raise ConfigError("nothing was made")
+        raise click.Abort
 
 
 def _make(places: Places, harbor: HarborAnswers, account: Account, telegram: TelegramAnswers, edge: Edge) -> list[Path]:

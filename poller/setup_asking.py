@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -63,8 +65,18 @@ class Person:
     is_there: bool
 
     def say(self, text: str = "") -> None:
-        """On standard error, as all that is not a result."""
-        click.echo(logs.redact(text), err=True)
+        """On standard error, as all that is not a result. On a terminal broken at its width."""
+        text = logs.redact(text)
+        if self.is_there:
+            indent = " " * (len(text) - len(text.lstrip(" ")) + 2)
+            text = textwrap.fill(
+                text, _width(), subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+            )
+        click.echo(text, err=True)
+
+    def show(self, command: str) -> None:
+        """A line to copy."""
+        click.echo(f"  {command}", err=True)
 
     def ask(
         self,
@@ -109,6 +121,10 @@ class Edge:
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
     mask: Callable[[Secret], object]
+
+
+def _width() -> int:
+    return max(40, shutil.get_terminal_size().columns)
 
 
 def fitting(name: str, parse: Callable[[object], _T]) -> Callable[[object], _T]:

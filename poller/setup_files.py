@@ -6,20 +6,13 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from poller.errors import ConfigError
+from poller.setup_plan import Content
 
 SECRET_MODE, OPEN_MODE = 0o600, 0o644
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """`is_secret`: nobody but the owner may read it; otherwise whoever the umask lets."""
-
-    text: str = field(repr=False)
-    is_secret: bool
 
 
 @dataclass(slots=True)
@@ -56,9 +49,9 @@ def reserved(places: Sequence[Path], suffix: str) -> Iterator[Reserved]:
     folder = places[0].parent
     with ExitStack() as stack:
         with _explained():
-            if not folder.is_dir():
-                folder.mkdir(parents=True)
-                stack.callback(_remove_empty, folder)
+            for missing in _missing(folder):
+                missing.mkdir()
+                stack.callback(_remove_empty, missing)
             temporary = {place: _temporary(place, stack) for place in places}
         yield Reserved(temporary, suffix)
 
@@ -66,8 +59,13 @@ def reserved(places: Sequence[Path], suffix: str) -> Iterator[Reserved]:
 def check_folder(folder: Path) -> None:
     """Raises ConfigError if nothing can be written there; the folder itself may still have to be made."""
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
         raise ConfigError(f"{there}: nothing can be written there by this user; name another folder with --directory")
+
+
+def _missing(folder: Path) -> list[Path]:
+    """It and those above it that are not there, the uppermost first."""
+    return [each for each in reversed((folder.absolute(), *folder.absolute().parents)) if not each.exists()]
 
 
 def _temporary(place: Path, stack: ExitStack) -> Path:

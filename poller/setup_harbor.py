@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from poller import config_values as values
@@ -31,6 +31,12 @@ from poller.setup_plan import HarborAnswers
 
 TIMEOUT = 15.0  # seconds; somebody waits
 ADMIN = "admin"
+_FLAGS = {
+    "[harbor] url": "the address (--harbor-url)",
+    "name that in [harbor] ca_file": "name that with --ca-file",
+    "of ca_file": "of --ca-file",
+    "[harbor] proxy": "--harbor-proxy",
+}
 BY_HAND = (
     "have the robot created by hand (README, «An account in Harbor») and run `setup --robot-user NAME` with its name"
 )
@@ -54,40 +60,39 @@ def ask_harbor(given: Given, person: Person) -> HarborAnswers:
     known = HarborAnswers("", checked_ca(given.ca_file) if given.ca_file else None, proxy, projects)
     if given.harbor_url is not None:
         return _reach(given.harbor_url, known, given, person)
+    text = None
     while True:
+        text = person.text("Harbor's address, such as https://registry.example.org", default=text)
         try:
-            return _reach(person.text("Harbor's address, such as https://registry.example.org"), known, given, person)
+            return _reach(text, known, given, person)
         except UntrustedCertificate as error:
             person.object(error)
             known = _with_ca(known, person)
         except PollerError as error:
             person.object(error)
+            text = None
 
 
 def _reach(text: str, known: HarborAnswers, given: Given, person: Person) -> HarborAnswers:
     read = fitting("the address", values.harbor_url)
     if "://" in text:
         url = read(text)
-        _knock(_at(url, known))
+        _knock(replace(known, url=url))
     else:
         url = _by_tls_if_possible(read(f"https://{text}"), known)
     if url.startswith("http://") and not is_loopback(url):
         _accept_plain(url, text, given, person)
-    return _at(url, known)
-
-
-def _at(url: str, known: HarborAnswers) -> HarborAnswers:
-    return HarborAnswers(url, known.ca_file, known.proxy, known.projects)
+    return replace(known, url=url)
 
 
 def _by_tls_if_possible(url: str, known: HarborAnswers) -> str:
     """An address without a scheme is taken for https; if only http answers there, that is the one."""
     try:
-        _knock(_at(url, known))
+        _knock(replace(known, url=url))
     except HarborUnreachable:
         plain = url.replace("https://", "http://", 1)
         with suppress(PollerError):
-            _knock(_at(plain, known))
+            _knock(replace(known, url=plain))
             return plain
         raise
     return url
@@ -113,7 +118,16 @@ def _knock(harbor: HarborAnswers) -> None:
         except NotFound:  # something before Harbor may let only the paths through that are needed
             return
         except UntrustedCertificate as error:
-            raise UntrustedCertificate(f"{error}{_shown(harbor)} (here: --ca-file)") from None
+            raise UntrustedCertificate(_in_flags(f"{error}{_shown(harbor)}")) from None
+        except PollerError as error:
+            raise type(error)(_in_flags(str(error))) from None
+
+
+def _in_flags(text: str) -> str:
+    """There is no conf.toml yet in which anything could be mended."""
+    for setting, flag in _FLAGS.items():
+        text = text.replace(setting, flag)
+    return text
 
 
 def _shown(harbor: HarborAnswers) -> str:
@@ -128,7 +142,7 @@ def _with_ca(known: HarborAnswers, person: Person) -> HarborAnswers:
     except PollerError as error:
         person.object(error)
         return known
-    return HarborAnswers(known.url, ca_file, known.proxy, known.projects)
+    return replace(known, ca_file=ca_file)
 
 
 def checked_ca(path: Path) -> Path:

@@ -11,11 +11,17 @@ from urllib.parse import urlsplit
 
 from poller.logs import visible
 from poller.secret import Secret
-from poller.setup_files import Content
-from poller.telegram import API_URL
 
 SERVICE_FOLDER = Path("/etc/harbor-poller")
 SERVICE_STATE = "sqlite:////var/lib/harbor-poller/state.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Of a file. `is_secret`: nobody but the owner may read it; otherwise whoever the umask lets."""
+
+    text: str = field(repr=False)
+    is_secret: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,7 @@ class ChatAnswer:
 class TelegramAnswers:
     token: Secret
     chat: ChatAnswer
-    api_url: str = API_URL
+    api_url: str | None = None
     proxy: str | None = field(default=None, repr=False)
 
 
@@ -73,11 +79,12 @@ def contents(
 ) -> dict[Path, Content]:
     """The files, in the order in which they come into being: conf.toml is last, for it is what makes the rest count."""
     conf = "\n".join(_conf(places, harbor, robot, telegram, now)) + "\n"
-    urls = (harbor.proxy, telegram.proxy, telegram.api_url)
     return {
         places.password: Content(f"{password.reveal()}\n", is_secret=True),
         places.token: Content(f"{telegram.token.reveal()}\n", is_secret=True),
-        places.conf: Content(conf, is_secret=any(urlsplit(url or "").username for url in urls)),
+        places.conf: Content(
+            conf, is_secret=any(urlsplit(url or "").username for url in (harbor.proxy, telegram.proxy))
+        ),
     }
 
 
@@ -99,7 +106,7 @@ def _conf(places: Places, harbor: HarborAnswers, robot: str, telegram: TelegramA
     yield f"bot_token_file = {_text(places.token.name)}"
     yield f"chat_id = {_text(str(chat.chat_id))}  # {visible(chat.label)}"
     yield from _lines(message_thread_id=str(chat.thread_id) if chat.thread_id else None)
-    yield from _lines(api_url=telegram.api_url if telegram.api_url != API_URL else None, proxy=telegram.proxy)
+    yield from _lines(api_url=telegram.api_url, proxy=telegram.proxy)
     if places.state_url:
         yield ""
         yield "[state]"

@@ -81,9 +81,16 @@ def test_the_guard_sees_the_modules() -> None:
     assert "state" in imports_of_ours("poller.jobs")
 
 
-def test_requests_is_only_in_the_two_clients() -> None:
+def test_requests_is_only_in_the_clients() -> None:
     """Nobody else talks HTTP."""
-    assert importers("requests") == {"poller.harbor", "poller.telegram"}
+    assert importers("requests") == {"poller.harbor", "poller.telegram", "poller.administrator"}
+
+
+def test_only_setup_can_change_anything_in_harbor() -> None:
+    """What runs every day does not even load the administrator's calls."""
+    loading = {module for module in OURS if "poller.administrator" in imports_of_ours(module)}
+    assert loading <= {"poller.setup", "poller.setup_harbor", "poller.setup_robot"}
+    assert "poller.administrator" not in reachable("poller.daemon") | reachable("poller.jobs")
 
 
 @pytest.mark.parametrize("library", ["sqlalchemy", "alembic", "sqlite3", "psycopg"])
@@ -117,7 +124,7 @@ def test_the_state_knows_only_the_vocabulary(module: str) -> None:
     assert strangers <= VOCABULARY
 
 
-@pytest.mark.parametrize("client", ["poller.harbor", "poller.telegram"])
+@pytest.mark.parametrize("client", ["poller.harbor", "poller.telegram", "poller.administrator"])
 def test_the_clients_know_neither_the_state_nor_the_story(client: str) -> None:
     """They say what the server said."""
     loaded = reachable(client)
@@ -149,6 +156,9 @@ def test_the_clients_know_neither_the_state_nor_the_story(client: str) -> None:
             },
         ),
         ("poller.pacing", set()),
+        ("poller.chats", set()),
+        ("poller.robots", set()),
+        ("poller.setup_plan", {"poller.logs"}),
         ("poller.backoff", set()),
         ("poller.times", set()),
     ],

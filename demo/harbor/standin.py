@@ -79,6 +79,7 @@ class _Broken:
     left: int
     path: str
     seconds: float
+    spared: int
 
 
 class HarborStandIn:
@@ -154,15 +155,15 @@ class HarborStandIn:
 
     # -- faults -----------------------------------------------------------------------------------------
 
-    def fail(self, fault: Fault, *, times: int = 1, path: str = "", seconds: float = 1.0) -> None:
-        """Let the next requests go wrong, if their path contains `path`.
+    def fail(self, fault: Fault, *, times: int = 1, path: str = "", seconds: float = 1.0, after: int = 0) -> None:
+        """Let the next requests go wrong, if their path contains `path`; `after` so many that are answered rightly.
 
         `seconds`: how late a slow answer is, and how long a restart takes.
 
         Refused connections ignore `times` and `path`: nothing is asked, so nothing can be counted.
         """
         with self._lock:
-            self._broken = _Broken(fault, times, path, seconds)
+            self._broken = _Broken(fault, times, path, seconds, after)
         if fault is Fault.REFUSED:
             self._door.close()
 
@@ -175,6 +176,9 @@ class HarborStandIn:
         with self._lock:
             broken = self._broken
             if broken is None or broken.left < 1 or broken.path not in path:
+                return None
+            if broken.spared > 0:
+                broken.spared -= 1
                 return None
             broken.left -= 1
             self.faults_met[broken.fault] += 1
