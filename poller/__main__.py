@@ -44,7 +44,7 @@ from state import POLLER, Mode, Store
 EPILOG = """\b
 To begin with:
   python -m poller demo            see it work, without any configuration
-  python -m poller setup           create the account, find the chat, write conf.toml
+  python -m poller setup           make the account, find the chat
   python -m poller check --send    try conf.toml; says what to mend, and how
   python -m poller run             go
 
@@ -519,9 +519,10 @@ def _check(context: Context, config: Config, *, is_sending: bool, as_json: bool)
 @click.pass_obj
 @_command
 def setup(context: Context, no_test_message: bool, **flags: Any) -> int:
-    """Create a robot account in Harbor, find the chat, write conf.toml, check it.
+    """Write conf.toml, with a new account in Harbor and the chat.
 
-    Asks what flags do not answer, and tries each answer at once. The administrator's login is kept nowhere.
+    Asks what flags do not answer, tries each answer at once, and checks the result. The administrator's login is kept
+    nowhere.
     """
     from poller import setup as setting_up
 

@@ -27,6 +27,11 @@ from poller.secret import Secret
 
 _API = "/api/v2.0"
 _T = TypeVar("_T")
+_HEADERS = {
+    "Content-Type": "application/json",
+    "User-Agent": "harbor-poller",
+    "Connection": "close",  # a person takes minutes to answer, and a change cannot simply be sent again
+}
 
 
 class RobotExists(OperatorError):
@@ -111,9 +116,12 @@ class Administrator:
         made = self._ask("POST", "/robots", _Created, wanted)
         return Robot(made.id, made.name), Secret(made.secret)
 
-    def take_over(self, robot: Robot, wanted: WantedRobot) -> Secret:
-        """Give a robot that exists these rights and a new secret; the old one ends."""
+    def change(self, robot: Robot, wanted: WantedRobot) -> None:
+        """Give a robot that exists these rights instead of its own."""
         self._call("PUT", f"/robots/{robot.id}", msgspec.structs.replace(wanted, name=robot.name))
+
+    def renew(self, robot: Robot) -> Secret:
+        """A new secret; the old one ends."""
         return Secret(self._ask("PATCH", f"/robots/{robot.id}", _Renewed, {}).secret)
 
     def delete(self, robot: Robot) -> None:
@@ -146,7 +154,7 @@ class Administrator:
                 self._url + _API + path,
                 params=dict(params or {}),
                 data=body,
-                headers={"Content-Type": "application/json", "User-Agent": "harbor-poller"},
+                headers=_HEADERS,
                 timeout=self._timeout,
                 allow_redirects=False,
                 verify=self._verify,

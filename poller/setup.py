@@ -65,6 +65,8 @@ def _check_beforehand(places: Places, given: Given, person: Person) -> None:
     check_folder(places.conf.parent)
     if not person.is_there and given.missing():
         raise ConfigError(f"nobody is there to be asked, and these are not given: {', '.join(given.missing())}")
+    if given.robot_secret is not None and given.robot_user is None:
+        person.say("! HARBOR_PASSWORD is set here: `run` would take that instead of the new robot's secret; unset it")
 
 
 def _ask_account(given: Given, edge: Edge, harbor: HarborAnswers, stack: ExitStack) -> Account:

@@ -65,8 +65,8 @@ class Person:
     is_there: bool
 
     def say(self, text: str = "") -> None:
-        """On standard error, as all that is not a result. On a terminal broken at its width."""
-        text = logs.redact(text)
+        """On standard error, as all that is not a result. On a terminal broken at its width. No name forges a line."""
+        text = logs.visible(logs.redact(text))
         if self.is_there:
             indent = " " * (len(text) - len(text.lstrip(" ")) + 2)
             text = textwrap.fill(

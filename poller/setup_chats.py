@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from poller.chats import FoundChat, Update, found_in
 from poller.errors import ConfigError, PollerError
 from poller.setup_asking import Person, fitting
 from poller.setup_plan import ChatAnswer
-from poller.telegram import Me, Telegram, TelegramRefused
+from poller.telegram import Me, Telegram, TelegramRefused, TelegramUnavailable
 
 FULL_PAGE = 100
 LONGEST_WAIT = 25.0  # seconds, of one question
@@ -54,7 +55,7 @@ class Listener:
         if self._heard:
             self.sleep(min(wait, BETWEEN_LOOKS))
         known = len(self._heard)
-        page = self._updates(0 if self._heard else int(wait))
+        page = self._updates(0 if self._heard else math.ceil(wait))
         self._heard |= {update.update_id: update for update in page}
         if len(page) >= FULL_PAGE:
             self._offset = page[-1].update_id
@@ -63,6 +64,9 @@ class Listener:
     def _updates(self, wait: int) -> tuple[Update, ...]:
         try:
             return self.telegram.updates(self._offset, wait)
+        except TelegramUnavailable:  # it was there a moment ago, when the token was tried
+            self.sleep(BETWEEN_LOOKS)
+            return ()
         except TelegramRefused as error:
             said = str(error)
             if " 409" not in said:

@@ -19,9 +19,10 @@ Passwords and tokens are asked for, or come from files or the environment:
 
 \b
 Examples:
-  setup                                         asks for everything
-  setup --project team                          reads only the log of this project
-  setup --harbor-url URL --token-file F --yes   with HARBOR_ADMIN_PASSWORD: asks for nothing but the chat
+  setup                  asks for everything
+  setup --project team   reads only the log of this project
+  setup --harbor-url URL --token-file FILE --chat-id ID --yes
+                         asks for nothing, with HARBOR_ADMIN_PASSWORD
 """
 FOUND_ELSEWHERE = ("HARBOR_PASSWORD", "TELEGRAM_BOT_TOKEN", "CREDENTIALS_DIRECTORY")
 """Where the product finds secrets before it looks into the files that `setup` writes."""

@@ -59,7 +59,8 @@ def plan_robot(given: Given, person: Person, administrator: Administrator) -> Ro
 def robot_made(plan: RobotPlan, administrator: Administrator) -> Iterator[Login]:
     """The robot exists within, and afterwards if nothing went wrong. One that was there before stays in any case."""
     if plan.existing is not None:
-        yield Login(plan.existing.name, administrator.take_over(plan.existing, plan.wanted))
+        with _taken_over(plan.existing, plan.wanted, administrator) as login:
+            yield login
         return
     robot, login = _create(plan.wanted, administrator)
     try:
@@ -67,6 +68,18 @@ def robot_made(plan: RobotPlan, administrator: Administrator) -> Iterator[Login]
     except BaseException as error:
         _take_back(robot, administrator, error)
         raise
+
+
+@contextmanager
+def _taken_over(robot: Robot, wanted: WantedRobot, administrator: Administrator) -> Iterator[Login]:
+    administrator.change(robot, wanted)
+    try:
+        yield Login(robot.name, administrator.renew(robot))
+    except (PollerError, KeyboardInterrupt) as error:
+        raise HarborUnreachable(
+            f"{str(error) or 'interrupted'}. The robot {robot.name} may have a new secret now, which is not kept: run"
+            " `setup` again with --replace-robot"
+        ) from None
 
 
 def _create(wanted: WantedRobot, administrator: Administrator) -> tuple[Robot, Login]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import socketserver
+import ssl
 import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,17 +21,34 @@ from demo.harbor import ALWAYS, Account, Fault, Generation, Grant, HarborStandIn
 from demo.telegram import ANN, Chat, Person, TelegramStandIn
 from poller import config as configuration
 from poller import setup
-from poller.errors import ConfigError, HarborUnreachable, NotAllowed, OperatorError, PollerError, WrongCredentials
+from poller.errors import (
+    ConfigError,
+    HarborUnreachable,
+    NotAllowed,
+    OperatorError,
+    PollerError,
+    UntrustedCertificate,
+    WrongCredentials,
+)
 from poller.secret import Secret
 from poller.setup_asking import Edge, Given
 from poller.setup_asking import Person as Operator
+from poller.setup_plan import (
+    SERVICE_FOLDER,
+    ChatAnswer,
+    HarborAnswers,
+    TelegramAnswers,
+    contents,
+    places_for,
+)
 from poller.telegram import Telegram
-from tests.harness import NOON, Nursery, Terminal, is_alive, wait_for
+from tests.harness import NOON, ROOT, Nursery, Terminal, is_alive, wait_for
 
 TOKEN = "123456:TOKEN-FOR-TESTS-ONLY-0123456789abcdef"
 PASSWORD = "Adm1nistrators-own"
 CHIEF = Account("admin", PASSWORD, Role.ADMIN)
 PADMIN = Account("padmin", PASSWORD, Role.PROJECT_ADMIN)
+CERTIFICATE = Path(__file__).parent / "localhost.pem"
 GROUP, DEPLOYS = -1001234567890, 7
 EVERYTHING = {
     Grant("/", "audit-log", "list"),
@@ -157,11 +178,12 @@ def test_from_an_empty_machine_to_the_first_message(site: Site, nursery: Nursery
     assert site.robot_rights() == EVERYTHING
     assert no_login_in(terminal.shown, site)
 
+    with (site.folder / "conf.toml").open("a") as conf:
+        conf.write("[schedule]\npoll = '1s'\njitter = '0s'\n[delivery]\nsettle = '0s'\n")  # a test need not wait
     output = site.folder.parent / "run.txt"
     pid = nursery.start("--config", site.folder / "conf.toml", "run", output=output)
-    wait_for(lambda: "daemon.started" in output.read_text() if output.exists() else False, every_s=0.05)
-    wait_for(lambda: any("auditlog-exts" in r.path for r in site.harbor.requests if r.user == "robot$poller"))
-    time.sleep(0.5)
+    site.harbor.clear()
+    wait_for(lambda: len([r for r in site.harbor.requests if r.path.endswith("/auditlog-exts")]) > 2, every_s=0.05)
     site.harbor.world.push("team/app", "2.0", "ann")
     first = site.telegram.wait_for_messages(2, timeout_s=30)[1]
     assert "team/app" in first.text
@@ -343,6 +365,15 @@ def test_a_robot_is_taken_over_when_asked(site: Site) -> None:
     assert site.conf().harbor.password.reveal() == new.secret
 
 
+def test_a_robot_whose_new_secret_is_lost(site: Site) -> None:
+    """Its old one has ended: that has to be said."""
+    site.setup()
+    site.harbor.fail(Fault.DROPPED, path="/robots", after=2)  # the look for it and its new rights come before
+    with pytest.raises(HarborUnreachable, match=r"may have a new secret.*--replace-robot"):
+        site.setup(takes_over=True, overwrites=True)
+    assert site.harbor.robots.names == ["robot$poller"]
+
+
 def test_a_taken_name_can_be_settled_at_the_terminal(site: Site, nursery: Nursery) -> None:
     """Before anything else is asked."""
     site.setup()
@@ -406,6 +437,48 @@ def test_an_old_harbor_is_refused(tmp_path: Path) -> None:
     """What is needed is there since 2.4."""
     with opened(OldWorld(), tmp_path) as site, pytest.raises(OperatorError, match=r"too old: 2.4 or newer"):
         site.setup()
+
+
+def test_an_unknown_certificate_is_shown_and_not_trusted(site: Site) -> None:
+    """Whoever knows its fingerprint can decide; with the issuer's certificate Harbor is spoken to."""
+    with tls_before(site.harbor.url) as url:
+        with pytest.raises(
+            UntrustedCertificate, match=r"--ca-file.*issued by a test's Harbor, SHA-256 fingerprint (\w\w:){31}"
+        ):
+            site.setup(harbor_url=url)
+        assert site.harbor.requests == []
+        site.setup(harbor_url=url, ca_file=CERTIFICATE)
+    assert site.conf().harbor.ca_file == CERTIFICATE
+
+
+@contextmanager
+def tls_before(url: str) -> Iterator[str]:
+    """A proxy before Harbor that speaks TLS, as every real Harbor has one."""
+    port = int(url.rpartition(":")[2])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+
+    class Pipe(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with (
+                suppress(OSError),
+                context.wrap_socket(self.request, server_side=True) as client,
+                socket.create_connection(("127.0.0.1", port)) as harbor,
+            ):
+                threading.Thread(target=pour, args=(harbor, client), daemon=True).start()
+                pour(client, harbor)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Pipe) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"https://localhost:{server.server_address[1]}"
+        server.shutdown()
+
+
+def pour(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while content := source.recv(65536):
+            target.sendall(content)
 
 
 def test_a_password_is_not_sent_in_the_clear_unasked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -481,12 +554,46 @@ def test_the_folder_is_made(site: Site) -> None:
     assert sorted(each.name for each in deep.iterdir()) == ["conf.toml", "harbor-password", "telegram-token"]
 
 
-def test_conf_toml_is_for_its_owner_if_it_holds_a_password(site: Site) -> None:
-    """That of a proxy, which has no file of its own."""
-    proxy = site.harbor.url.replace("http://", "http://me:Proxy-secret@")
-    with pytest.raises(PollerError):
-        site.setup(harbor_proxy="socks5h://127.0.0.1:1")
-    assert "Proxy-secret" not in repr(replace(site.given, harbor_proxy=proxy))
+def test_conf_toml_says_what_was_answered(tmp_path: Path) -> None:
+    """In the product's own words; and it is for its owner alone where the password of a proxy is in it."""
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(CERTIFICATE.read_bytes())
+    places = places_for(tmp_path / "conf.toml")
+    harbor = HarborAnswers("https://registry.example.org/harbor", ca_file, "http://me:Secret@127.0.0.1:3128", ("team",))
+    chat = ChatAnswer(GROUP, DEPLOYS, 'Releases › a\n\x7f[telegram]"', "en")
+    telegram = TelegramAnswers(Secret(TOKEN), chat, "https://telegram.example.org", "socks5h://127.0.0.1:1080")
+    written = contents(places, harbor, "robot$team+poller", Secret("Robots-own"), telegram, NOON)
+    for place, content in written.items():
+        assert content.is_secret
+        place.write_text(content.text)
+    config = configuration.load(places.conf, {})
+    assert config.harbor == configuration.HarborConfig(
+        "https://registry.example.org/harbor",
+        "robot$team+poller",
+        Secret("Robots-own"),
+        projects=("team",),
+        ca_file=ca_file,
+        proxy="http://me:Secret@127.0.0.1:3128",
+    )
+    assert config.telegram == configuration.TelegramConfig(
+        Secret(TOKEN),
+        GROUP,
+        DEPLOYS,
+        api_url="https://telegram.example.org",
+        proxy="socks5h://127.0.0.1:1080",
+    )
+    assert config.language == "en"
+
+
+def test_the_systemd_service_finds_its_secrets() -> None:
+    """In its own folder they have the names that the units give them, and the state is where the service may write."""
+    places = places_for(SERVICE_FOLDER / "conf.toml")
+    for unit in ("harbor-poller.service", "harbor-poller-once.service"):
+        text = (ROOT / "systemd" / unit).read_text()
+        assert f"LoadCredential=harbor_password:{places.password}\n" in text
+        assert f"LoadCredential=telegram_bot_token:{places.token}\n" in text
+        assert "StateDirectory=harbor-poller\n" in text
+    assert places.state_url == "sqlite:////var/lib/harbor-poller/state.db"
 
 
 # -- the chat ---------------------------------------------------------------------------------------
