@@ -29,8 +29,10 @@ def main(generation: Generation, *, every: float, harbor_port: int, telegram_por
     harbor = HarborStandIn(world, [ADMIN], port=harbor_port)
     telegram = TelegramStandIn(TOKEN, strict=True, port=telegram_port)
     with harbor, telegram:
+        ann = telegram.add_chat(ANN.id, "private", title=ANN.first_name)
+        group = telegram.add_chat(-1001234567890, "supergroup", topics=(), title="Releases")
         _tell(screen, harbor, telegram)
-        _begin(lambda: _people(telegram))
+        _begin(lambda: _people(telegram, ann, group))
         _begin(lambda: _day(world, every))
         shown = 0
         while True:
@@ -51,10 +53,8 @@ def _begin(work: Callable[[], object]) -> None:
     threading.Thread(target=work, daemon=True).start()
 
 
-def _people(telegram: TelegramStandIn) -> None:
+def _people(telegram: TelegramStandIn, ann: Chat, group: Chat) -> None:
     """They write when somebody listens, as the operator who runs `setup` would."""
-    ann = telegram.add_chat(ANN.id, "private", title=ANN.first_name)
-    group: Chat = telegram.add_chat(-1001234567890, "supergroup", topics=(), title="Releases")
     while not any(request.method == "getUpdates" for request in list(telegram.requests)):
         time.sleep(0.1)
     time.sleep(2)

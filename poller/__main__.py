@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import wraps
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -533,12 +534,25 @@ def setup(context: Context, no_test_message: bool, **flags: Any) -> int:
         path = setting_up.run(given, Edge(person, utc_now, time.sleep, context.mask))
     except (click.Abort, KeyboardInterrupt):
         return _say("\nstopped; nothing was made", TRY_AGAIN)
-    # What was written has to do by itself.
-    config = configuration.load(path, {k: v for k, v in os.environ.items() if k not in setup_flags.FOUND_ELSEWHERE})
     person.say()
-    code = _check(context, config, is_sending=not no_test_message, as_json=False)
+    with _as_written(path, person) as config:
+        code = _check(context, config, is_sending=not no_test_message, as_json=False)
     _tell_next_step(person, path, code)
     return code
+
+
+@contextmanager
+def _as_written(path: Path, person: Person) -> Iterator[Config]:
+    """The configuration by itself, whatever secrets the environment has."""
+    environ = {key: value for key, value in os.environ.items() if key not in setup_flags.FOUND_ELSEWHERE}
+    config = configuration.load(path, environ)
+    state = config.state.file
+    if state is None or state.parent.exists():
+        yield config
+        return
+    with TemporaryDirectory() as spare:
+        person.say(f"{state.parent} will be made by the service; until then the state is tried elsewhere.")
+        yield configuration.load(path, environ | {configuration.STATE_URL_VARIABLE: f"sqlite:///{spare}/state.db"})
 
 
 def _tell_next_step(person: Person, path: Path, code: int) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import signal
 import socket
 import socketserver
 import ssl
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +25,7 @@ from demo.harbor import ALWAYS, Account, Fault, Generation, Grant, HarborStandIn
 from demo.telegram import ANN, Chat, Person, TelegramStandIn
 from poller import config as configuration
 from poller import setup
+from poller.__main__ import cli
 from poller.errors import (
     ConfigError,
     HarborUnreachable,
@@ -293,6 +298,24 @@ def test_ctrl_c_at_any_question_leaves_nothing(site: Site, nursery: Nursery, num
     assert {request.method for request in site.harbor.requests} <= {"GET"}
 
 
+def test_the_stand_ins_can_be_tried_by_hand(site: Site) -> None:
+    """`python -m demo.standins` names what `setup` asks for, and it works."""
+    command = [sys.executable, "-m", "demo.standins"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, "COLUMNS": "200"}, stdout=subprocess.PIPE, text=True
+    ) as shown:
+        assert shown.stdout
+        said = "".join(itertools.islice(shown.stdout, 3))
+        harbor, telegram = re.findall(r"http://127\.0\.0\.1:\d+", said)[:2]
+        password = re.search(r"password (\S+)", said)
+        token = re.search(r"token: (\S+)", said)
+        assert password
+        assert token
+        site.setup(harbor_url=harbor, api_url=telegram, password=Secret(password[1]), token=Secret(token[1]))
+        shown.send_signal(signal.SIGINT)
+    assert site.conf().harbor.username == "robot$poller"
+
+
 # -- the robot --------------------------------------------------------------------------------------
 
 
@@ -520,6 +543,12 @@ def test_a_robot_whose_files_cannot_be_written_is_deleted(site: Site, monkeypatc
     assert site.files == {}
 
 
+def test_no_name_forges_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Titles of chats, and what a server says, are somebody else's text."""
+    Operator(is_there=False).say("  1  Releases\n✓ all is well\x1b[32m")
+    assert capsys.readouterr().err == "  1  Releases\\n✓ all is well\\x1b[32m\n"
+
+
 # -- files ------------------------------------------------------------------------------------------
 
 
@@ -594,6 +623,22 @@ def test_the_systemd_service_finds_its_secrets() -> None:
         assert f"LoadCredential=telegram_bot_token:{places.token}\n" in text
         assert "StateDirectory=harbor-poller\n" in text
     assert places.state_url == "sqlite:////var/lib/harbor-poller/state.db"
+
+
+def test_the_service_is_set_up_before_it_has_its_folder(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That comes with its first start; until then the check is content without it, and leaves nothing there."""
+    monkeypatch.setattr("poller.setup_plan.SERVICE_FOLDER", site.folder)
+    monkeypatch.setattr("poller.setup_plan.SERVICE_STATE", f"sqlite:///{site.folder}/var/state.db")
+    monkeypatch.setenv("HARBOR_ADMIN_PASSWORD", PASSWORD)
+    monkeypatch.setenv("TELEGRAM_BOT_TOKEN", TOKEN)
+    flags = ["--harbor-url", site.harbor.url, "--chat-id", str(ANN.id)]
+    with pytest.raises(SystemExit) as exit:
+        cli(["setup", *site.flags, *flags])
+    assert exit.value.code == 0, capsys.readouterr()
+    assert site.files == {"conf.toml": 0o644, "harbor_password": 0o600, "telegram_bot_token": 0o600}
+    assert "HARBOR_ADMIN_PASSWORD" not in os.environ
 
 
 # -- the chat ---------------------------------------------------------------------------------------
