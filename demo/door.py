@@ -21,6 +21,7 @@ class Call:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    method: str = "GET"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +117,21 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
         is_plain = self.server.tls is not None and not isinstance(self.connection, ssl.SSLSocket)
-        reply = _PLAIN_HTTP if is_plain else self.server.answer(Call(self.path, headers, body))
+        call = Call(self.path, headers, body, self.command)
+        reply = _PLAIN_HTTP if is_plain else self.server.answer(call)
         if reply.status == 0:
             self.close_connection = True
             _cut(self.connection)
         else:
             self._write(reply)
 
-    do_GET = do_POST
+    do_GET = do_PUT = do_PATCH = do_DELETE = do_POST
 
     def _write(self, reply: Reply) -> None:
         self.send_response(reply.status)
         headers = {"Content-Type": reply.content_type, "Content-Length": str(len(reply.body)), **reply.headers}
+        if self.close_connection:  # as it was asked for; otherwise the caller would try this connection again
+            headers["Connection"] = "close"
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
