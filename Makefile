@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check fmt run bench soak
+.PHONY: help demo test lint check fmt run bench soak wheel deb
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -15,7 +15,7 @@ $(VENV)/run.stamp: requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/run.stamp requirements-dev.txt
+$(VENV)/dev.stamp: $(VENV)/run.stamp requirements-dev.txt requirements-demo.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
@@ -45,3 +45,9 @@ bench: $(VENV)/dev.stamp  ## the benchmarks, as ratios measured in one run
 KILLS ?= 1000
 soak: $(VENV)/dev.stamp   ## every kind of fault for half an hour, on both databases; SEED=, KILLS=
 	$(BIN)/python -m tests.faults --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+wheel: $(VENV)/dev.stamp  ## dist/harbor_poller-VERSION: for pip and pipx, and the sources it is made of
+	$(BIN)/python -m build --no-isolation --outdir dist
+
+deb: wheel                ## dist/harbor-poller_VERSION_ARCHITECTURE.deb, for the Python of this Debian
+	packaging/deb $(BIN)/python dist

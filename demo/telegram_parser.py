@@ -33,7 +33,10 @@ class Parser:
         try:
             import tdjson  # here, for the product itself does without it
         except ImportError:
-            raise ParserMissing("Telegram's parser is missing: pip install -r requirements-dev.txt") from None
+            raise ParserMissing(
+                "the demo checks messages with Telegram's own parser, which is not installed: "
+                "pip install -r requirements-demo.txt, or 'harbor-poller[demo]' instead of harbor-poller"
+            ) from None
         self._execute: Callable[[bytes], bytes | None] = tdjson.td_execute
         self._ask({"@type": "setLogVerbosityLevel", "new_verbosity_level": 0})
 

@@ -16,6 +16,7 @@ from poller.events import (
     SBOM,
     Change,
     CoverageNews,
+    Day,
     Event,
     EventType,
     Finding,
@@ -40,6 +41,16 @@ _COUNTS = {"Low": 21, "Critical": 2, "Medium": 14, "High": 5, "Unknown": 1}
 
 
 _PULLS_OFF = Gap("pulls", Reason.PULLS_OFF, datetime(2026, 11, 24, 11, 40, tzinfo=UTC))
+
+
+_DAY = Day(
+    date="2026-11-24",
+    since=datetime(2026, 11, 23, 9, tzinfo=UTC),
+    until=datetime(2026, 11, 24, 9, tzinfo=UTC),
+    read_until=datetime(2026, 11, 24, 8, 59, 57, tzinfo=UTC),
+    counts={"PUSH_ARTIFACT": 41, "PULL_ARTIFACT": 152, "DELETE_ARTIFACT": 2, "SCANNING_COMPLETED": 19},
+    messages=37,
+)
 
 
 def examples() -> tuple[Event, ...]:
@@ -179,4 +190,6 @@ _FACTS: Mapping[EventType, dict[str, Any]] = {
     EventType.NOT_UNDERSTOOD: _about("anoint artifact team/app:1.27"),
     EventType.COVERAGE: _about("pulls not logged: pulls", operator="harbor-poller")
     | {"source": Source.WATCH, "source_id": 0, "coverage": CoverageNews(Phase.BEGAN, (_PULLS_OFF,))},
+    EventType.DAILY: _about("2026-11-24", operator="harbor-poller")
+    | {"source": Source.WATCH, "source_id": 0, "occurred_at": _DAY.until, "day": _DAY},
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from formatters.coverage import coverage_message
+from formatters.daily import daily_message
 from formatters.lines import Line, composed
 from formatters.markdown import ABSENT, bold, escape, shorten, visible
 from formatters.news import news, news_lines
@@ -21,6 +22,8 @@ def message(event: Event, style: Style) -> str:
     """
     if event.coverage is not None:
         return coverage_message(event.coverage, style)
+    if event.day is not None:
+        return daily_message(event.day, style)
     title = style.texts.scan_title(event.type, is_sbom=is_sbom_run(event))
     return composed(EMOJI[event.type], title, list(_lines(event, style)), style)
 
@@ -142,6 +145,7 @@ _LAYOUTS: Mapping[EventType, tuple[Label, ...]] = {
     EventType.CONFIGURATION_CHANGED: (Label.SETTINGS, Label.USER),
     EventType.NOT_UNDERSTOOD: (Label.ENTRY, Label.SOURCE, Label.USER),
     EventType.COVERAGE: (Label.ENTRY,),
+    EventType.DAILY: (Label.ENTRY,),
 }
 
 _ABOUT_ONESELF = frozenset({EventType.LOGIN, EventType.LOGIN_REFUSED, EventType.LOGOUT})

@@ -78,6 +78,22 @@ class Label(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class DailyTexts:
+    """What is said of a day."""
+
+    not_well: str  # the title, where that is not "all quiet"
+    summary: str  # with {events}, {messages}, {span}
+    no_events: str  # with {span}
+    last_day: str
+    since: str  # with {since}
+    messages: Callable[[int], str]
+    no_gaps: str
+    unread: str  # with {since}
+    waiting: str  # with {events}, {since}
+    more_gaps: str  # with {count}
+
+
+@dataclass(frozen=True, slots=True)
 class Texts:
     """One language. `kinds` are the plural names of event types, for counting them."""
 
@@ -114,6 +130,7 @@ class Texts:
     coverage: Mapping[tuple[Phase, Reason], str]  # with {since}, {until}, {period}, {projects}, {rows}, {command}
     rows: Callable[[int], str]  # at most so many are missing
     rows_unknown: str
+    daily: DailyTexts
     date: str  # for strftime
     test_title: str
     test_text: str
@@ -166,6 +183,7 @@ EMOJI: Mapping[EventType, str] = {
     EventType.CONFIGURATION_CHANGED: "⚙️",
     EventType.NOT_UNDERSTOOD: "❓",
     EventType.COVERAGE: "👁",
+    EventType.DAILY: "☀️",
 }
 
 PHASE_EMOJI: Mapping[Phase, str] = {Phase.BEGAN: "🙈", Phase.ENDED: "👁", Phase.FOUND: "🕳"}
@@ -242,6 +260,7 @@ RUSSIAN = Texts(
         EventType.CONFIGURATION_CHANGED: "Изменены настройки Harbor",
         EventType.NOT_UNDERSTOOD: "Непонятная запись в журнале Harbor",
         EventType.COVERAGE: "Что видно в Harbor",
+        EventType.DAILY: "Всё спокойно",
     },
     sbom_titles={
         EventType.SCANNING_COMPLETED: "SBOM создан",
@@ -276,6 +295,7 @@ RUSSIAN = Texts(
         EventType.CONFIGURATION_CHANGED: "Изменения настроек",
         EventType.NOT_UNDERSTOOD: "Непонятные записи",
         EventType.COVERAGE: "Слепые пятна и пробелы",
+        EventType.DAILY: "Ежедневные сообщения",
     },
     labels={
         Label.REPOSITORY: "Репозиторий",
@@ -417,6 +437,18 @@ RUSSIAN = Texts(
     },
     rows=lambda count: f"не более {_russian('записи', 'записей', 'записей')(count)}",
     rows_unknown="сколько, неизвестно",
+    daily=DailyTexts(
+        not_well="Не всё спокойно",
+        summary="{events} {span}, {messages}",
+        no_events="{span} событий не было",
+        last_day="за 24 ч",
+        since="с {since}",
+        messages=_russian("сообщение", "сообщения", "сообщений"),
+        no_gaps="без пробелов",
+        unread="Harbor не прочитан с {since}.",
+        waiting="Ждут отправки: {events}, с {since}.",
+        more_gaps="И ещё пробелов: {count}.",
+    ),
     date="%d.%m.%Y",
     test_title="Проверка связи с Harbor",
     test_text="Это проверочное сообщение. События Harbor будут приходить сюда.",
@@ -450,6 +482,7 @@ ENGLISH = Texts(
         EventType.CONFIGURATION_CHANGED: "Harbor's configuration changed",
         EventType.NOT_UNDERSTOOD: "Log entry of Harbor not understood",
         EventType.COVERAGE: "What can be seen of Harbor",
+        EventType.DAILY: "All quiet",
     },
     sbom_titles={
         EventType.SCANNING_COMPLETED: "SBOM created",
@@ -484,6 +517,7 @@ ENGLISH = Texts(
         EventType.CONFIGURATION_CHANGED: "Configuration changes",
         EventType.NOT_UNDERSTOOD: "Entries not understood",
         EventType.COVERAGE: "Blind spots and gaps",
+        EventType.DAILY: "Daily messages",
     },
     labels={
         Label.REPOSITORY: "Repository",
@@ -628,6 +662,18 @@ ENGLISH = Texts(
     },
     rows=lambda count: f"at most {_english('entry', 'entries')(count)}",
     rows_unknown="how many is not known",
+    daily=DailyTexts(
+        not_well="Not all quiet",
+        summary="{events} {span}, told in {messages}",
+        no_events="no events {span}",
+        last_day="in the last 24 h",
+        since="since {since}",
+        messages=_english("message", "messages"),
+        no_gaps="covered without gaps",
+        unread="Harbor has not been read since {since}.",
+        waiting="Waiting to be told: {events}, since {since}.",
+        more_gaps="Gaps that are not named here: {count}.",
+    ),
     date="%Y-%m-%d",
     test_title="Harbor connection test",
     test_text="This is a test message. Harbor's events will arrive here.",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import difflib
 import io
 import json
+import logging
 import os
+import platform
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from functools import wraps
 from pathlib import Path
@@ -19,10 +22,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import formatters
+from poller import __version__, here, jobs, lease, logs, measures, pacing, reference, setup_flags, show, times
 from poller import config as configuration
 from poller import explain as explaining
-from poller import here, jobs, lease, logs, measures, pacing, setup_flags, show, times
 from poller.backfill import Backfill, Wanted
+from poller.called import CALLED, PROGRAM
 from poller.config import Config
 from poller.config_values import Address
 from poller.deadline import Deadline, time_to_start
@@ -33,27 +37,30 @@ from poller.exit_codes import DONE, MISTAKE, TAKEN, TRY_AGAIN
 from poller.findings import Report
 from poller.foreground import Foreground, Interrupted
 from poller.harbor import Harbor
+from poller.heartbeat import UNHEARD, Heartbeat
 from poller.jobs import AuditPoller
 from poller.measures import Sink
 from poller.pacing import limits_for
+from poller.pulse import ChatTrouble, after_a_run
 from poller.secret import Secret
 from poller.setup_asking import Edge, Person
 from poller.standing import Standing, standing, unrecorded
 from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller, Told, Wait
 from poller.times import utc_now
+from poller.troubles import Trouble, Troubles
 from poller.turns import Tellers
-from state import POLLER, Mode, Store
+from state import POLLER, SCHEMA, Mode, Store
 
 if TYPE_CHECKING:
     from poller.exporter import Exporter
 
-EPILOG = """\b
+EPILOG = f"""\b
 To begin with:
-  python -m poller demo            see it work, without any configuration
-  python -m poller setup           make the account, find the chat
-  python -m poller check --send    try conf.toml; says what to mend, and how
-  python -m poller run             go
+  {CALLED} demo            see it work, without any configuration
+  {CALLED} setup           make the account, find the chat, write conf.toml
+  {CALLED} check --send    try conf.toml; says what to mend, and how
+  {CALLED} run             go
 
 \b
 Exit codes:
@@ -68,6 +75,9 @@ Examples:
   backfill --since 2026-05-01 --until 2026-06-01  tell that month
   backfill --since 90d --deliver none             learn, tell nothing
 """
+VERSION = f"""{PROGRAM} {__version__}
+Python {platform.python_version()} on {platform.platform()}
+state schema {SCHEMA}"""
 TIME = "A day (2026-05-01), a time (2026-05-01T12:00), or back from now: 7d, 36h."
 FITS_WITHIN = timedelta(minutes=10)
 """A backfill is told singly if the chat's pace allows that within so long."""
@@ -80,6 +90,7 @@ CHECK_WITHIN = 5.0
 LAST_WORDS = 0.7
 """What of its time `check` keeps for printing and for the end of Python; seconds."""
 LEAST_LOOK = 1.0
+NOT_OPENED = Trouble("state.not_opened", "state.still_not_opened", "state.opened", logging.WARNING)
 
 _log = logs.Log("poller")
 
@@ -125,6 +136,12 @@ class Context:
         c = config.telegram
         return Telegram(c.bot_token, api_url=c.api_url, proxy=c.proxy, sink=sink, deadline=deadline)
 
+    def heartbeat(self, config: Config) -> Heartbeat | None:
+        """None: there is no dead man's switch."""
+        c = config.heartbeat
+        secrets = config.secrets
+        return Heartbeat(c.url, c.fail_url, proxy=c.proxy, ca_file=c.ca_file, secrets=secrets) if c.url else None
+
     def tellers(
         self, config: Config, store: Store, clock: Callable[[], datetime] = utc_now, sink: Sink = measures.ignore
     ) -> Tellers:
@@ -158,13 +175,16 @@ class Context:
             store.close()
 
     def _opened(self, config: Config, until: float) -> Store:
+        troubles = Troubles()
         while True:
             try:
-                return Store.open(config.state.url.reveal(), config.harbor.url, ROUTE)
+                store = Store.open(config.state.url.reveal(), config.harbor.url, ROUTE)
+                troubles.went_well(NOT_OPENED)
+                return store
             except StateBusy as error:
                 if time.monotonic() >= until:
                     raise
-                _log.warning("state.not_opened", error=error, retry_in=OPEN_AGAIN)
+                troubles.failed(NOT_OPENED, error)
                 time.sleep(OPEN_AGAIN)
 
     @contextmanager
@@ -214,7 +234,7 @@ def _say(error: object, code: int) -> int:
     if _is_json():
         _log.error("command.failed", error=error, exit_code=code)
     else:
-        click.echo(logs.redact(str(error)), err=True)
+        click.echo(logs.for_stderr(str(error), logging.ERROR), err=True)
     return code
 
 
@@ -223,7 +243,7 @@ def _note(text: str) -> None:
     if _is_json():
         _log.info("command.note", text=text)
     else:
-        click.echo(text, err=True)
+        click.echo(logs.for_stderr(text, logging.INFO), err=True)
 
 
 def _is_json() -> bool:
@@ -279,6 +299,7 @@ TYPE = _TypeOfEvent()
     default="text",
     help="text (the default), or json: an object a line.",
 )
+@click.version_option(__version__, message=VERSION)
 @click.pass_context
 def cli(context: click.Context, path: Path | None, log_level: str, log_format: str) -> None:
     """Tells a Telegram chat what happens in a Harbor registry, by polling Harbor's audit log."""
@@ -292,9 +313,13 @@ def cli(context: click.Context, path: Path | None, log_level: str, log_format: s
 @click.pass_obj
 @_command
 def run(context: Context) -> int:
-    """Poll on schedule and deliver, until SIGTERM or Ctrl-C. A second one stands by for the first."""
+    """Poll on schedule and deliver, until SIGTERM or Ctrl-C. A second one stands by for the first.
+
+    SIGUSR1: log everything. SIGUSR2: as before.
+    """
     from poller.daemon import Daemon  # the scheduler takes long to load, and only this command needs it
 
+    logs.heed_signals()
     config = context.config()
     with ExitStack() as stack:
         exporter = stack.enter_context(_exporter(config, config.metrics.listen)) if config.metrics.listen else None
@@ -308,6 +333,7 @@ def run(context: Context) -> int:
             new_poller=lambda held: AuditPoller(harbor, held, config, sink),
             new_tellers=lambda held, clock: context.tellers(config, held, clock, sink),
             sink=sink,
+            heartbeat=context.heartbeat(config),
         )
         if exporter is not None:
             stack.enter_context(exporter.watching(store, daemon.hangs))
@@ -328,22 +354,73 @@ def _exporter(config: Config, listen: Address) -> Iterator[Exporter]:
 @click.option(
     "--print", "is_printing", is_flag=True, help="Write the messages to standard output and mark nothing as sent."
 )
+@click.option(
+    "--told-until", metavar="T", help="What happened before T was told already: when an older state was put back."
+)
 @click.pass_obj
 @_command
-def once(context: Context, is_printing: bool) -> int:
+def once(context: Context, is_printing: bool, told_until: str | None) -> int:
     """Poll once, deliver what is due, and exit: for cron and timers."""
-    config = context.config()
-    with context.store(config) as opened, context.foreground(opened, POLLER) as (store, work):
+    config, now = context.config(), utc_now()
+    told_before = _moment("--told-until", told_until, now, config.timezone) if told_until else None
+    if told_before and told_before > now:
+        raise ConfigError(f"--told-until {told_until} is still to come: nothing of it can have been told")
+    with (
+        _heart(None if is_printing else context.heartbeat(config)) as heart,
+        context.store(config) as opened,
+        context.foreground(opened, POLLER) as (store, work),
+    ):
         tellers = context.tellers(config, store)
         poller = AuditPoller(context.harbor(config), store, config)
-        trouble = _attempt(lambda: _poll_to_the_end(poller, work)) or _attempt(lambda: _look_around(poller))
+        trouble = _attempt(lambda: _poll_to_the_end(poller, work), heart)
+        trouble = trouble or _attempt(lambda: _look_around(poller), heart)
         work.go_on()
+        if told_before:
+            if trouble:
+                return trouble  # what was not read yet may have been told, too
+            _leave_untold(store, told_before)
+        poller.tell_day(utc_now())
         if is_printing:
             _print_messages(tellers, config)
             return trouble
         trouble = max(trouble, _deliver_all(tellers, work, timedelta(seconds=config.delivery.max_delay)))
+        heart.chats = tellers.troubles
         jobs.prune_if_due(store, config, utc_now())
         return trouble
+
+
+@dataclass(slots=True)
+class _Heart:
+    """What a run has to tell the dead man's switch."""
+
+    error: PollerError | None = None
+    chats: Sequence[ChatTrouble] = ()
+
+    def tell(self, heartbeat: Heartbeat) -> None:
+        needs_operator = isinstance(self.error, OperatorError)
+        ping = after_a_run(str(self.error or ""), self.chats, needs_operator=needs_operator)
+        try:
+            if ping is not None:
+                heartbeat.tell(ping.reason)
+        except PollerError as error:
+            Troubles().failed(UNHEARD, error)
+
+
+@contextmanager
+def _heart(heartbeat: Heartbeat | None) -> Iterator[_Heart]:
+    """Tells the switch at the end. While another works on the database, that one does."""
+    heart = _Heart()
+    try:
+        yield heart
+    except LeaseTaken:
+        raise
+    except PollerError as error:
+        heart.error = error
+        if heartbeat is not None:
+            heart.tell(heartbeat)
+        raise
+    if heartbeat is not None:
+        heart.tell(heartbeat)
 
 
 def _poll_to_the_end(poller: AuditPoller, work: Foreground) -> None:
@@ -356,15 +433,17 @@ def _look_around(poller: AuditPoller) -> None:
     poller.watch(utc_now())
 
 
-def _attempt(work: Callable[[], object]) -> int:
+def _attempt(work: Callable[[], object], heart: _Heart) -> int:
     """Harbor may be away while messages go out: say so, and go on."""
     try:
         work()
     except LeaseTaken:
         raise
     except OperatorError as error:
+        heart.error = error
         return _say(f"nothing could be read: {error}", MISTAKE)
     except PollerError as error:
+        heart.error = error
         return _say(f"nothing could be read now, the next run tries again: {error}", TRY_AGAIN)
     return DONE
 
@@ -377,6 +456,12 @@ def _print_messages(tellers: Tellers, config: Config) -> None:
         click.echo(f"{head}{formatters.plain(text)}\n")
     if not found:
         _note("nothing waits to be told")
+
+
+def _leave_untold(store: Store, before: datetime) -> None:
+    """Also what waited in the state that was put back: it has been told since."""
+    count = store.leave_untold("told before the state was put back", before=before, now=utc_now())
+    _note(f"{count} event{'' if count == 1 else 's'} will not be told again; `events` shows them as off")
 
 
 def _deliver_all(
@@ -714,9 +799,22 @@ def preview(kind: EventType | None, language: str) -> int:
 def demo(language: str) -> int:
     """Play a registry day on stand-ins. Needs no network or conf.toml."""
     from demo.day import run as run_day
+    from demo.telegram_parser import ParserMissing
 
-    return run_day(language, os.environ)
+    try:
+        return run_day(language, os.environ)
+    except ParserMissing as error:
+        return _say(error, MISTAKE)
+
+
+@cli.command(name="reference")
+@click.argument("name", metavar="[NAME]", type=click.Choice(reference.NAMES), default=reference.CONF)
+@_command
+def show_reference(name: str) -> int:
+    """Print conf.toml, or a systemd unit by its name."""
+    click.echo(reference.text(name), nl=False)
+    return DONE
 
 
 if __name__ == "__main__":
-    cli(prog_name="python -m poller")
+    cli(prog_name=CALLED)

@@ -18,6 +18,7 @@ _MISTAKES = (
     ("configuration.unknown_key", r"unknown key"),
     ("configuration.missing", r" is missing: "),
     ("configuration.secret", r"\] \w+_file: |the environment variable|the systemd credential"),
+    ("configuration.value", r" must "),
     ("configuration.no_file", r"no configuration|no such file|is a directory|may not be read|cannot be read"),
     ("configuration.placeholder", r"still the placeholder"),
     ("configuration.value", r""),

@@ -43,7 +43,7 @@ def late(seconds: float) -> Finding:
         "database.too_slow",
         WRONG,
         DATABASE,
-        f"the state database did not answer in time ({seconds:.2g} s)",
+        f"the state database did not answer in time ({seconds:.1f} s)",
         "a server behind a firewall: correct [state] url; a slow disk or link: `check --timeout 30`",
         is_passing=True,
     )

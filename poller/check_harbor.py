@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from poller import check_log, check_lookups, check_way, versions
 from poller.check_lookups import robot_page
+from poller.check_way import HARBOR
 from poller.config import Config
 from poller.errors import NotAllowed, NotFound, OutOfTime, PollerError, WrongCredentials
 from poller.events import EventType, Source
@@ -18,7 +19,7 @@ from poller.findings import Finding, fine, guarded, listed, unanswered, warning,
 from poller.harbor import CurrentUser, Harbor, Log, Reach, ReachKind
 from poller.rows import Server
 
-HARBOR, RIGHTS, CLOCK = "Harbor", "rights", "clock"
+RIGHTS, CLOCK = "rights", "clock"
 
 CLOCK_WARNING = timedelta(seconds=30)
 CLOCK_WRONG = timedelta(minutes=5)

@@ -28,6 +28,7 @@ _ABOUT_REPOSITORIES = frozenset(EventType) - {
     EventType.LOGOUT,
     EventType.CONFIGURATION_CHANGED,
     EventType.COVERAGE,
+    EventType.DAILY,
 }
 """What may have a project, a repository or a tag."""
 _ANYTHING = "*"

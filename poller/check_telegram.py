@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import formatters
 from poller.config import TelegramConfig
-from poller.findings import WRONG, Finding, failure, fine, guarded, warning, wrong
+from poller.findings import WRONG, Finding, failure, fine, warning, wrong
 from poller.routes import DEFAULT, Route
 from poller.telegram import (
     GENERAL_TOPIC,
@@ -49,7 +49,8 @@ _REMEDIES = {
     " Permissions → Send messages, or make the bot an administrator",
     "telegram.untrusted_certificate": "whatever stands between here and Telegram shows another certificate: correct"
     " [telegram] api_url or proxy",
-    "telegram.proxy_refused": "correct the user name and password in [telegram] proxy",
+    "telegram.proxy_refused": "put the proxy's user name and password into [telegram] proxy, as in"
+    " socks5h://user:password@host:1080",
     "telegram.redirected": "correct [telegram] api_url",
     "telegram.not_the_api": 'correct [telegram] api_url (Telegram\'s own is "https://api.telegram.org"), or the proxy',
     "telegram.wrong_url": "correct [telegram] api_url or proxy",
@@ -82,11 +83,13 @@ def probe(
     of_topic: dict[tuple[int | str, int | None], Route] = {}
     for route in routes:
         of_topic.setdefault((route.chat_id, route.message_thread_id), route)
-    titles: dict[str, tuple[Route, str]] = {}
+    called: list[tuple[Route, str]] = []
     for chat_id in dict.fromkeys(route.chat_id for route in routes):
         here = [route for route in of_topic.values() if route.chat_id == chat_id]
-        yield from _of_route(here[0], config, _Place(telegram, config, bot, here, test_message).found(titles))
-    yield from _swapped(list(titles.values()))
+        found, title = _Place(telegram, config, bot, here, test_message).look()
+        called.append((here[0], title))
+        yield from _of_route(here[0], config, found)
+    yield from _swapped(called)
 
 
 def late(config: TelegramConfig, seconds: float) -> Finding:
@@ -94,7 +97,7 @@ def late(config: TelegramConfig, seconds: float) -> Finding:
         "telegram.too_slow",
         WRONG,
         TELEGRAM,
-        f"{config.api_url} did not answer in time ({seconds:.2g} s): what is missing here could not be found out",
+        f"{config.api_url} did not answer in time ({seconds:.1f} s): what is missing here could not be found out",
         f"{_way_to_telegram(config)}. A slow link: `check --timeout 30`",
         is_passing=True,
     )
@@ -122,34 +125,33 @@ class _Place:
     routes: Sequence[Route]
     test_message: TestMessage | None
 
-    def found(self, titles: dict[str, tuple[Route, str]]) -> list[Finding]:
-        """The title of the chat goes into `titles`, by the name of the route."""
-        found = guarded(TELEGRAM, lambda: self._chat(titles))
-        if self.test_message is not None and not any(each.code == "telegram.chat_is_bot" for each in found):
-            found += [
-                _send(self.telegram, place, self.test_message(route.language))
-                for place, route in zip(self._places, self.routes, strict=True)
-            ]
-        return found
+    def look(self) -> tuple[list[Finding], str]:
+        """What is found, and the title of the chat; "" where that cannot be seen."""
+        config = self._places[0]
+        if config.chat_id == self.bot.id:
+            return [_is_bot(config)], ""
+        title, found = "", list[Finding]()
+        try:
+            chat = self.telegram.chat(config.chat_id)
+            title, found = chat.title, [*_standing(self.telegram, self.bot, config, chat), *self._topics(chat)]
+        except TelegramRefused as error:
+            found.append(failure(error.reason, TELEGRAM, error, _remedy(error.reason, config, self.bot)))
+        except TelegramUnavailable as error:
+            found.append(_unavailable(error, config))
+        return [*found, *self._sent()], title
+
+    def _topics(self, chat: Chat) -> Iterator[Finding]:
+        for place in self._places:
+            yield from _topic(chat, place, is_sending=self.test_message is not None)
+
+    def _sent(self) -> Iterator[Finding]:
+        if self.test_message is not None:
+            for place, route in zip(self._places, self.routes, strict=True):
+                yield _send(self.telegram, place, self.test_message(route.language))
 
     @property
     def _places(self) -> list[TelegramConfig]:
         return [replace(self.config, chat_id=r.chat_id, message_thread_id=r.message_thread_id) for r in self.routes]
-
-    def _chat(self, titles: dict[str, tuple[Route, str]]) -> Iterator[Finding]:
-        config = self._places[0]
-        if config.chat_id == self.bot.id:
-            yield _is_bot(config)
-            return
-        try:
-            chat = self.telegram.chat(config.chat_id)
-            yield from _standing(self.telegram, self.bot, config, chat)
-        except TelegramRefused as error:
-            yield failure(error.reason, TELEGRAM, error, _remedy(error.reason, config, self.bot))
-            return
-        titles[self.routes[0].name] = (self.routes[0], chat.title)
-        for place in self._places:
-            yield from _topic(chat, place, is_sending=self.test_message is not None)
 
 
 def _is_bot(config: TelegramConfig) -> Finding:
@@ -196,7 +198,9 @@ def _of_route(route: Route, config: TelegramConfig, found: Sequence[Finding]) ->
 
 def _way_to_telegram(config: TelegramConfig) -> str:
     if config.proxy:
-        return "is the [telegram] proxy running, and does it reach Telegram?"
+        return (
+            f"start what [telegram] proxy names, or correct it; it must reach Telegram (curl -x PROXY {config.api_url})"
+        )
     return (
         "Telegram is blocked in many networks: a proxy for it goes into [telegram] proxy, such as"
         ' "socks5h://127.0.0.1:1080", or another server of its API into api_url'

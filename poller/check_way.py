@@ -21,7 +21,7 @@ _ISSUER = (
 )
 _WAYS = (
     (
-        r": 407 |asks for credentials|authentication failed",
+        r"^407 |failed: 407 |asks for credentials|authentication failed",
         "harbor.proxy_password",
         "put the proxy's user name and password into [harbor] proxy, as in http://user:password@host:3128",
     ),
@@ -66,11 +66,7 @@ _WAYS = (
         "harbor.ca_file",
         "put certificates in PEM into the file that [harbor] ca_file names",
     ),
-    (
-        r"self.signed certificate;",
-        "harbor.certificate_self_signed",
-        _ISSUER,
-    ),
+    (r"self.signed certificate;", "harbor.certificate_self_signed", _ISSUER),
     (r"not trusted", "harbor.certificate_not_trusted", _ISSUER),
     (
         r"wrong_version_number|record_layer|http request",
@@ -91,28 +87,30 @@ _WAYS = (
         " must answer Pong",
     ),
     (
-        r": (429|5\d\d) ",
+        r"^(429|5\d\d)\b",
         "harbor.being_started",
         "is Harbor being started or upgraded? Look (docker compose ps, where it was installed), and try again in a"
         " minute",
     ),
 )
-"""What the words of an error are about (in lower case), first match first."""
+"""What the words of an error are about (in lower case, behind the address), first match first."""
 
 
 def blocked(error: PollerError, config: HarborConfig) -> Finding:
     """Why Harbor could not be asked at all."""
-    said, url = str(error).lower(), urlsplit(config.url)
+    where, _, why = str(error).lower().partition(": ")
+    said, url = why or where, urlsplit(config.url)
     found = ((code, remedy) for pattern, code, remedy in _WAYS if re.search(pattern, said))
     code, remedy = next(found, ("harbor.failed", "look into Harbor's own log (core.log), and try again"))
-    if config.ca_file is not None and remedy == _ISSUER:
+    is_about_issuer = remedy == _ISSUER
+    port = url.port or (443 if url.scheme == "https" else 80)
+    remedy = remedy.format(url=config.url, host=url.hostname, port=port, place=url.netloc)
+    if config.ca_file is not None and is_about_issuer:
         whose = f"is {config.ca_file} the certificate of the one who issued Harbor's? Correct [harbor] ca_file"
-        code, remedy = "harbor.wrong_ca", f"{whose}: {_ISSUER}"
+        code, remedy = "harbor.wrong_ca", f"{whose}: {remedy}"
     if target := _TARGET.search(said):
         remedy = f'put url = "{target[1]}" into [harbor]'
-    port = url.port or (443 if url.scheme == "https" else 80)
-    words = {"url": config.url, "host": url.hostname, "port": port, "place": url.netloc}
-    return failure(code, HARBOR, error, remedy.format(**words))
+    return failure(code, HARBOR, error, remedy)
 
 
 def late(config: HarborConfig, seconds: float) -> Finding:
@@ -120,7 +118,7 @@ def late(config: HarborConfig, seconds: float) -> Finding:
         "harbor.too_slow",
         WRONG,
         HARBOR,
-        f"{config.url} did not answer in time ({seconds:.2g} s): what is missing here could not be found out",
+        f"{config.url} did not answer in time ({seconds:.1f} s): what is missing here could not be found out",
         f"try it: curl -m 5 {config.url}/api/v2.0/ping. No answer: let the firewall pass it, or put a proxy into"
         " [harbor] proxy. A slow one: `check --timeout 30`",
         is_passing=True,

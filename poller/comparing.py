@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from logging import INFO, WARNING
 from typing import Any
 
 from poller import comparison
@@ -16,8 +17,8 @@ from poller.errors import NotAllowed, PollerError
 from poller.events import Event, Finding, Index, Since
 from poller.harbor import Harbor
 from poller.knowledge import LONG_AGO, Changes, PlatformFact, ReportFact, TagFact
-from poller.logs import Log
 from poller.rows import Artifact
+from poller.troubles import Trouble, Troubles
 from state import Store
 
 NOT_ALLOWED_AGAIN = timedelta(hours=1)
@@ -26,7 +27,9 @@ FAILED_AGAIN = timedelta(minutes=5)
 """After so many failures in a row nothing is named for so long."""
 LONGEST_PLATFORM = 100
 _MOST_FRUITLESS = 5000
-_log = Log(__name__)
+NOT_ALLOWED = Trouble("scan.findings_not_allowed", "scan.findings_still_not_allowed", "scan.findings_allowed", WARNING)
+FAILED = Trouble("scan.findings_failed", "scan.findings_failing", "scan.findings_recovered", WARNING)
+INDEX_UNKNOWN = Trouble("scan.index_unknown", "scan.index_still_unknown", "scan.index_known", INFO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Comparer:
         self._refused: dict[str, datetime] = {}  # by project, until when its findings are not asked for
         self._failures = 0  # in a row
         self._failed_at: datetime | None = None
+        self._troubles = Troubles()
         self._fruitless: set[str] = set()  # untagged artifacts that no index lists
 
     def compare(self, event: Event, now: datetime) -> Compared:
@@ -95,16 +99,18 @@ class Comparer:
             findings = self._harbor.findings(repository, digest)
         except NotAllowed as error:
             project = repository.partition("/")[0]
-            if project not in self._refused:
-                _log.warning("scan.findings_not_allowed", error=error, remedy="grant artifact-addition: read")
+            remedy = "grant artifact-addition: read"
+            self._troubles.failed(NOT_ALLOWED.of(project=project), error, remedy=remedy)
             self._refused[project] = now + NOT_ALLOWED_AGAIN
             return None
         except PollerError as error:
-            _log.warning("scan.findings_failed", error=error)
+            self._troubles.failed(FAILED, error)
             self._failures += 1
             self._failed_at = now
             return None
         self._failures = 0
+        self._troubles.went_well(FAILED)
+        self._troubles.went_well(NOT_ALLOWED.of(project=repository.partition("/")[0]))
         return findings
 
     # -- of which image it is a platform ----------------------------------------------------------
@@ -138,8 +144,9 @@ class Comparer:
         try:
             learnt = taught_by(repository, self._harbor.indexes(repository))
         except PollerError as error:  # people know the platform by its digest then
-            _log.info("scan.index_unknown", error=error)
+            self._troubles.failed(INDEX_UNKNOWN, error)
             return Changes()
+        self._troubles.went_well(INDEX_UNKNOWN)
         if all(fact.digest != digest for fact in learnt.platforms) and len(self._fruitless) < _MOST_FRUITLESS:
             self._fruitless.add(f"{repository}@{digest}")
         return learnt

@@ -14,6 +14,7 @@ from poller.config_file import Mistakes, Section, Table, is_there, note_unknown,
 from poller.config_routes import SEVERITIES, Usual
 from poller.config_secrets import Places, find_secret, readers, secret_file
 from poller.config_values import PLACEHOLDERS, TELEGRAM_ESCAPES, Address, Unfit, duration
+from poller.daily import DailyAt
 from poller.errors import ConfigError
 from poller.events import SCAN_TYPES, USUAL_TYPES, EventType
 from poller.routes import QuietHours, Route
@@ -47,13 +48,19 @@ KEYS = {
         "links",
         "max_delay",
         "catch_up_after",
+        "all_quiet",
     ),
     "state": ("url", "keep"),
     "metrics": ("listen",),
+    "heartbeat": ("url", "url_file", "fail_url", "fail_url_file", "every", "proxy", "ca_file"),
 }
 
 _PASSWORD = Places("HARBOR_PASSWORD", "harbor_password", "password", values.password)
 _BOT_TOKEN = Places("TELEGRAM_BOT_TOKEN", "telegram_bot_token", "bot_token", values.bot_token)
+_HEARTBEAT = Places("HARBOR_POLLER_HEARTBEAT_URL", "heartbeat_url", "url", values.ping_url, is_needed=False)
+_HEARTBEAT_FAILS = Places(
+    "HARBOR_POLLER_HEARTBEAT_FAIL_URL", "heartbeat_fail_url", "fail_url", values.fail_url, is_needed=False
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +127,7 @@ class Delivery:
     links: bool = True
     max_delay: float = 120.0
     catch_up_after: float = 900.0
+    all_quiet: DailyAt | None = None  # when a message says what the day was like
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +162,29 @@ class Caution:
 
 
 @dataclass(frozen=True, slots=True)
+class HeartbeatConfig:
+    """`url` empty: there is none. `fail_url` empty: /fail behind the url's path; None: failures are not told."""
+
+    url: Secret = field(default_factory=lambda: Secret(""))
+    fail_url: Secret | None = field(default_factory=lambda: Secret(""))
+    every: float = 60.0  # seconds
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
+    ca_file: Path | None = None
+
+    @property
+    def secrets(self) -> list[str]:
+        """The addresses, what is written of them into requests, and the parts of them that look like a key."""
+        urls = [url.reveal() for url in (self.url, self.fail_url) if url]
+        found = [*urls, *_url_passwords(*urls, self.proxy)]
+        for parts in map(urlsplit, urls):
+            path = parts.path.rstrip("/")
+            pieces = [*path.split("/"), *(value for _, value in parse_qsl(parts.query))]
+            found += [part for part in (path, parts.query) if part]
+            found += [piece for piece in pieces if _looks_like_key(piece)]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     path: Path
     language: str
@@ -169,6 +200,7 @@ class Config:
     routes: tuple[Route, ...]  # at least one, in the order in which they are asked
     scans: ScansConfig = field(default_factory=ScansConfig)
     metrics: MetricsConfig = MetricsConfig()
+    heartbeat: HeartbeatConfig = field(default_factory=HeartbeatConfig)
     warnings: tuple[Caution, ...] = ()
 
     @property
@@ -192,6 +224,7 @@ class Config:
             token,
             token.partition(":")[2],
             *_url_passwords(self.state.url.reveal(), harbor.proxy, telegram.proxy),
+            *self.heartbeat.secrets,
         ]
         return tuple(Secret(text) for text in texts if text)
 
@@ -242,11 +275,12 @@ def _read(document: Table, path: Path, environ: Mapping[str, str], mistakes: Mis
         missing_escapes="".join(character for character in TELEGRAM_ESCAPES if character not in escape_chars),
         events=events,
         schedule=_schedule(section(document, "schedule", mistakes)),
-        delivery=_delivery(section(document, "delivery", mistakes)),
+        delivery=_delivery(section(document, "delivery", mistakes), timezone),
         state=_state(section(document, "state", mistakes), environ, folder),
         routes=routes,
         scans=_scans(section(document, "scans", mistakes)),
         metrics=metrics,
+        heartbeat=_heartbeat(section(document, "heartbeat", mistakes), environ, folder),
         warnings=tuple(_warnings(document, environ, path, harbor, events, routes, metrics)),
     )
 
@@ -344,7 +378,7 @@ def _scans(here: Section) -> ScansConfig:
     )
 
 
-def _delivery(here: Section) -> Delivery:
+def _delivery(here: Section, timezone: tzinfo) -> Delivery:
     an_hour: float | None = 3600.0
     return Delivery(
         is_calm=here.read("mode", values.one_of("calm", "every"), "calm") == "calm",
@@ -355,6 +389,7 @@ def _delivery(here: Section) -> Delivery:
         links=here.read("links", values.switch, True),
         max_delay=here.read("max_delay", duration("0s", "1d"), 120.0),
         catch_up_after=here.read("catch_up_after", duration("0s", "30d"), 900.0),
+        all_quiet=here.read("all_quiet", config_routes.daily(timezone), None),
     )
 
 
@@ -367,6 +402,22 @@ def _state(here: Section, environ: Mapping[str, str], folder: Path) -> StateConf
             here.mistakes.add_line(f"the environment variable {STATE_URL_VARIABLE}: {unfit}")
     keep = here.read("keep", duration("1d", "36500d"), 90 * 86400.0)
     return StateConfig(Secret(_anchored(url, folder)), timedelta(seconds=keep))
+
+
+def _heartbeat(here: Section, environ: Mapping[str, str], folder: Path) -> HeartbeatConfig:
+    fail_url = find_secret(_HEARTBEAT_FAILS, here, environ, folder)
+    return HeartbeatConfig(
+        url=find_secret(_HEARTBEAT, here, environ, folder),
+        fail_url=None if fail_url.reveal() == values.OFF else fail_url,
+        every=here.read("every", duration("1s", "1d"), 60.0),
+        proxy=here.read("proxy", values.proxy, None),
+        ca_file=here.read("ca_file", lambda value: _ca_file(value, folder), None),
+    )
+
+
+def _looks_like_key(piece: str) -> bool:
+    """A word of ours, such as heartbeat, must not be masked wherever it stands."""
+    return len(piece) >= 16 or (len(piece) >= 8 and any(character.isdigit() for character in piece))
 
 
 def _anchored(url: str, folder: Path) -> str:
@@ -422,8 +473,9 @@ def _holds_secret(document: Table) -> bool:
         value = table.get(key) if isinstance(table, Mapping) else None
         return value if isinstance(value, str) else ""
 
-    urls = [given("state", "url"), given("harbor", "proxy"), given("telegram", "proxy")]
-    own = {given("harbor", "password"), given("telegram", "bot_token")} - {"", *PLACEHOLDERS}
+    urls = [given("state", "url"), *(given(name, "proxy") for name in ("harbor", "telegram", "heartbeat"))]
+    heartbeat = {given("heartbeat", "url"), given("heartbeat", "fail_url")}
+    own = ({given("harbor", "password"), given("telegram", "bot_token")} | heartbeat) - {"", values.OFF, *PLACEHOLDERS}
     return bool(own or _url_passwords(*urls))
 
 

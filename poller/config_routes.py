@@ -14,6 +14,7 @@ from poller import config_values as values
 from poller import timezones
 from poller.config_file import Mistakes, Section, Table, nearest, unknown_key
 from poller.config_values import Unfit, duration
+from poller.daily import DailyAt
 from poller.events import EventType
 from poller.routes import ALL_SEVERITIES, DEFAULT, Filter, QuietHours, Route
 
@@ -35,6 +36,7 @@ ROUTE_KEYS = ("name", *FILTERS, "continue", *TARGETS, "nowhere")
 _MOST_LETTERS = 60  # of a name, as the state keeps it
 _MOST_WORDS = 50  # letters of a name that is made of what a route says
 _HOURS = re.compile(r"(\d{1,2}):(\d{2})\s*[-–]\s*(\d{1,2}):(\d{2})(?:\s+(\S+))?")
+_DAILY = re.compile(r"(\d{1,2}):(\d{2})(?:\s+(\S+))?")
 _HARBORS_NAMES = re.compile(r"[a-z0-9._*?\[\]!/-]+")
 
 
@@ -205,6 +207,20 @@ def hours(usual_zone: tzinfo) -> Callable[[object], QuietHours | None]:
         if start == end:
             raise Unfit("must not end when it begins")
         return QuietHours(start, end, _zone(match[5]) if match[5] else usual_zone)
+
+    return parse
+
+
+def daily(usual_zone: tzinfo) -> Callable[[object], DailyAt | None]:
+    """Of "09:00", with a time zone behind it or in the usual one; None for "off"."""
+
+    def parse(value: object) -> DailyAt | None:
+        if isinstance(value, str) and value.strip().lower() == "off":
+            return None
+        match = _DAILY.fullmatch(value.strip()) if isinstance(value, str) else None
+        if match is None:
+            raise Unfit('must be as in "09:00" or "09:00 Europe/Berlin", or "off"')
+        return DailyAt(_time(match[1], match[2]), _zone(match[3]) if match[3] else usual_zone)
 
     return parse
 

@@ -22,6 +22,7 @@ class Places:
     credential: str
     key: str  # in conf.toml; with `_file` behind it the key that names a file
     parse: Callable[[object], str]
+    is_needed: bool = True
 
 
 def find_secret(places: Places, section: Section, environ: Mapping[str, str], folder: Path) -> Secret:
@@ -36,7 +37,7 @@ def find_secret(places: Places, section: Section, environ: Mapping[str, str], fo
         name = section.read(key, text, "")
         where = f"{section.mistakes.path}: {section.where(key)}:"
         return _of_file(folder / name, where, places, section) if name else Secret("")
-    if not section.has(places.key) and not section.is_missing:
+    if places.is_needed and not section.has(places.key) and not section.is_missing:
         section.mistakes.add(
             section.where(places.key),
             f"is missing: give it here, name a file in {key}, or set the environment variable {places.variable}",

@@ -296,6 +296,30 @@ def _postgresql_url(rest: str) -> str:
     return f"postgresql+psycopg://{rest}"
 
 
+# -- heartbeat --------------------------------------------------------------------------------------
+
+OFF = "off"
+
+
+def ping_url(value: object) -> str:
+    """As it was given: its path is a key."""
+    url = text(value).strip()
+    parts = _url(url, ("http", "https"), example="https://hc.example.com/ping/your-key")
+    if parts.path in ("", "/") and not parts.query:
+        raise Unfit("must be the whole address that the service gave, with what stands behind the host")
+    return url
+
+
+def fail_url(value: object) -> str:
+    """As `ping_url`, or "off"."""
+    if isinstance(value, str) and value.strip().lower() == OFF:
+        return OFF
+    try:
+        return ping_url(value)
+    except Unfit as unfit:
+        raise Unfit(f'{unfit}, or "off"') from None
+
+
 # -- shared -----------------------------------------------------------------------------------------
 
 

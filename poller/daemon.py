@@ -7,8 +7,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from logging import ERROR
 from types import FrameType
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -20,13 +21,25 @@ from apscheduler.triggers.interval import IntervalTrigger
 from poller import backoff, jobs, lease, measures, sdnotify
 from poller.clock_steps import SteadyClock
 from poller.config import Config, Schedule
-from poller.errors import LeaseTaken, OperatorError, PollerError, StateBusy, StateFull
+from poller.errors import (
+    HarborUnreachable,
+    HeartbeatRefused,
+    HeartbeatUnreachable,
+    LeaseTaken,
+    OperatorError,
+    PollerError,
+    StateBusy,
+    StateFull,
+)
 from poller.exit_codes import DONE
+from poller.heartbeat import UNHEARD, Heartbeat
 from poller.logs import Log
 from poller.measures import Leads, Sink
+from poller.pulse import Ping, Pulse
 from poller.standby import Standby
 from poller.telling import PACE_REMEMBERS, Told
 from poller.times import utc_now
+from poller.troubles import Trouble, Troubles
 from poller.turns import Tellers
 from state import Grant, Store
 
@@ -35,6 +48,8 @@ _SWEEP_SECONDS = 10
 """So often the sweep may take a step, or as often as its budget allows; a step is a request."""
 _WATCH_SECONDS = 60
 _CLOCK_SECONDS = 1
+_HEARTBEAT_SECONDS = 2
+_DAILY_SECONDS = 60
 _STUCK_SECONDS = 900
 _LATE = timedelta(minutes=5)
 """A job that is due for so long was forgotten by its schedule."""
@@ -42,7 +57,35 @@ _SLOW_FACTOR = 5
 """After a poll that took long, Harbor is left alone for so many times as long."""
 _LONGEST_REST = 60
 
+NOT_STARTED = Trouble("daemon.not_started", "daemon.still_not_started", "daemon.can_start")
+BUG = Trouble("job.broken", "job.still_broken", "job.mended", ERROR)
+STATE = Trouble("state.failed", "state.failing", "state.recovered")
+"""A database that does not answer, or has no room: one trouble, however many jobs meet it."""
+JOBS = {
+    "poll": Trouble("poll.failed", "poll.failing", "poll.recovered"),
+    "sweep": Trouble("sweep.failed", "sweep.failing", "sweep.recovered"),
+    "watch": Trouble("watch.failed", "watch.failing", "watch.recovered"),
+    "deliver": Trouble("deliver.failed", "deliver.failing", "deliver.recovered"),
+    "lease": Trouble("lease.failed", "lease.failing", "lease.recovered"),
+    "clock": Trouble("clock.failed", "clock.failing", "clock.recovered"),
+    "prune": Trouble("prune.failed", "prune.failing", "prune.recovered"),
+    "daily": Trouble("daily.failed", "daily.failing", "daily.recovered"),
+    "heartbeat": UNHEARD,
+    "report": Trouble("report.failed", "report.failing", "report.recovered"),
+}
+OFTEN = frozenset({"poll", "sweep", "watch", "deliver", "lease", "daily"})
+"""They are tried again soon, so they notice when the database is well again."""
+
 _log = Log(__name__)
+
+
+def trouble_of(job: str, error: PollerError) -> Trouble:
+    """What a job has met: jobs that meet the same say it once."""
+    if job in OFTEN and isinstance(error, StateBusy | StateFull):
+        return STATE
+    if job in ("sweep", "watch") and isinstance(error, HarborUnreachable):
+        return JOBS["poll"]
+    return JOBS[job]
 
 
 @dataclass(slots=True)
@@ -89,6 +132,7 @@ class Daemon:
         *,
         new_poller: Callable[[Store], jobs.AuditPoller],
         new_tellers: Callable[[Store, Callable[[], datetime]], Tellers],
+        heartbeat: Heartbeat | None = None,
         clock: Callable[[], datetime] = utc_now,
         sink: Sink = measures.ignore,
     ) -> None:
@@ -96,11 +140,13 @@ class Daemon:
         self._store = store
         self._owner = owner
         self._sink = sink
+        self._heartbeat = heartbeat
         self._new_poller = new_poller
         self._new_tellers = new_tellers
         self._clock = clock
         self._stop = threading.Event()
         self._shift: Shift | None = None
+        self._troubles = Troubles()
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a poll that takes long is no news
 
     def run(self) -> int:
@@ -122,10 +168,21 @@ class Daemon:
         try:
             poller, tellers = self._new_poller(held), self._new_tellers(held, steady)
         except PollerError as error:
-            _log.warning("daemon.not_started", error=error)
+            self._troubles.failed(NOT_STARTED, error)
             self._stop.wait(lease.LOOK_SECONDS)
             return
-        self._shift = Shift(self._config, held, grant, poller, tellers, self._clock, steady, self._sink)
+        self._troubles.went_well(NOT_STARTED)
+        self._shift = Shift(
+            self._config,
+            held,
+            grant,
+            poller,
+            tellers,
+            self._clock,
+            steady,
+            sink=self._sink,
+            heartbeat=self._heartbeat,
+        )
         self._sink(Leads(is_leading=True))
         if self._stop.is_set():
             self._shift.end()
@@ -156,7 +213,10 @@ class Shift:
         tellers: Tellers,
         wall_clock: Callable[[], datetime],
         clock: SteadyClock,
+        *,
         sink: Sink = measures.ignore,
+        heartbeat: Heartbeat | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self._store = store
@@ -170,16 +230,20 @@ class Shift:
         self._stop = threading.Event()
         self._is_over = threading.Event()
         self._who_says_it_is_lost = threading.Lock()
-        self._polling = Turn(_SLOW_FACTOR)
-        self._sweeping = Turn(_SLOW_FACTOR)
-        self._watching = Turn(_SLOW_FACTOR)
+        self._monotonic = monotonic
+        self._troubles = Troubles(monotonic)
+        self._polling = Turn(_SLOW_FACTOR, monotonic)
+        self._sweeping = Turn(_SLOW_FACTOR, monotonic)
+        self._watching = Turn(_SLOW_FACTOR, monotonic)
         self._harbors_turn = threading.Lock()  # Harbor is asked one thing at a time
         self._chats_turn = threading.Lock()
-        self._delivering = Turn()
-        self._moving = Turn()
-        self._is_beating = True
+        self._delivering = Turn(clock=monotonic)
+        self._moving = Turn(clock=monotonic)
+        self._heartbeat = heartbeat
+        self._beating = Turn(clock=monotonic)
+        self._pulse = Pulse(config.heartbeat.every)
         self._scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(6)},
+            executors={"default": ThreadPoolExecutor(9)},
             # APScheduler's own grace time of 1 s would drop runs silently while a worker is busy.
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
             timezone=UTC,
@@ -217,7 +281,12 @@ class Shift:
         add(self._deliver, IntervalTrigger(seconds=_DELIVER_SECONDS), id="deliver")
         prune_every = IntervalTrigger(seconds=round(jobs.PRUNE_EVERY.total_seconds()))
         add(self._prune, prune_every, next_run_time=now + timedelta(minutes=1), id="prune")
+        if self._config.delivery.all_quiet is not None:
+            # Not before the first poll: what it tells is to be as of now.
+            add(self._tell_day, IntervalTrigger(seconds=_DAILY_SECONDS), id="daily")
         add(self._follow_clock, IntervalTrigger(seconds=_CLOCK_SECONDS), id="clock")
+        if self._heartbeat is not None:
+            add(self._beat_heart, IntervalTrigger(seconds=_HEARTBEAT_SECONDS), id="heartbeat")
         watchdog = sdnotify.watchdog_seconds()
         add(self._report, IntervalTrigger(seconds=min(watchdog or 60, 60) / 2), id="report")
 
@@ -225,20 +294,7 @@ class Shift:
 
     def _keep_lease(self) -> None:
         while not self._is_over.wait(lease.BEAT_SECONDS):
-            self._run_job("lease", Turn(), self._beat)
-
-    def _beat(self) -> None:
-        """A database that does not answer is said once: every job says it too."""
-        try:
-            lease.beat(self._store, self._grant, self._wall_clock())
-        except LeaseTaken:
-            raise
-        except PollerError as error:
-            if self._is_beating:
-                _log.warning("lease.not_kept", error=error)
-            self._is_beating = False
-        else:
-            self._is_beating = True
+            self._run_job("lease", Turn(), lambda: lease.beat(self._store, self._grant, self._wall_clock()))
 
     def _watch_clock(self) -> None:
         known = 0.0
@@ -253,12 +309,27 @@ class Shift:
     def _poll(self) -> None:
         with self._harbors_turn:
             if self._polling.may_run:
-                self._run_job("poll", self._polling, self._poll_to_the_end)
+                self._run_job("poll", self._polling, self._poll_and_heed)
 
-    def _poll_to_the_end(self) -> None:
-        """Results of scans are read in portions, so that the log does not wait for all of them."""
-        while self._poller.poll(self._clock()).has_more and not self._stop.is_set():
+    def _poll_and_heed(self) -> None:
+        try:
+            is_whole = self._poll_to_the_end()
+        except PollerError as error:
+            self._pulse.poll_failed(str(error), self._monotonic())
+            raise
+        except Exception:
+            self._pulse.poll_failed("a fault of the poller itself: see its log", self._monotonic())
+            raise
+        if is_whole:
+            self._pulse.polled()
+
+    def _poll_to_the_end(self) -> bool:
+        """Whether all could be read. Results of scans are read in portions, so that the log does not wait for them."""
+        polled = self._poller.poll(self._clock())
+        while polled.has_more and not self._stop.is_set():
             self._polling.gets_on()
+            polled = replace(polled, has_more=False) + self._poller.poll(self._clock())
+        return polled.is_whole
 
     def _sweep(self) -> None:
         """A page with many large reports may take Harbor long: one at a time, so that polls are not held up."""
@@ -288,6 +359,18 @@ class Shift:
                 return
             self._stop.wait(step.seconds)
 
+    def _beat_heart(self) -> None:
+        """Tell the dead man's switch how it goes, if that is due."""
+        self._pulse.chats(self._tellers.troubles, self._monotonic())
+        ping = self._pulse.due(self._monotonic())
+        if ping is not None and self._beating.may_run:
+            self._run_job("heartbeat", self._beating, lambda: self._ping(ping))
+
+    def _ping(self, ping: Ping) -> None:
+        assert self._heartbeat is not None
+        self._heartbeat.tell(ping.reason)
+        self._pulse.sent(ping, self._monotonic())
+
     def _follow_clock(self) -> None:
         if self._moving.may_run and self._clock.step():
             self._run_job("clock", self._moving, self._make_step)
@@ -296,9 +379,13 @@ class Shift:
         """Between two polls and two messages, so that no appointment is made by the one clock and kept by the other."""
         with self._harbors_turn, self._chats_turn:
             step = self._clock.step()
-            _log.warning("clock.stepped", seconds=round(step))
             self._store.move_appointments(timedelta(seconds=step), paced_since=self._clock() - PACE_REMEMBERS)
             self._clock.make(step)
+            _log.warning("clock.stepped", seconds=round(step))
+
+    def _tell_day(self) -> None:
+        with self._harbors_turn:
+            self._run_job("daily", Turn(), lambda: self._poller.tell_day(self._clock()))
 
     def _prune(self) -> None:
         self._run_job("prune", Turn(), lambda: jobs.prune(self._store, self._config, self._clock()))
@@ -306,28 +393,20 @@ class Shift:
     def _run_job(self, name: str, turn: Turn, work: Callable[[], object]) -> None:
         """The one wrapper: nothing that goes wrong in a job may end the daemon; a lost lease ends the shift."""
         turn.gets_on()
-        started = time.monotonic()
+        started = self._monotonic()
         try:
             measures.run(name, work, self._sink)
         except LeaseTaken as error:
             self._lose_lease(error)
-        except StateFull as error:
-            seconds = turn.failed(first=15, most=45)  # freed space is to be noticed within a minute
-            _log.error(f"{name}.failed", error=error, retry_in=round(seconds))
-        except StateBusy as error:
-            seconds = turn.failed(first=2, most=30)  # nobody but us waits for it
-            _log.warning(f"{name}.failed", error=error, retry_in=round(seconds))
-        except OperatorError as error:
-            seconds = turn.failed(first=60, most=900)
-            _log.error(f"{name}.failed", error=error, retry_in=round(seconds))
         except PollerError as error:
-            seconds = turn.failed(first=5, most=300)
-            _log.warning(f"{name}.failed", error=error, retry_in=round(seconds))
-        except Exception:  # noqa: BLE001 -- the one place where a bug must not end the daemon; it is logged in full
+            seconds = rest_after(error, turn)
+            self._troubles.failed(trouble_of(name, error), error, by=name, retry_in=round(seconds))
+        except Exception as error:  # noqa: BLE001 -- the one place where a bug must not end the daemon; it is logged in full
             seconds = turn.failed(first=30, most=600)
-            _log.exception(f"{name}.broken", retry_in=round(seconds))
+            self._troubles.failed(BUG.of(job=name), error, by=name, is_bug=True, retry_in=round(seconds))
         else:
-            turn.succeeded(time.monotonic() - started)
+            turn.succeeded(self._monotonic() - started)
+            self._troubles.went_well(name)
         finally:
             turn.alive_at = None
 
@@ -369,6 +448,21 @@ class Shift:
             return "the state database does not answer"
         trouble = " · Harbor does not answer" if self._polling.failures else ""
         return f"{self._told} told, {waiting} waiting{trouble}"
+
+
+def rest_after(error: PollerError, turn: Turn) -> float:
+    """For how many seconds a job that failed so is left alone."""
+    match error:
+        case StateFull():  # freed space is to be noticed within a minute
+            return turn.failed(first=15, most=45)
+        case StateBusy():  # nobody but us waits for it
+            return turn.failed(first=2, most=30)
+        case HeartbeatUnreachable() | HeartbeatRefused():  # who waits for it will not wait for long
+            return turn.failed(first=5, most=60)
+        case OperatorError():
+            return turn.failed(first=60, most=900)
+        case _:
+            return turn.failed(first=5, most=300)
 
 
 def poll_trigger(schedule: Schedule, zone: tzinfo) -> CronTrigger | IntervalTrigger:

@@ -43,5 +43,5 @@ class Deadline:
     def cut(self, timeout: float) -> float:
         """That much, or what is left. Raises OutOfTime when nothing is."""
         if not self.left:
-            raise OutOfTime(f"{self.seconds:.2g} s are over")
+            raise OutOfTime(f"{self.seconds:.1f} s are over")
         return min(timeout, self.left)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from logging import INFO, WARNING
 from typing import TypeVar
 
 from poller import versions
@@ -18,14 +19,13 @@ from poller.errors import BadRequest, NotAllowed, NotFound, Temporary
 from poller.events import EventType, Repository
 from poller.harbor import Harbor
 from poller.knowledge import LONG_AGO, Knowledge, ProjectFact
-from poller.logs import Log
 from poller.normalize import Entry, Facts
 from poller.projects import Projects
 from poller.rows import Artifact, Project
 from poller.scans import is_scanner
 from poller.survey import KnownServer
+from poller.troubles import Trouble, Troubles
 
-_log = Log(__name__)
 _T = TypeVar("_T")
 
 PROJECT_FRESH = timedelta(minutes=10)
@@ -39,6 +39,9 @@ MOST_QUESTIONS = 1000
 """Look-ups in one poll or backfill; what comes after them stays unknown."""
 MOST_ABOUT_KIN = 20
 """In a flood of pushes what belongs together is not asked for one by one."""
+
+NOT_ALLOWED = Trouble("lookup.not_allowed", "lookup.still_not_allowed", "lookup.allowed", INFO)
+FAILED = Trouble("lookup.failed", "lookup.failing", "lookup.recovered", WARNING)
 
 
 @dataclass(slots=True)
@@ -60,6 +63,7 @@ class Patience:
     for_scanners: ForScanners | None = None  # None: as for anybody
     kin: int = MOST_ABOUT_KIN  # how many questions may still be about what belongs together
     answers: dict[tuple[str, str], Artifact] = field(default_factory=dict)  # of pushes, by repository and tag
+    troubles: Troubles = field(default_factory=Troubles)  # of this poll and those before
 
     def ask(self, right: str, question: Callable[[], _T | None]) -> _T | None:
         """The answer; None where there is none, or no asking any more."""
@@ -70,14 +74,16 @@ class Patience:
             answer = question()
         except NotAllowed as error:
             self.refused.add(right)
-            _log.info("lookup.not_allowed", right=f"{right}:read", error=error)
+            self.troubles.failed(NOT_ALLOWED.of(right=f"{right}:read"), error)
         except (NotFound, BadRequest):
             return None
         except Temporary as error:
             self.failures += 1
-            _log.warning("lookup.failed", failures=self.failures, error=error)
+            self.troubles.failed(FAILED, error)
         else:
             self.failures = 0
+            self.troubles.went_well(FAILED)
+            self.troubles.went_well(NOT_ALLOWED.of(right=f"{right}:read"))
             return answer
         return None
 

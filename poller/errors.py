@@ -28,6 +28,10 @@ class OutOfTime(Temporary):
     """Whoever asks had only so many seconds for all the answers, and they are over."""
 
 
+class HeartbeatUnreachable(Temporary):
+    """The dead man's switch gave no usable answer."""
+
+
 class StateBusy(Temporary):
     """The state database did not answer in time."""
 
@@ -57,6 +61,10 @@ class WrongUrl(OperatorError):
 
 class UntrustedCertificate(OperatorError):
     """TLS could not verify Harbor's certificate."""
+
+
+class HeartbeatRefused(OperatorError):
+    """The dead man's switch answers, and does not know the address."""
 
 
 class StateError(OperatorError):

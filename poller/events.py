@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
@@ -46,6 +46,7 @@ class EventType(StrEnum):
     NOT_UNDERSTOOD = "NOT_UNDERSTOOD"
 
     COVERAGE = "COVERAGE"  # what this program cannot see, or could not: no row tells that
+    DAILY = "DAILY"  # what it has seen in a day, for who asked for that
 
 
 WEBHOOK_TYPES = frozenset(
@@ -60,7 +61,10 @@ WEBHOOK_TYPES = frozenset(
 )
 """What Harbor has a webhook for."""
 
-USUAL_TYPES = WEBHOOK_TYPES | {EventType.COVERAGE}
+OF_OURSELVES = frozenset({EventType.COVERAGE, EventType.DAILY})
+"""What did not happen in Harbor, but here."""
+
+USUAL_TYPES = WEBHOOK_TYPES | OF_OURSELVES
 """What is told unless `[events]` says otherwise."""
 
 SCAN_TYPES = frozenset({EventType.SCANNING_COMPLETED, EventType.SCANNING_STOPPED, EventType.SCANNING_FAILED})
@@ -248,6 +252,53 @@ class CoverageNews:
         return {"phase": str(self.phase), "gaps": [gap.to_json() for gap in self.gaps]}
 
 
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What an event of type DAILY tells: what was seen from `since` to `until`, and what was not.
+
+    `date`: the day's, which is told once. `read_until`: up to when Harbor was read. `counts`: of events, by type.
+    `messages`: those that told them. `gaps`: what is missing. `waiting`: events that are late, the first of them since
+    `waiting_since`.
+    """
+
+    date: str
+    since: datetime
+    until: datetime
+    read_until: datetime
+    counts: Mapping[str, int]
+    messages: int = 0
+    gaps: tuple[Gap, ...] = ()
+    waiting: int = 0
+    waiting_since: datetime | None = None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether Harbor was read to the end, or nearly so."""
+        return self.until - self.read_until <= NEARLY
+
+    @property
+    def is_well(self) -> bool:
+        return self.is_read and not self.gaps and not self.waiting
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs: names and shapes stay as they are."""
+        return {
+            "date": self.date,
+            "from": self.since.isoformat(),
+            "to": self.until.isoformat(),
+            "read_until": self.read_until.isoformat(),
+            "events": dict(self.counts),
+            "messages": self.messages,
+            "gaps": [gap.to_json() for gap in self.gaps],
+            "waiting": self.waiting,
+            "waiting_since": self.waiting_since.isoformat() if self.waiting_since else None,
+        }
+
+
+NEARLY = timedelta(minutes=15)
+"""So long ago the last poll may be, or something may wait, without being worth a word."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One thing that happened, with exactly the information of Harbor's webhook.
@@ -268,6 +319,7 @@ class Event:
     subject: str = ""
     scan: Scan | None = None
     coverage: CoverageNews | None = None
+    day: Day | None = None
 
     @property
     def key(self) -> str:
@@ -280,6 +332,8 @@ class Event:
             return event_key(self.repository.full_name if self.repository else "", self.digest, self.scan)
         if self.coverage is not None:
             return coverage_key(self.coverage)
+        if self.day is not None:
+            return day_key(self.day.date)
         return row_key(self.source, self.source_id, self.occurred_at)
 
     @property
@@ -326,6 +380,8 @@ class Event:
             answer["custom_attributes"] = {"resource": self.subject}
         if self.coverage is not None:
             answer["coverage"] = self.coverage.to_json()
+        if self.day is not None:
+            answer["daily"] = self.day.to_json()
         return answer
 
     def _resource(self) -> dict[str, Any]:
@@ -366,6 +422,11 @@ def coverage_key(news: CoverageNews) -> str:
     """The identity of what is said of gaps: what the first of them is, since when, and what became of it."""
     gap = news.gaps[0]
     return f"{Source.WATCH}:{gap.reason}:{gap.source}:{gap.began_at.astimezone(UTC).isoformat()}:{news.phase}"
+
+
+def day_key(date: str) -> str:
+    """The identity of what is told of a day, whoever tells it and however late."""
+    return f"{Source.WATCH}:daily:{date}"
 
 
 def row_key(source: Source, row_id: int, op_time: datetime) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from logging import INFO
 from typing import TypeVar
 
 from poller.enrich import Patience
@@ -16,16 +17,16 @@ from poller.errors import PollerError
 from poller.events import Event
 from poller.harbor import Harbor
 from poller.kin import SIGNATURE, CosignTag, Kin, cosign_tag, is_head, taught_by
-from poller.logs import Log
 from poller.rows import Artifact
 from poller.threads import FAMILY, REMEMBERED, Threads, about_image
+from poller.troubles import Trouble
 from state import Store
 
 MOST_LATELY, MOST_AT_ONCE = 10, 50
 LATELY = timedelta(days=1)
 """What is attached by digest names no image: it is looked for among so many that were pushed last."""
 
-_log = Log(__name__)
+KIN_UNKNOWN = Trouble("push.kin_unknown", "push.kin_still_unknown", "push.kin_known", INFO)
 _T = TypeVar("_T")
 
 
@@ -209,7 +210,9 @@ class _Search:
             return None
         self.patience.kin -= 1
         try:
-            return self.patience.ask("artifact", question)
+            answer = self.patience.ask("artifact", question)
         except PollerError as error:
-            _log.info("push.kin_unknown", error=error)
+            self.patience.troubles.failed(KIN_UNKNOWN, error)
             return None
+        self.patience.troubles.went_well(KIN_UNKNOWN)
+        return answer

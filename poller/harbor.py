@@ -425,7 +425,7 @@ class Harbor:
         """What a failure is when the time for everything ended with it."""
         if self._deadline is None or self._deadline.left:
             return None
-        return OutOfTime(f"{self._where(path)}: no whole answer within {self._deadline.seconds:.2g} s")
+        return OutOfTime(f"{self._where(path)}: no whole answer within {self._deadline.seconds:.1f} s")
 
     def _where(self, path: str) -> str:
         return f"{self._base.partition('://')[2]}{_API}{path}"

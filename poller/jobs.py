@@ -6,19 +6,22 @@ Every entry point (`run`, `once`, `backfill`) calls these jobs. The two halves m
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
+from logging import WARNING
 
 from formatters.scans import rank
-from poller import comparison, normalize, reading, scans, sight, walk
+from poller import comparison, daily, normalize, reading, scans, sight, walk
 from poller.config import Config
 from poller.enrich import Enricher, ForScanners, Patience
 from poller.errors import NotAllowed, NotFound, PollerError, WrongCredentials
-from poller.events import SCAN_TYPES, Event, EventType, Gap, Reason, Source
+from poller.events import OF_OURSELVES, SCAN_TYPES, Event, EventType, Gap, Reason, Source, day_key
 from poller.folding import Folded, Folder
 from poller.harbor import Harbor, Log, Reach, ReachKind
 from poller.knowledge import Changes, Knowledge
@@ -34,6 +37,7 @@ from poller.rows import PAGE, AuditRow
 from poller.survey import Survey, log_name, table_of
 from poller.sweep import Sweep
 from poller.threads import REMEMBERED
+from poller.troubles import Trouble, Troubles
 from poller.watch import Watch
 from poller.waves import Waves
 from poller.wholes import Wholes
@@ -59,19 +63,30 @@ MOST_LOGS_ASKED = 5
 
 EVERYTHING = "*"  # the ledger's name for "no log could be read"
 
+LOG_REFUSED = Trouble("audit.log_refused", "audit.log_still_refused", "audit.log_readable", WARNING)
+
 _log = Logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """What a poll brought. `has_more`: it is worth polling again at once, as results wait that could be read."""
+    """What a poll brought. `has_more`: it is worth polling again at once, as results wait that could be read.
+
+    `is_whole`: whether every log could be read.
+    """
 
     rows: int = 0
     new: int = 0
     has_more: bool = False
+    is_whole: bool = True
 
     def __add__(self, other: Polled) -> Polled:
-        return Polled(self.rows + other.rows, self.new + other.new, self.has_more or other.has_more)
+        return Polled(
+            self.rows + other.rows,
+            self.new + other.new,
+            self.has_more or other.has_more,
+            self.is_whole and other.is_whole,
+        )
 
 
 class LogChanged(PollerError):
@@ -114,9 +129,17 @@ def route_anew(store: Store, config: Config) -> None:
 class AuditPoller:
     """Records every audit-log entry that was not met before."""
 
-    def __init__(self, harbor: Harbor, store: Store, config: Config, sink: Sink = ignore) -> None:
+    def __init__(
+        self,
+        harbor: Harbor,
+        store: Store,
+        config: Config,
+        sink: Sink = ignore,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._config = config
         self._sink = sink
+        self._monotonic = monotonic
         self._harbor = harbor
         self._store = store = self.over_routes(store)
         self.survey = Survey(harbor, store, config.harbor)
@@ -136,9 +159,14 @@ class AuditPoller:
             self._allowance.resume(*left)
         self._watch = Watch(harbor, store, self._sight, self.survey, config)
         self._for_scanners = ForScanners(projects)
-        self._patience = Patience(for_scanners=self._for_scanners)
+        self._troubles = Troubles()
+        self._found = Counter[str]()  # by the poll that goes on: rows, events by type, results of scans
+        self._patience = self._new_patience()
         self._filtered: set[str] = set()  # logs whose witness is one that the filter shows
         self._requests_known = 0
+
+    def _new_patience(self) -> Patience:
+        return Patience(for_scanners=self._for_scanners, troubles=self._troubles)
 
     @property
     def reads_pulls(self) -> bool:
@@ -160,11 +188,14 @@ class AuditPoller:
         Raises Temporary when Harbor is away, OperatorError when a person must act; nothing is lost by it.
         """
         self._for_scanners.allowance.earn(0, now)
-        self._patience = Patience(for_scanners=self._for_scanners)
+        self._patience = self._new_patience()
+        self._found.clear()
+        started = self._monotonic()
         try:
             polled = self._poll_or_resync(now)
             self._watch.heed_rows(now)
             looked = self._results.read(now)
+            self._found["scans"] += looked.new
             self._waves.end_if_over(now)
             self._save_allowance()
             self._sight.tell(now, is_after_poll=True)
@@ -176,6 +207,17 @@ class AuditPoller:
                 self._sight.tell(now, is_after_poll=True)
             self._store.cover(Coverage(EVERYTHING, now, now, error=f"{type(error).__name__}: {error}"))
             raise
+        finally:
+            self._say_what_was_found(self._monotonic() - started)
+
+    def _say_what_was_found(self, seconds: float) -> None:
+        """A line for a poll that brought something, by type of event; none for an idle one."""
+        if self._found["new"] or self._found["scans"]:
+            _log.info(
+                "audit.polled",
+                **{name: self._found[name] for name in ("rows", "new")} | +self._found,
+                seconds=round(seconds, 3),
+            )
 
     def sweep(self, now: datetime, *, most: int | None = None) -> int:
         """Look for results of scans that no log tells, as far as the budget goes; with at most so many requests.
@@ -191,6 +233,33 @@ class AuditPoller:
         """Look whether Harbor still logs what happens. Raises as `poll` does, and is to be called after it."""
         self._watch.look(now)
         self._sight.tell(now)
+
+    def tell_day(self, now: datetime) -> None:
+        """Tell what the last day was like, once a day at the time that was asked for, or as soon as it may be after."""
+        at = self._config.delivery.all_quiet
+        passed = at.passed_today(now) if at is not None else None
+        cursors = self._store.cursors().values() if passed else ()
+        if passed is None or not cursors:
+            return
+        day, moment = passed
+        first_run = min(cursor.created_at for cursor in cursors)
+        if moment <= first_run or self._store.known_keys([day_key(day.isoformat())]):
+            return
+        since = daily.since(first_run, now)
+        seen, messages = self._store.seen_by_type(self._config.events - OF_OURSELVES, since=since, until=now)
+        counts, held = self._store.counts(), self._store.held(now)
+        event = daily.event_of(
+            day,
+            since,
+            now,
+            read_until=max(cursor.polled_at for cursor in cursors),
+            counts=seen,
+            messages=messages,
+            gaps=self._store.gaps(since=since),
+            waiting=counts.pending - held,
+            waiting_since=counts.oldest_pending,
+        )
+        self._store.record([self.decide(event)], now=now)
 
     def _save_allowance(self) -> None:
         """So that a program which is started every minute has no more than one that runs."""
@@ -217,11 +286,13 @@ class AuditPoller:
             try:
                 total += self._poll_log(log, cursor, reach, now, is_checked=is_checked)
                 read.append(log.project)
+                self._troubles.went_well(LOG_REFUSED.of(log=log_name(log)))
             except (NotAllowed, NotFound) as error:
-                _log.warning("audit.log_refused", log=log_name(log), error=error)
+                self._troubles.failed(LOG_REFUSED.of(log=log_name(log)), error)
                 refused.append(error)
         if refused:
             self._look_closer(refused, reach)
+            total += Polled(is_whole=False)
         if reach.kind is not ReachKind.BLIND and not self._is_stopping:
             self._sight.polled(read, now)
         return total
@@ -336,7 +407,7 @@ class AuditPoller:
             total += Polled(len(rows), new)
             self._sink(RowsRead(log.table, len(rows), new))
         if total.new:
-            _log.info("audit.polled", log=log_name(log), rows=total.rows, new=total.new, position=cursor.row_id)
+            _log.debug("audit.log_read", log=log_name(log), rows=total.rows, new=total.new, position=cursor.row_id)
         return total
 
     def _record(
@@ -350,7 +421,7 @@ class AuditPoller:
         coverage = Coverage(cursor.log, covered_from, cursor.polled_at, rows=read, new=len(tellings))
         learnt = knowledge.take_changes()
         page = self.along(folded.of(tellings), learnt, folded)
-        return self._store.record(
+        new = self._store.record(
             page,
             now=now,
             cursor=cursor,
@@ -363,6 +434,9 @@ class AuditPoller:
             held=folded.held,
             scanners=folded.scanners,
         )
+        self._found.update(str(event.type) for event in events)
+        self._found.update(rows=read, new=len(events))
+        return new
 
     def _noticed(self, entries: Sequence[Entry], now: datetime) -> list[NoticedScan]:
         """Scans whose results may be told, and what turns out to be none."""

@@ -6,13 +6,15 @@ import base64
 import json
 import logging
 import math
+import os
 import re
+import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Literal, TextIO
 from urllib.parse import quote, quote_plus, unquote
 
@@ -31,6 +33,11 @@ _LIKELY_SECRETS = (
 """What is masked even when nobody said that it is a secret."""
 
 _BARE = re.compile(r"[^\s\"'=\\]+")
+
+JOURNAL_STREAM = "JOURNAL_STREAM"
+"""The variable in which systemd names the device and inode of a standard error that leads to its journal."""
+_PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+"""The journal's number for each level and what is above it; 7 is for what is below. See sd-daemon(3)."""
 
 
 class Log:
@@ -57,9 +64,15 @@ class Log:
         """An error with the traceback of the exception that is being handled."""
         self._write(logging.ERROR, event, values, has_traceback=True)
 
+    def at(self, level: int, event: str, /, **values: object) -> None:
+        self._write(level, event, values)
+
     def _write(self, level: int, event: str, values: Mapping[str, object], *, has_traceback: bool = False) -> None:
         # The word is given as an argument, so that a % in it means nothing.
         self._logger.log(level, "%s", event, exc_info=has_traceback, extra={"word": event, "values": values})
+
+
+_log = Log(__name__)
 
 
 # -- setting up -------------------------------------------------------------------------------------
@@ -76,27 +89,70 @@ def set_up(
     May be called again, when more secrets are known. `level`: debug, info, warning or error. Libraries
     follow it, except that their chatter at info is left out: a scheduler tells each run twice.
     """
-    wanted = logging.getLevelNamesMapping()[level.upper()]
-    redactor = Redactor(secrets)
-    handler = _Handler(stream if stream is not None else sys.stderr)
-    handler.setFormatter(_Json(redactor) if format == "json" else _Text(redactor))
+    stream = stream if stream is not None else sys.stderr
+    formatter = _Json if format == "json" else _Text
+    handler = _Handler(stream, level)
+    handler.setFormatter(formatter(Redactor(secrets), in_journal=is_journal(stream)))
     root = logging.getLogger()
-    for old in [old for old in root.handlers if isinstance(old, _Handler)]:
+    for old in _handlers():
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(logging.WARNING if wanted == logging.INFO else wanted)
-    for name in OURS:
-        logging.getLogger(name).setLevel(wanted)
+    _set_level(level)
     logging.captureWarnings(capture=True)
     logging.raiseExceptions = False  # its report of a failed log call would show the arguments unmasked
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
 
 
+def _set_level(level: str) -> None:
+    wanted = logging.getLevelNamesMapping()[level.upper()]
+    logging.getLogger().setLevel(logging.WARNING if wanted == logging.INFO else wanted)
+    for name in OURS:
+        logging.getLogger(name).setLevel(wanted)
+
+
+def heed_signals() -> None:
+    """From now on SIGUSR1 makes this process tell everything, and SIGUSR2 as much as it was started with."""
+    signal.signal(signal.SIGUSR1, _tell_everything)
+    signal.signal(signal.SIGUSR2, _tell_as_usual)
+
+
+def _tell_everything(_number: int, _frame: FrameType | None) -> None:
+    _set_level("debug")
+    _log.info("log.level_changed", level="debug")
+
+
+def _tell_as_usual(_number: int, _frame: FrameType | None) -> None:
+    """Said before the level is put back, which may hide it."""
+    usual = next((handler.usual_level for handler in _handlers()), "info")
+    _log.info("log.level_changed", level=usual)
+    _set_level(usual)
+
+
+def is_journal(stream: TextIO) -> bool:
+    """Whether what is written there ends in systemd's journal, which knows the time and wants priorities."""
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError, AttributeError):  # not a file, or closed
+        return False
+    return os.environ.get(JOURNAL_STREAM) == f"{found.st_dev}:{found.st_ino}"
+
+
+def for_stderr(text: str, level: int) -> str:
+    """A text for people, as standard error wants it: redacted, and with the level before each line in the journal."""
+    redacted = redact(text)
+    return _with_priority(redacted, level) if is_journal(sys.stderr) else redacted
+
+
+def _with_priority(text: str, level: int) -> str:
+    number = next((number for least, number in _PRIORITIES if level >= least), 7)
+    return "\n".join(f"<{number}>{line}" for line in text.split("\n"))
+
+
 @contextmanager
 def through(stream: TextIO) -> Iterator[None]:
     """Write to this stream for a while: that of a progress bar, which makes room for lines."""
-    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, _Handler)]
+    handlers = _handlers()
     before = [handler.stream for handler in handlers]
     try:
         for handler in handlers:
@@ -109,7 +165,7 @@ def through(stream: TextIO) -> Iterator[None]:
 
 def redact(text: str) -> str:
     """The text without the secrets that `set_up` was told of."""
-    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, _Handler)]
+    handlers = _handlers()
     formatter = handlers[0].formatter if handlers else None
     return formatter.redactor.redact(text) if isinstance(formatter, _Formatter) else Redactor(()).redact(text)
 
@@ -128,7 +184,15 @@ def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Ours, to be told apart from those of a test runner."""
+    """Ours, to be told apart from those of a test runner. `usual_level`: the one that was asked for at the start."""
+
+    def __init__(self, stream: TextIO, usual_level: str) -> None:
+        super().__init__(stream)
+        self.usual_level = usual_level.lower()
+
+
+def _handlers() -> list[_Handler]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, _Handler)]
 
 
 # -- redaction --------------------------------------------------------------------------------------
@@ -166,9 +230,17 @@ def _forms(text: str) -> set[str]:
 class _Formatter(logging.Formatter):
     """Common to both formats: what a record says, redacted."""
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, redactor: Redactor, *, in_journal: bool) -> None:
         super().__init__()
         self.redactor = redactor
+        self._in_journal = in_journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = self._told(record)
+        return _with_priority(text, record.levelno) if self._in_journal else text
+
+    def _told(self, record: logging.LogRecord) -> str:
+        raise NotImplementedError
 
     def _facts(self, record: logging.LogRecord) -> tuple[str, dict[str, object]]:
         """The word and the values. A library's line has its logger's name for a word and its message for a value."""
@@ -189,19 +261,24 @@ class _Formatter(logging.Formatter):
 
 
 class _Text(_Formatter):
-    def format(self, record: logging.LogRecord) -> str:
+    """The journal knows the time of each line; two would be one too many."""
+
+    def _told(self, record: logging.LogRecord) -> str:
         word, values = self._facts(record)
         pairs = [f"{key}={_quoted(self._redacted(value))}" for key, value in values.items()]
-        line = " ".join([_time(record), record.levelname, visible(self.redactor.redact(word)), *pairs])
+        head = [record.levelname, visible(self.redactor.redact(word))]
+        line = " ".join([*([] if self._in_journal else [_time(record, "seconds")]), *head, *pairs])
         # Indented, so that no line of it can pass for a log line.
         return "\n    ".join([line, *(visible(part) for part in self._traceback(record).splitlines())])
 
 
 class _Json(_Formatter):
-    def format(self, record: logging.LogRecord) -> str:
+    """For programs, so an object has its time wherever it goes."""
+
+    def _told(self, record: logging.LogRecord) -> str:
         word, values = self._facts(record)
         line: dict[str, object] = {
-            "time": _time(record),
+            "time": _time(record, "milliseconds"),
             "level": record.levelname.lower(),
             "event": self.redactor.redact(word),
         }
@@ -248,5 +325,6 @@ def _message(record: logging.LogRecord) -> str:
         return str(record.msg)
 
 
-def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _time(record: logging.LogRecord, precision: str) -> str:
+    """`precision`: as of `isoformat`."""
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec=precision).replace("+00:00", "Z")

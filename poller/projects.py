@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from logging import INFO
 
 from poller.errors import HarborUnreachable, PollerError
 from poller.harbor import Harbor
 from poller.knowledge import Changes, ProjectFact
-from poller.logs import Log
 from poller.rows import PAGE
+from poller.troubles import Trouble, Troubles
 from state import Store
 
 BELIEVED = timedelta(hours=6)
@@ -18,7 +19,7 @@ ROUND = timedelta(hours=1)
 FEW = 2
 """So many projects an hour are asked for by name; for more the list is cheaper."""
 
-_log = Log(__name__)
+UNKNOWN = Trouble("scan.project_unknown", "scan.project_still_unknown", "scan.project_known", INFO)
 
 
 class Projects:
@@ -31,6 +32,7 @@ class Projects:
         self._is_read = False
         self._asked = 0
         self._began_at: datetime | None = None
+        self._troubles = Troubles()
 
     def fact(self, name: str, now: datetime) -> tuple[ProjectFact, Changes]:
         """What is known of a project, and what was learnt for that. Raises HarborUnreachable, nothing else."""
@@ -44,7 +46,9 @@ class Projects:
         except HarborUnreachable:
             raise
         except PollerError as error:  # a result is not to wait for this
-            _log.info("scan.project_unknown", error=error)
+            self._troubles.failed(UNKNOWN, error)
+        else:
+            self._troubles.went_well(UNKNOWN)
         fact = learnt.setdefault(name, unknown)
         return fact, Changes(projects=tuple(learnt.values()))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from logging import WARNING
 
 from poller import scans
 from poller.errors import HarborUnreachable, NotAllowed, PollerError
@@ -15,6 +16,7 @@ from poller.reporting import Reporter
 from poller.rows import Artifact
 from poller.scans import Verdict
 from poller.survey import Survey
+from poller.troubles import Trouble, Troubles
 from state import NoticedScan, Outcome, Store
 
 MOST_AT_ONCE = 50
@@ -27,6 +29,9 @@ MOST_FAILURES = 3
 """After so many in a row Harbor is left in peace for a while."""
 
 NOT_ALLOWED_AGAIN = timedelta(minutes=10)
+
+NOT_ALLOWED = Trouble("scan.not_allowed", "scan.still_not_allowed", "scan.allowed", WARNING)
+LOOK_FAILED = Trouble("scan.look_failed", "scan.look_failing", "scan.look_recovered", WARNING)
 
 _log = Log(__name__)
 
@@ -50,7 +55,7 @@ class ResultReader:
         self._reporter = reporter
         self._survey = survey
         self._is_stopping = is_stopping
-        self._warned: set[str] = set()
+        self._troubles = Troubles()
         self._outages = 0  # in a row
         self._not_before: datetime | None = None
         self._durations = scans.Durations()
@@ -83,13 +88,16 @@ class ResultReader:
                 new += self._look(scan, now)
                 failures = self._outages = 0
                 self._reporter.unreadable.discard(project)
+                self._troubles.went_well(LOOK_FAILED)
+                self._troubles.went_well(NOT_ALLOWED.of(project=project))
             except NotAllowed as error:
-                self._say_once(project, error)
+                remedy = f"grant artifact: read on the project {project}"
+                self._troubles.failed(NOT_ALLOWED.of(project=project), error, remedy=remedy)
                 self._reporter.unreadable.add(project)
                 refused.add(project)
                 self._put_off(scan, now + NOT_ALLOWED_AGAIN, now)
             except PollerError as error:
-                _log.warning("scan.look_failed", error=error, repository=scan.repository)
+                self._troubles.failed(LOOK_FAILED, error, repository=scan.repository)
                 self._put_off(scan, scans.next_look(scan, now, scans.FIRST_LOOK, is_hidden=True), now)
                 failures += 1
                 if isinstance(error, HarborUnreachable) or failures == MOST_FAILURES:
@@ -112,11 +120,6 @@ class ResultReader:
         """Nothing was seen, so nothing is lost yet: a right may be granted, and Harbor come back."""
         outcome = Outcome.GIVEN_UP if scans.is_long_ago(scan, now) else scan.outcome
         self._store.finish_look(replace(scan, look_at=until, looks=scan.looks + 1, outcome=outcome), (), now)
-
-    def _say_once(self, project: str, error: PollerError) -> None:
-        if project not in self._warned:
-            self._warned.add(project)
-            _log.warning("scan.not_allowed", error=error, remedy=f"grant artifact: read on the project {project}")
 
     def _look(self, scan: NoticedScan, now: datetime) -> int:
         assert scan.repository

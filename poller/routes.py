@@ -21,8 +21,9 @@ DEFAULT = "telegram"
 """The only route where the configuration has none of its own: the chat of `[telegram]`, for everything."""
 
 
-NEVER_HIDDEN = frozenset({EventType.COVERAGE, EventType.NOT_UNDERSTOOD})
-"""That something cannot be seen or understood is told, whatever filters say; only a route that names it may hide it."""
+NEVER_HIDDEN = frozenset({EventType.COVERAGE, EventType.NOT_UNDERSTOOD, EventType.DAILY})
+"""That something cannot be seen or understood is told, and what was asked for every day, whatever filters say; only a
+route that names it may hide it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,17 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from logging import WARNING
 
 from poller import lease, sdnotify
 from poller.errors import PollerError
 from poller.logs import Log
+from poller.troubles import Trouble, Troubles
 from state import POLLER, Grant, Store
+
+NO_DATABASE = Trouble(
+    "daemon.waits_for_database", "daemon.still_waits_for_database", "daemon.database_is_back", WARNING
+)
 
 _log = Log(__name__)
 
@@ -30,7 +36,7 @@ class Standby:
         self._clock = clock
         self._monotonic = monotonic
         self._holder = ""
-        self._is_in_trouble = False
+        self._troubles = Troubles(monotonic)
         self._pause = min(lease.LOOK_SECONDS, (sdnotify.watchdog_seconds() or 60) / 2)
 
     def wait(self, stop: threading.Event) -> Grant | None:
@@ -50,7 +56,7 @@ class Standby:
         except PollerError as error:
             self._waits_for_the_database(error)
             return None
-        self._is_in_trouble = False
+        self._troubles.went_well(NO_DATABASE)
         if isinstance(answer, Grant):
             return answer
         self._stands_by_for(lease.place(answer.owner))
@@ -63,7 +69,5 @@ class Standby:
         sdnotify.notify(f"READY=1\nWATCHDOG=1\nSTATUS=standing by for {holder}")
 
     def _waits_for_the_database(self, error: PollerError) -> None:
-        if not self._is_in_trouble:
-            _log.warning("daemon.waits_for_database", error=error)
-        self._is_in_trouble = True
+        self._troubles.failed(NO_DATABASE, error)
         sdnotify.notify("READY=1\nWATCHDOG=1\nSTATUS=standing by; the state database does not answer")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from logging import WARNING
 from typing import Any
 
 from poller import versions
@@ -13,8 +14,8 @@ from poller.errors import NotAllowed
 from poller.events import Source
 from poller.harbor import Harbor, Log, Reach, ReachKind
 from poller.knowledge import LONG_AGO
-from poller.logs import Log as Logger
 from poller.sight import may_be_purged
+from poller.troubles import Trouble, Troubles
 from state import Store
 
 DETECT_AGAIN = timedelta(minutes=10)
@@ -33,7 +34,7 @@ BLIND = (
 )
 
 
-_log = Logger(__name__)
+NOTHING_VISIBLE = Trouble("audit.nothing_visible", "audit.nothing_visible_still", "audit.visible", WARNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Survey:
         self._store = store
         self._config = config
         self._probed_at: datetime | None = None
+        self._troubles = Troubles()
 
     def reach(self, now: datetime) -> Reach:
         """Which audit log is alive and what of it this account can see; asked again from time to time."""
@@ -84,6 +86,8 @@ class Survey:
         registry = reach.registry or self._config.url.partition("://")[2]
         if reach.kind is ReachKind.BLIND:
             self._refuse_blindness(reach, now)
+        else:
+            self._troubles.went_well(NOTHING_VISIBLE)
         self._store.save_harbor(registry, self._detected(reach, now), now)
         return reach
 
@@ -113,7 +117,7 @@ class Survey:
         has_rows = any(cursor.row_id and not may_be_purged(cursor, now) for cursor in self._store.cursors().values())
         if reach.table is Source.NEW_LOG or has_rows:
             raise NotAllowed(BLIND)
-        _log.warning("audit.nothing_visible", remedy=BLIND)
+        self._troubles.failed(NOTHING_VISIBLE, kind="blind", remedy=BLIND)
 
     def server(self) -> KnownServer:
         registry, detected, _ = self._store.harbor()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from logging import WARNING
 from typing import TypeVar
 
 from poller import comparison, scans
@@ -26,6 +27,7 @@ from poller.reporting import Reporter
 from poller.rows import PAGE, Artifact
 from poller.scans import Result
 from poller.sight import Sight
+from poller.troubles import Trouble, Troubles
 from state import SWEEP, NoticedScan, Outcome, Store, SweepPlace
 
 SAVED_UP = timedelta(minutes=10)
@@ -51,6 +53,10 @@ LEAST_KEPT = timedelta(days=1)
 """No `keep` is shorter: what claims to have been forgotten earlier was so by a clock that was ahead."""
 NEWEST = 0
 """In place of a page's number: the artifacts pushed last, where no pull is counted."""
+
+NOT_ALLOWED = Trouble("sweep.not_allowed", "sweep.still_not_allowed", "sweep.allowed", WARNING)
+REQUEST_FAILED = Trouble("sweep.request_failed", "sweep.request_failing", "sweep.request_recovered", WARNING)
+LOOK_FAILED = Trouble("sweep.look_failed", "sweep.look_failing", "sweep.look_recovered", WARNING)
 
 _log = Log(__name__)
 _T = TypeVar("_T")
@@ -94,7 +100,7 @@ class Sweep:
         self._is_on = config.is_swept
         self._is_stopping = is_stopping
         self._refused: set[str] = set()  # projects whose artifacts the account may not list
-        self._is_failing = False
+        self._troubles = Troubles()
         self._charged = 0  # of the requests that were spent on what is new in results
 
     def go_on(self, now: datetime, *, most: int | None = None) -> int:
@@ -191,7 +197,7 @@ class Sweep:
             return self._save(place, now), 0
         if not found:
             ended = replace(place, repository_id=0, round_before_at=place.round_began_at)
-            _log.info("sweep.round_ended", began_at=place.round_began_at)
+            _log.debug("sweep.round_ended", began_at=place.round_began_at)
             return self._save(ended, now), 0
         if place.repository_id == 0:
             self._refused.clear()
@@ -237,14 +243,18 @@ class Sweep:
         return self._save(place, now, learnt, found.noticed), new
 
     def _artifacts(self, repository: str, page: int, since: datetime | None) -> tuple[Artifact, ...] | None:
+        project = repository.partition("/")[0]
+
         def ask() -> tuple[Artifact, ...]:
             try:
-                return self._harbor.artifacts_scanned(repository, page=page, pulled_since=since)
+                found = self._harbor.artifacts_scanned(repository, page=page, pulled_since=since)
             except NotAllowed as error:
-                project = repository.partition("/")[0]
                 self._refused.add(project)
-                _log.warning("sweep.not_allowed", error=error, remedy=f"grant artifact: list on the project {project}")
+                remedy = f"grant artifact: list on the project {project}"
+                self._troubles.failed(NOT_ALLOWED.of(project=project), error, remedy=remedy)
                 return ()
+            self._troubles.went_well(NOT_ALLOWED.of(project=project))
+            return found
 
         return self._asked(ask)
 
@@ -295,10 +305,12 @@ class Sweep:
     def _tell(self, scan: NoticedScan, artifact: Artifact, result: Result, now: datetime) -> int:
         done = replace(scan, outcome=Outcome.TOLD, look_at=now)
         try:
-            return self._reporter.report(done, result, artifact, now, patience=PAGES_APART * self._price)
+            new = self._reporter.report(done, result, artifact, now, patience=PAGES_APART * self._price)
         except PollerError as error:  # the next round meets it again
-            _log.warning("sweep.look_failed", error=error, repository=scan.repository)
+            self._troubles.failed(LOOK_FAILED, error, repository=scan.repository)
             return 0
+        self._troubles.went_well(LOOK_FAILED)
+        return new
 
     def _explained(
         self, repository: str, artifact: Artifact, result: Result, taken: Collection[str]
@@ -335,11 +347,9 @@ class Sweep:
         try:
             answer = question()
         except PollerError as error:
-            say = _log.debug if self._is_failing else _log.warning
-            say("sweep.request_failed", error=error)
-            self._is_failing = True
+            self._troubles.failed(REQUEST_FAILED, error)
             return None
-        self._is_failing = False
+        self._troubles.went_well(REQUEST_FAILED)
         return answer
 
 

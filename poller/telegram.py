@@ -363,7 +363,7 @@ class Telegram:
         answer = self._call(method, fields, kind)
         match answer:
             case _NoAnswer(reason, "") if self._deadline and not self._deadline.left:
-                raise OutOfTime(f"{self._place}: no whole answer within {self._deadline.seconds:.2g} s")
+                raise OutOfTime(f"{self._place}: no whole answer within {self._deadline.seconds:.1f} s")
             case _NoAnswer(reason, ""):
                 raise TelegramUnavailable(reason, f"{self._place} gives no usable answer")
             case _NoAnswer(reason, remedy):
@@ -403,6 +403,8 @@ class Telegram:
         status = response.status_code
         if status >= 500 or status in (408, 429):
             return Refusal(status, "a page instead of JSON", _retry_after(response))
+        if status == 407:
+            return _NoAnswer("telegram.proxy_refused", f"{self._proxy_place} wants another user name or password")
         if status >= 400:
             remedy = f"{self._place} answers {status}, and not as Telegram's API does: correct api_url or the proxy"
             return _NoAnswer("telegram.not_the_api", remedy)

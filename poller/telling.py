@@ -7,6 +7,7 @@ What joins a message that was told changes it, when nothing new is to be told; d
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,8 +20,10 @@ from poller.events import SCAN_TYPES, EventType
 from poller.growing import Growing, Image
 from poller.logs import Log
 from poller.measures import Result, Sink, Tried, ignore
+from poller.pulse import ChatTrouble
 from poller.routes import DEFAULT, Route
-from poller.telegram import CannotEdit, ChatRefused, Edited, Later, MessageRefused, Outcome, Sent, Telegram
+from poller.telegram import CannotEdit, ChatRefused, Edited, EditOutcome, Later, MessageRefused, Outcome, Sent, Telegram
+from poller.troubles import Trouble, Troubles
 from state import Due, GroupMessage, Mode, RouteState, Store
 
 ROUTE = DEFAULT
@@ -41,6 +44,11 @@ MANY_REFUSED = 2
 MANY = 500
 LOOK_AGAIN = timedelta(seconds=5)
 """While many wait for the next digest, they are not read anew every second."""
+
+WITHOUT_SOUND = frozenset({EventType.DAILY})
+"""Nobody need look up when all is quiet."""
+
+KEPT = Trouble("message.kept", "message.still_kept", "message.taken_again")
 
 _log = Log(__name__)
 
@@ -112,9 +120,11 @@ class Teller:
         clock: Callable[[], datetime],
         route: Route | None = None,
         sink: Sink = ignore,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._telegram = telegram
         self._sink = sink
+        self._troubles = Troubles(monotonic)
         self._clock = clock
         self._route = route or config.routes[0]
         self._store = store.for_route(self._route.name)
@@ -130,6 +140,7 @@ class Teller:
         self._owed: Callable[[], object] | None = None  # the note of what came of the last message
         self._others: tuple[Teller, ...] = ()  # in the same chat
         self._topic_tried: datetime | None = None
+        self.trouble: ChatTrouble | None = None  # as of the last look
 
     def share_room(self, others: Sequence[Teller]) -> None:
         """What a chat has room for is that of all routes which lead there, whatever the topic."""
@@ -145,6 +156,7 @@ class Teller:
         self._begin(now)
         state = self._store.route(str(self._route.chat_id), self._route.message_thread_id)
         state = self._as_the_clock_is(state, now)
+        self.trouble = ChatTrouble(self._route.name, state.reason, state.needs_operator) if state.reason else None
         if state.blocked_until is not None and state.blocked_until > now:
             return self._wait_for(state, now)
         if not self._store.due(now, most=1):
@@ -373,6 +385,7 @@ class Teller:
         message = self._message(parcel)
         attempt = self._store.claim(str(chat.id), self._clock())
         outcome = self._send_text(message.text, parcel, chat, thread_id)
+        self._heed(outcome)
         match outcome:
             case Sent():
                 topic_lost = outcome.topic_lost if tries_topic else route.topic_lost
@@ -391,7 +404,7 @@ class Teller:
             thread_id,
             text,
             formatters.plain(text),
-            silent=types <= self._route.silent,
+            silent=types <= self._route.silent | WITHOUT_SOUND,
             reply_to=self._answers(parcel, chat),
         )
 
@@ -454,8 +467,14 @@ class Teller:
         description = why.description if isinstance(why, ChatRefused) else ""
         failures = route.failures if route.needs_operator is bool(description) else 0  # of this kind, in a row
         seconds = _seconds_held(why, failures)
-        say = _log.error if description else _log.warning
-        say("message.kept", reason=why.reason, description=description, retry_in=round(seconds))
+        self._troubles.failed(
+            KEPT.of(route=self._route.name),
+            kind=why.reason,
+            needs_person=bool(description),
+            reason=why.reason,
+            description=description,
+            retry_in=round(seconds),
+        )
         self._tried(Result.KEPT, why.reason)
         now = self._clock()  # after the answer, which may have taken long
         held = replace(
@@ -466,10 +485,17 @@ class Teller:
             reason=f"{why.reason}: {description}" if description else why.reason,
             failures=failures + 1,
         )
+        self.trouble = ChatTrouble(self._route.name, held.reason, held.needs_operator)
         maybe_at = now if why.reason in MAYBE_DELIVERED else None
         attempted = partial(self._store.attempted, ids, why.reason, attempt=attempt, maybe_at=maybe_at, route=held)
         self._note(attempted)
         return Wait(seconds, held.reason, held.needs_operator)
+
+    def _heed(self, outcome: Outcome | EditOutcome) -> None:
+        """An answer about the message itself: the chat is there again."""
+        if not isinstance(outcome, Later | ChatRefused):
+            self.trouble = None
+            self._troubles.went_well(KEPT.of(route=self._route.name))
 
     def _report(self, outcome: Sent, message: _Message, parcel: plan.Parcel, *, is_topic_news: bool) -> None:
         sent, first = {"message_id": outcome.message_id, "events": len(message.ids)}, parcel.events[0].key
@@ -490,6 +516,7 @@ class Teller:
             return self._send_first_of(group, chat)
         attempt = self._store.claim(str(chat.id), self._clock())
         outcome = self._telegram.edit(chat.id, known.message_id, message.text, formatters.plain(message.text))
+        self._heed(outcome)
         match outcome:
             case Edited():
                 return self._edited(message, known.message_id, outcome, attempt, chat)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from poller.pulse import ChatTrouble
 from poller.telling import Teller, Told, Wait
 
 
@@ -33,6 +34,11 @@ class Tellers:
     def owes_a_note(self) -> bool:
         """Whether something came of a message and the database does not know yet."""
         return any(teller.owes_a_note for teller in self._tellers)
+
+    @property
+    def troubles(self) -> list[ChatTrouble]:
+        """Which routes cannot tell, as of the last look."""
+        return [teller.trouble for teller in self._tellers if teller.trouble is not None]
 
     def settle(self) -> None:
         """Write what came of the last messages, if that could not be written yet."""

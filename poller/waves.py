@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from logging import INFO
 
 from formatters.scans import rank
 from poller import comparison
@@ -23,6 +24,7 @@ from poller.logs import Log
 from poller.plan import FEW
 from poller.reporting import LONGEST_WAVE, Reporter
 from poller.survey import Survey
+from poller.troubles import Trouble, Troubles
 from state import Mode, Store, Wave
 
 STILL_RUNNING = timedelta(minutes=30)
@@ -33,6 +35,8 @@ UNSURE = timedelta(hours=2)
 HANGS = timedelta(hours=1)
 ASK_AGAIN = timedelta(minutes=1)
 NOT_ALLOWED_AGAIN = timedelta(hours=1)
+
+PROGRESS_UNKNOWN = Trouble("scans.progress_unknown", "scans.progress_still_unknown", "scans.progress_known", INFO)
 
 _log = Log(__name__)
 
@@ -47,6 +51,7 @@ class Waves:
         self._reporter = reporter
         self._config = config
         self._refused_at: datetime | None = None
+        self._troubles = Troubles()
 
     def end_if_over(self, now: datetime) -> None:
         wave = self._store.wave()
@@ -94,8 +99,9 @@ class Waves:
         try:
             answer = self._harbor.is_scanning_all()
         except PollerError as error:
-            _log.info("scans.progress_unknown", error=error)
+            self._troubles.failed(PROGRESS_UNKNOWN, error)
             return False
+        self._troubles.went_well(PROGRESS_UNKNOWN)
         self._refused_at = now if answer is None else None
         return bool(answer)
 

@@ -1,5 +1,6 @@
 """The state database: what was seen, what was told, how far we read."""
 
+from state.database import HEAD as SCHEMA
 from state.look import Age, Hitch, Look, Trouble, look
 from state.records import (
     CLOCKS_APART,
@@ -40,6 +41,7 @@ __all__ = [
     "PAST",
     "POLLER",
     "SCANNERS_OWN",
+    "SCHEMA",
     "SHORT_PAUSE",
     "SWEEP",
     "Age",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InternalError, OperationalError, SQLAlchemyError, TimeoutError
 
 from poller.errors import PollerError, StateBusy, StateError, StateFull
-from state import refusals
+from state import copies, fresh, refusals
 
 BUSY_SECONDS = 15
 REVISIONS = frozenset(
@@ -24,6 +24,7 @@ REVISIONS = frozenset(
 )
 """Each is named as its file begins."""
 HEAD = max(REVISIONS)
+_MAKING = 4_827_193  # any number, as long as all versions have the same
 
 _CONNECTION = {
     "connect_timeout": BUSY_SECONDS,
@@ -113,18 +114,20 @@ def look(url: str) -> Engine:
     engine = _sqlite_to_read(parsed) if parsed.get_backend_name() == "sqlite" else _server_to_read(parsed)
     try:
         with border(where):
-            _check_revision(_revision(engine), where)
+            _check_revision(_revision(engine), engine.url, where)
     except PollerError:
         engine.dispose()
         raise
     return engine
 
 
-def _check_revision(found: str | None, where: str) -> None:
+def _check_revision(found: str | None, url: URL, where: str) -> None:
     if found is None:
         raise refusals.nothing_recorded(f"{where} is empty")
+    if found in REVISIONS - {HEAD}:
+        raise refusals.older(where, found, HEAD)
     if found != HEAD:
-        raise refusals.older(where, found, HEAD) if found in REVISIONS else refusals.newer(where, found)
+        raise refusals.newer(where, found, copies.way_back(url, HEAD))
 
 
 def display(url: URL) -> str:
@@ -219,10 +222,27 @@ def server_engine(url: URL, *, patience: int = BUSY_SECONDS) -> Engine:
 
 
 def _bring_up_to_date(engine: Engine, where: str) -> None:
-    if _revision(engine) != HEAD:
+    found = _revision(engine)
+    if found is None:
+        fresh.make(engine, HEAD, _begin_to_make)
+        found = _revision(engine)
+    if found != HEAD:
         from state import upgrade  # Alembic takes 0.15 s to load, which is needed once a release and not at every run
 
-        upgrade.migrate(engine, where, begin)
+        upgrade.migrate(engine, where, _begin_to_make)
+
+
+@contextmanager
+def _begin_to_make(engine: Engine) -> Iterator[Connection]:
+    """A transaction that makes or changes tables: whoever comes second finds them made."""
+    if engine.dialect.name == "sqlite":
+        # Locked: somebody else is making the database at this moment, and says the same.
+        with engine.connect() as connection, suppress(sqlite3.OperationalError):
+            connection.connection.driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr] # a pooled connection has a driver's
+    with begin(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MAKING})
+        yield connection
 
 
 def _revision(engine: Engine) -> str | None:

@@ -132,7 +132,7 @@ def _file(url: URL, sleep: Callable[[float], object]) -> Look:
     hitches, free = _of_folder(path.parent), _free(path.parent)
     if kind == 0:
         return Look(place, Age.NONE, hitches, free=free)
-    hitches += _of_files(path)
+    hitches += _of_files(path) + _locks(path, sleep)
     if unreadable := _tried_to_open(path, os.O_RDONLY):
         return Look(place, Age.UNKNOWN, unreadable, free=free)
     engine = database.sqlite_engine(url, lambda: _connect(path))
@@ -140,8 +140,10 @@ def _file(url: URL, sleep: Callable[[float], object]) -> Look:
         age, of_content, revision = _content(engine, is_small=kind <= CHECKED_UP_TO)
     except (SQLAlchemyError, sqlite3.Error) as error:
         engine.dispose()
-        return Look(place, Age.UNKNOWN, (*hitches, _of_sqlite(error)), free=free)
-    return Look(place, age, hitches + of_content + _locks(path, sleep), revision, free, engine)
+        said = _of_sqlite(error)
+        is_known = any(hitch.trouble is said.trouble for hitch in hitches)
+        return Look(place, Age.UNKNOWN, hitches if is_known else (*hitches, said), free=free)
+    return Look(place, age, hitches + of_content, revision, free, engine)
 
 
 def _kind(path: Path) -> int | Trouble:
@@ -185,6 +187,7 @@ def _of_files(path: Path) -> tuple[Hitch, ...]:
 
 
 def _tried_to_open(path: Path, how: int) -> tuple[Hitch, ...]:
+    """Not while this process has the file open in SQLite: closing gives up all its locks on the file."""
     try:
         os.close(os.open(path, how | os.O_CLOEXEC))
     except OSError as error:
@@ -216,7 +219,7 @@ def _free(folder: Path) -> int | None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Where nobody has it open, the file alone is read: SQLite would make its -wal and -shm files to read them."""
+    """Where nobody has it open, the file alone is read: SQLite would make its -wal and -shm files otherwise."""
     how = "mode=ro&readonly_shm=1" if all(each.exists() for each in _beside(path)) else "immutable=1"
     return sqlite3.connect(f"file:{quote(str(path.absolute()))}?{how}", uri=True, timeout=1, check_same_thread=False)
 

@@ -16,8 +16,8 @@ def older(where: str, found: str, wanted: str) -> StateError:
     )
 
 
-def newer(where: str, found: str) -> StateError:
+def newer(where: str, found: str, way_back: str) -> StateError:
     return StateError(
         f"the state database {where} was written by a newer version of harbor-poller (schema {found}); "
-        "upgrade harbor-poller, or name another database in [state] url"
+        f"upgrade harbor-poller, or {way_back}"
     )

@@ -93,7 +93,9 @@ events = Table(
     Column("scan_type", String(40)),
     Column("scan_overview", JSON(none_as_null=True)),
     Column("scan_details", JSON(none_as_null=True)),  # what people are to know of a scan and no webhook says
-    Column("coverage", JSON(none_as_null=True)),  # what could not be seen, of an event that tells of it
+    Column(
+        "coverage", JSON(none_as_null=True)
+    ),  # what could not be seen, or what a day was like, of an event that tells of it
     UniqueConstraint("harbor_id", "key"),
     Index("ix_events_recent_rows", "harbor_id", "source", "source_id"),
     Index("ix_events_occurred_at", "harbor_id", "occurred_at"),

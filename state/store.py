@@ -23,9 +23,11 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    exists,
     false,
     func,
     literal,
+    not_,
     or_,
     select,
     true,
@@ -34,7 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from poller.errors import LeaseTaken, PollerError
-from poller.events import CoverageNews, Event, EventType, Gap, Reason, Repository, Scan, Source
+from poller.events import CoverageNews, Day, Event, EventType, Gap, Reason, Repository, Scan, Source
 from poller.knowledge import (
     ROBOT_LIVES,
     SAME_DELETION,
@@ -994,6 +996,15 @@ class Store:
             self._settle(connection, attempt)
         self._ended(DeliveryState.REFUSED, ids)
 
+    def leave_untold(self, reason: str, *, before: datetime, now: datetime) -> int:
+        """Let nothing wait that happened before then, on any route. Returns how many deliveries that were."""
+        e, d = t.events.c, t.deliveries.c
+        old = select(e.id).where(e.harbor_id == self._harbor_id, e.occurred_at < before)
+        mine = and_(d.state == DeliveryState.PENDING, d.event_id.in_(old))
+        off = {"state": DeliveryState.OFF, "reason": reason, "finished_at": now}
+        with self._writing() as connection:
+            return connection.execute(update(t.deliveries).where(mine).values(off)).rowcount
+
     def postpone(self, ids: Sequence[int], until: datetime) -> None:
         """Tell these not before then."""
         with self._writing() as connection:
@@ -1132,6 +1143,22 @@ class Store:
         number = {state: rows.get(state, (0, None))[0] for state in DeliveryState}
         oldest = rows.get(DeliveryState.PENDING, (0, None))[1]
         return Counts(oldest_pending=oldest, **number)
+
+    def seen_by_type(
+        self, kinds: Collection[EventType], *, since: datetime, until: datetime
+    ) -> tuple[dict[EventType, int], int]:
+        """How many events of these kinds happened that were told or are to be, and in how many messages so far.
+
+        Without what is told as part of a scan.
+        """
+        e, d = t.events.c, t.deliveries.c
+        told = and_(d.event_id == e.id, d.state != DeliveryState.OFF, not_(d.reason.startswith(SCANNERS_OWN)))
+        which = (e.harbor_id == self._harbor_id, e.occurred_at > since, e.occurred_at <= until, e.type.in_(kinds))
+        by_type = select(e.type, func.count()).where(*which, exists().where(told)).group_by(e.type)
+        messages = select(d.chat_id, d.message_id).where(*which, told, d.message_id.is_not(None)).distinct()
+        with self._reading() as connection:
+            counts = {EventType(kind): count for kind, count in connection.execute(by_type)}
+            return counts, connection.scalar(select(func.count()).select_from(messages.subquery())) or 0
 
     def held(self, now: datetime) -> int:
         """How many pending deliveries wait for the rest of their group."""
@@ -1871,7 +1898,7 @@ def _columns(event: Event) -> dict[str, Any]:
         "scan_type": event.scan.scan_type if event.scan else None,
         "scan_overview": event.scan.overview if event.scan else None,
         "scan_details": _details(event),
-        "coverage": msgspec.to_builtins(event.coverage) if event.coverage else None,
+        "coverage": msgspec.to_builtins(event.coverage or event.day),
     }
 
 
@@ -1893,6 +1920,7 @@ def _scan_of(row: Row[Any]) -> Scan | None:
 
 def _event(row: Row[Any]) -> Event:
     repository = Repository(row.repository, row.is_public, row.repository_created_at) if row.repository else None
+    is_day = row.type == EventType.DAILY
     return Event(
         type=EventType(row.type),
         occurred_at=row.occurred_at,
@@ -1905,7 +1933,8 @@ def _event(row: Row[Any]) -> Event:
         digest=row.digest,
         subject=row.subject,
         scan=_scan_of(row),
-        coverage=msgspec.convert(row.coverage, CoverageNews) if row.coverage else None,
+        coverage=msgspec.convert(row.coverage, CoverageNews) if row.coverage and not is_day else None,
+        day=msgspec.convert(row.coverage, Day) if row.coverage and is_day else None,
     )
 
 

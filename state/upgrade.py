@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +11,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from poller.errors import StateError
-from state import refusals
+from state import copies, refusals
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-_MIGRATING = 4_827_193  # any number, as long as all versions have the same
 
-
-Begin = Callable[[Engine], Any]  # opens a transaction that writes
+Begin = Callable[[Engine], Any]  # opens a transaction that writes, for which others that want to upgrade wait
 
 
 def migrate(engine: Engine, where: str, begin: Begin) -> None:
@@ -37,18 +33,20 @@ def migrate(engine: Engine, where: str, begin: Begin) -> None:
         raise StateError(f"the database {where} holds tables of something else; name an empty one in [state] url")
     known = {script.revision for script in scripts.walk_revisions()}
     if current is not None and current not in known:
-        raise refusals.newer(where, current)
+        raise refusals.newer(where, current, copies.way_back(engine.url, str(scripts.get_current_head())))
     if current != scripts.get_current_head():
         _upgrade(engine, config, begin)
 
 
 def _upgrade(engine: Engine, config: Config, begin: Begin) -> None:
-    if engine.dialect.name == "sqlite":
-        # Locked: somebody else is making the database at this moment, and says the same.
-        with engine.connect() as connection, suppress(sqlite3.OperationalError):
-            connection.connection.driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr] # a pooled connection has a driver's
     with begin(engine) as connection:
-        if engine.dialect.name == "postgresql":  # whoever comes second finds the schema made
-            connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+        _keep_copy(connection, ScriptDirectory.from_config(config).get_current_head())
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _keep_copy(connection: Connection, head: str | None) -> None:
+    """Of a file that has anything in it, asked under the lock: whoever came first may have upgraded it."""
+    current = MigrationContext.configure(connection).get_current_revision()
+    if connection.dialect.name == "sqlite" and current not in (None, head):
+        copies.keep(Path(str(connection.engine.url.database)), str(current))

@@ -26,7 +26,7 @@ from demo.door import Call, Door, Reply
 from demo.harbor import Account, Generation, HarborStandIn, World
 from demo.harbor import Role as StandInRole
 from demo.telegram import TOKEN, TelegramStandIn
-from poller import check_harbor, lease
+from poller import check_database, check_harbor, lease
 from poller.__main__ import cli
 from poller.check import Finding, Report, check
 from poller.config import Caution, Config, Delivery, HarborConfig, Schedule, StateConfig, TelegramConfig
@@ -861,7 +861,7 @@ def test_telegram_is_out_of_reach(bench: Bench) -> None:
 def test_a_proxy_that_is_out_of_reach(bench: Bench) -> None:
     bench.set(telegram={"proxy": "http://user:geheim@127.0.0.1:9"})
     report = bench.check()
-    assert_found(report, "✗", "no usable answer", "proxy running")
+    assert_found(report, "✗", "no usable answer", r"start what \[telegram\] proxy names")
     assert_nothing_secret(report, "geheim")
 
 
@@ -1014,6 +1014,72 @@ def test_a_failing_look_up_hides_nothing_of_harbor(bench: Bench, monkeypatch: py
     areas = {each.area for each in report.findings if each.mark == "✓"}
     assert {"Harbor", "clock", "rights", "audit log", "Telegram", "database"} <= areas
     assert report.exit_code == 1
+
+
+def test_what_is_known_in_time_is_told(bench: Bench) -> None:
+    """Of a Harbor that stops answering in the middle, the first half is found out, and the rest named as missing."""
+    answer, hung = bench.harbor.door._answer, threading.Event()
+
+    def hang(call: Call) -> Reply:
+        if "auditlog-exts" in call.path:
+            hung.wait(20)
+        return answer(call)
+
+    bench.harbor.door.close()
+    bench.harbor.door._answer = hang
+    bench.harbor.door.open()
+    bench.timeout = 0.5
+    codes = [each.code for each in bench.check().findings if each.area in ("Harbor", "clock")]
+    hung.set()
+    assert codes == ["harbor.login", "clock.agrees", "harbor.too_slow"]
+
+
+def test_a_mistake_of_ours_in_a_probe_is_no_finding(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes to light in the thread that asked, with its traceback."""
+    monkeypatch.setattr(check_database, "probe", lambda *_: iter([1 // 0]))
+    with pytest.raises(ZeroDivisionError):
+        bench.check()
+
+
+# -- in haste ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("refusals", "is_let_in"), [(1, True), (2, False)])
+def test_a_401_is_asked_again_once(bench: Bench, refusals: int, *, is_let_in: bool) -> None:
+    """After the time for which somebody else's typo locks the name, which counts from the question on."""
+    answer, left, pauses = bench.harbor.door._answer, [refusals], list[float]()
+
+    def refuse(call: Call) -> Reply:
+        if not call.path.endswith("/users/current") or not left[0]:
+            return answer(call)
+        left[0] -= 1
+        return _refused(401, "unauthorized")
+
+    bench.harbor.door.close()
+    bench.harbor.door._answer = refuse
+    bench.harbor.door.open()
+    deadline = Deadline.after(20)
+    harbor = Harbor(bench.harbor.url, SYSTEM_ROBOT.name, Secret(PASSWORD), sleep=pauses.append, deadline=deadline)
+    codes = [finding.code for finding in check_harbor.probe(harbor, bench.config, NOW)]
+    assert ("harbor.login" in codes) == is_let_in
+    assert len(pauses) == 1
+    assert 0 < pauses[0] <= 2
+
+
+def test_each_question_is_asked_once(bench: Bench) -> None:
+    """However many findings follow from its answer."""
+    asked: list[str] = []
+    answer = bench.harbor.door._answer
+
+    def note(call: Call) -> Reply:
+        asked.append(call.path)
+        return answer(call)
+
+    bench.harbor.door.close()
+    bench.harbor.door._answer = note
+    bench.harbor.door.open()
+    bench.check()
+    assert len(asked) == len(set(asked))
 
 
 # -- the command ------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -273,6 +274,7 @@ def test_a_database_from_a_newer_version_is_left_as_it_is(tmp_path: Path) -> Non
         ("events --since nonsense", "--since: not a time: 'nonsense'; write 2026-05-01"),
         ("events --type PULL_ARTEFACT", "Did you mean PULL_ARTIFACT?"),
         ("backfill --since 1h --until 2h", "--since 1h is not before --until 2h"),
+        ("once --told-until 2999-01-01", "--told-until 2999-01-01 is still to come"),
     ],
 )
 def test_a_wrong_command_line_is_named(tmp_path: Path, args: str, says: str) -> None:
@@ -321,6 +323,33 @@ def test_once_tells_what_is_new_and_nothing_twice(site: Site) -> None:
     assert (done.returncode, done.stdout) == (DONE, "")
     assert site.poller("once").returncode == DONE
     assert site.told == ["1.27"]
+
+
+def test_an_older_state_tells_nothing_again(polled: Site) -> None:
+    """Neither what waited in it nor what was told since; but what happened after that is told."""
+    state, older = polled.folder / "state.db", polled.folder / "older.db"
+    polled.push("waiting")
+    polled.poll()
+    shutil.copy(state, older)
+    polled.push("since")
+    assert polled.poller("once").returncode == DONE
+    until = datetime.now(UTC).isoformat()
+    polled.push("after")
+    older.replace(state)
+    done = polled.poller("once", "--told-until", until)
+    assert (done.returncode, done.stdout) == (DONE, "")
+    assert "2 events will not be told again" in done.stderr
+    assert polled.told == ["waiting", "since", "after"]
+    assert [seen["deliveries"][0]["state"] for seen in polled.seen()] == ["off", "off", "sent"]
+
+
+def test_nothing_is_taken_for_told_before_everything_was_read(polled: Site) -> None:
+    """While Harbor is away nobody knows what happened: all that waits goes on waiting, and the command is repeated."""
+    polled.push("1.27")
+    polled.poll()
+    polled.harbor.fail(Fault.REFUSED)
+    assert polled.poller("once", "--told-until", datetime.now(UTC).isoformat()).returncode == TRY_AGAIN
+    assert (polled.counts().pending, polled.told) == (1, [])
 
 
 def test_once_without_harbor_will_try_again(polled: Site) -> None:

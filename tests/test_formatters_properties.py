@@ -35,6 +35,7 @@ from formatters import (
 from formatters.markdown import shorten, units, visible
 from formatters.texts import EMOJI, Label
 from poller.events import (
+    OF_OURSELVES,
     SBOM,
     SCAN_TYPES,
     Change,
@@ -185,7 +186,7 @@ def numbers(rng: random.Random) -> dict[str, Any]:
     return {rng.choice(("Critical", "High", hostile(rng))): rng.choice(values) for _ in range(rng.choice((0, 2, 60)))}
 
 
-OF_HARBOR = tuple(kind for kind in EventType if kind is not EventType.COVERAGE)
+OF_HARBOR = tuple(kind for kind in EventType if kind not in OF_OURSELVES)
 
 
 def event(rng: random.Random) -> Event:

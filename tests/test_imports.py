@@ -83,7 +83,7 @@ def test_the_guard_sees_the_modules() -> None:
 
 def test_requests_is_only_in_the_clients() -> None:
     """Nobody else talks HTTP."""
-    assert importers("requests") == {"poller.harbor", "poller.telegram", "poller.administrator"}
+    assert importers("requests") == {"poller.harbor", "poller.telegram", "poller.heartbeat", "poller.administrator"}
 
 
 def test_only_setup_can_change_anything_in_harbor() -> None:
@@ -154,7 +154,7 @@ def test_the_state_knows_only_the_vocabulary(module: str) -> None:
     assert strangers <= VOCABULARY
 
 
-@pytest.mark.parametrize("client", ["poller.harbor", "poller.telegram", "poller.administrator"])
+@pytest.mark.parametrize("client", ["poller.harbor", "poller.telegram", "poller.heartbeat", "poller.administrator"])
 def test_the_clients_know_neither_the_state_nor_the_story(client: str) -> None:
     """They say what the server said."""
     loaded = reachable(client)
@@ -189,6 +189,8 @@ def test_the_clients_know_neither_the_state_nor_the_story(client: str) -> None:
         ("poller.chats", set()),
         ("poller.robots", set()),
         ("poller.setup_plan", {"poller.here", "poller.logs"}),
+        ("poller.episodes", set()),
+        ("poller.pulse", set()),
         ("poller.backoff", set()),
         ("poller.times", set()),
     ],

@@ -6,11 +6,16 @@ import base64
 import io
 import json
 import logging
+import os
 import re
+import signal
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TextIO
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -49,7 +54,7 @@ def test_a_json_line() -> None:
     stream = listening(format="json")
     Log("poller.jobs").warning("audit.polled", rows=3, rate=0.5, none=None, is_new=True, error=KeyError(), time="x")
     line = json.loads(stream.getvalue())
-    assert re.fullmatch(r"[\d-]+T[\d:]+Z", line.pop("time"))
+    assert re.fullmatch(r"[\d-]+T[\d:]+\.\d{3}Z", line.pop("time"))
     assert line == {
         "level": "warning",
         "event": "audit.polled",
@@ -208,3 +213,126 @@ def test_uncaught_exceptions_and_warnings_are_log_lines_too() -> None:
     assert "WARNING py.warnings" in text
     assert "insecure ***" in text
     assert TOKEN not in text
+
+
+# -- the level, at run time -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def heeding() -> Iterator[None]:
+    """Signals are this process's own: put back what was heeded before."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGUSR2)}
+    logs.heed_signals()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("heeding")
+@pytest.mark.parametrize("usual", ["info", "error"])
+def test_a_signal_makes_it_tell_everything_and_another_one_ends_that(usual: str) -> None:
+    """Each says so, whichever level was asked for at the start; libraries follow."""
+    stream = listening(usual)
+    urllib3, ours = logging.getLogger("urllib3.connectionpool"), Log("poller.jobs")
+    ours.debug("x.hidden")
+    os.kill(os.getpid(), signal.SIGUSR1)
+    ours.debug("x.shown")
+    urllib3.debug("asked")
+    os.kill(os.getpid(), signal.SIGUSR2)
+    ours.debug("x.hidden")
+    urllib3.debug("hidden")
+    assert without_time(stream.getvalue()).splitlines() == [
+        "INFO log.level_changed level=debug",
+        "DEBUG x.shown",
+        "DEBUG urllib3.connectionpool text=asked",
+        f"INFO log.level_changed level={usual}",
+    ]
+
+
+# -- in systemd's journal ---------------------------------------------------------------------------
+
+
+@dataclass
+class Journal:
+    """A pipe that, as systemd says it, leads to the journal."""
+
+    stream: TextIO
+    end: int
+
+    def lines(self) -> list[str]:
+        """What came out at the other end since this was asked last."""
+        return os.read(self.end, 1 << 16).decode().splitlines()
+
+
+@pytest.fixture
+def journal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)  # where nothing comes, there is an error at once
+    found = os.fstat(writing)
+    monkeypatch.setenv(logs.JOURNAL_STREAM, f"{found.st_dev}:{found.st_ino}")
+    with os.fdopen(writing, "w", buffering=1) as stream:
+        yield Journal(stream, reading)
+    os.close(reading)
+
+
+def test_the_journal_is_told_priorities_and_no_time(journal: Journal) -> None:
+    """So `journalctl -p warning` works, and no line has two times."""
+    logs.set_up("debug", "text", SECRETS, journal.stream)
+    ours = Log("poller")
+    for say in (ours.debug, ours.info, ours.warning, ours.error):
+        say("x.y", password=PASSWORD)
+    sys.excepthook(ValueError, ValueError("end"), None)
+    assert journal.lines() == [
+        "<7>DEBUG x.y password=***",
+        "<6>INFO x.y password=***",
+        "<4>WARNING x.y password=***",
+        "<3>ERROR x.y password=***",
+        "<3>CRITICAL process.failed",
+        "<3>    ValueError: end",
+    ]
+
+
+def test_every_line_of_a_traceback_has_its_priority(journal: Journal) -> None:
+    """The journal takes each line for an entry of its own."""
+    logs.set_up("info", "text", SECRETS, journal.stream)
+    try:
+        raise ValueError("bad\n<7>DEBUG nothing.happened")
+    except ValueError:
+        Log("poller").exception("job.failed")
+    lines = journal.lines()
+    assert lines[0] == "<3>ERROR job.failed"
+    assert len(lines) > 3
+    assert all(line.startswith("<3>    ") for line in lines[1:])
+
+
+def test_json_in_the_journal_keeps_its_time(journal: Journal) -> None:
+    """An object is the same wherever it goes."""
+    logs.set_up("info", "json", SECRETS, journal.stream)
+    Log("poller").warning("x.y")
+    (line,) = journal.lines()
+    assert json.loads(line.removeprefix("<4>")).keys() == {"time", "level", "event"}
+
+
+def test_what_is_said_to_people_has_a_priority_in_the_journal(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as all mistakes of a configuration."""
+    monkeypatch.setattr(sys, "stderr", journal.stream)
+    logs.set_up("info", "text", SECRETS)
+    assert logs.for_stderr(f"one {PASSWORD}\ntwo", logging.ERROR) == "<3>one ***\n<3>two"
+
+
+@pytest.mark.parametrize("named", ["", "1:1", "nonsense"])
+def test_a_journal_that_is_somebody_elses_is_none(
+    named: str, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable is inherited, also where standard error leads to a file by now."""
+    monkeypatch.setenv(logs.JOURNAL_STREAM, named)
+    logs.set_up("info", "text", SECRETS, journal.stream)
+    Log("poller").info("x.y")
+    assert without_time(journal.lines()[0]) == "INFO x.y"
+
+
+def test_a_stream_that_is_no_file_is_no_journal() -> None:
+    """Such as that of a test runner."""
+    assert not logs.is_journal(io.StringIO())

@@ -875,7 +875,10 @@ def _(scene: Scene) -> Steps:
 
 
 @mistake(
-    "Telegram's proxy is down", "telegram.proxy_away", text="no usable answer", remedy=r"\[telegram\] proxy running"
+    "Telegram's proxy is down",
+    "telegram.proxy_away",
+    text="no usable answer",
+    remedy=r"start what \[telegram\] proxy names",
 )
 def _(scene: Scene) -> Steps:
     scene.set("telegram", proxy=f"http://127.0.0.1:{mistake_scene.closed_port()}")
@@ -883,7 +886,12 @@ def _(scene: Scene) -> Steps:
     scene.set("telegram", proxy=f"http://{scene.open(mistake_scene.proxy())}")
 
 
-@mistake("Telegram's proxy wants a password", "telegram.not_the_api", text="407", remedy="proxy")
+@mistake(
+    "Telegram's proxy wants a password",
+    "telegram.proxy_refused",
+    text="wants another user name or password",
+    remedy="proxy",
+)
 def _(scene: Scene) -> Steps:
     place = scene.open(mistake_scene.proxy(PROXY_USER))
     scene.set("telegram", proxy=f"http://{place}")

@@ -25,7 +25,20 @@ from demo.telegram import TelegramStandIn
 from poller import check_routes, explain, jobs
 from poller.config import Config, load
 from poller.errors import ConfigError
-from poller.events import SBOM, CoverageNews, Event, EventType, Gap, Index, Phase, Reason, Repository, Scan, Source
+from poller.events import (
+    OF_OURSELVES,
+    SBOM,
+    CoverageNews,
+    Event,
+    EventType,
+    Gap,
+    Index,
+    Phase,
+    Reason,
+    Repository,
+    Scan,
+    Source,
+)
 from poller.reporting import image_group
 from poller.routes import DEFAULT, NEVER_HIDDEN, NO_ROUTE, Filter, QuietHours, Route, ask, spread
 from poller.secret import Secret
@@ -213,7 +226,11 @@ def any_routes(draw: st.DrawFn) -> list[Route]:
 
 EVENTS = st.sampled_from(
     [
-        *(Event.example(type=type_) for type_ in EventType if not type_.startswith("SCANNING") and type_ != "COVERAGE"),
+        *(
+            Event.example(type=type_)
+            for type_ in EventType
+            if not type_.startswith("SCANNING") and type_ not in OF_OURSELVES
+        ),
         *(scan(severity) for severity in ("Critical", "Low", "None")),
         scan("High", repository=Repository("lib/db"), tag=None),
         login(),

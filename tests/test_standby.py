@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -164,6 +165,10 @@ def test_daemons_outlive_their_database_server(tmp_path: Path, postgres: Postgre
         wait_for(lambda: crew.said(third, "state.not_opened") > 0)
         postgres.start()
         crew.wait_until_told("v1", timeout_s=60)
+        wait_for(lambda: crew.said(first, "state.recovered") == 1)
+        assert [crew.said(number, "state.failed") for number in (first, second, third)] == [1, 0, 0]
+        assert [crew.said(number, "daemon.database_is_back") for number in (first, second, third)] == [0, 1, 0]
+        assert crew.said(third, "state.not_opened") == crew.said(third, "state.opened") == 1
         assert all(map(is_alive, crew.pids))
         assert crew.told("v1") == 1
 
@@ -204,7 +209,8 @@ def test_a_silent_poller_of_another_machine_is_replaced(store: Store) -> None:
 def test_a_database_that_is_away_is_waited_out(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """That is said once, and not for every look."""
+    """That is said once, and not for every look; and once when it is back."""
+    caplog.set_level(logging.INFO)
     monkeypatch.setattr(lease, "LOOK_SECONDS", 0.01)
     answers = iter([StateBusy("away")] * 5 + [None])
 
@@ -215,7 +221,8 @@ def test_a_database_that_is_away_is_waited_out(
 
     monkeypatch.setattr(store, "lease", look)
     assert Standby(store, ME, lambda: NOW).wait(threading.Event()) == Grant(POLLER, str(ME), 1)
-    assert caplog.text.count("daemon.waits_for_database") == 1
+    said = [record.message for record in caplog.records]
+    assert said == ["daemon.waits_for_database", "daemon.database_is_back"]
 
 
 def test_systemd_hears_for_whom_we_stand_by(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

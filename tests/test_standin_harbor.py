@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -1392,3 +1393,38 @@ def test_a_scanners_robot_has_an_identifier_of_that_moment(world: World) -> None
 def _uuid_time(robot: str) -> int:
     low, middle, high = robot.rsplit("-", 5)[1:4]
     return int(high[1:] + middle + low, 16)
+
+
+# -- accounts and addresses that are wrong ----------------------------------------------------------
+
+
+def test_a_robot_out_of_force_is_refused_like_a_wrong_secret(world: World, clock: Clock) -> None:
+    """Harbor does not say whether it is disabled or has expired."""
+    off = replace(POLLER, name="robot$off", is_disabled=True)
+    over = replace(POLLER, name="robot$over", expires_at=clock())
+    with HarborStandIn(world, [POLLER, off, over]) as harbor:
+        statuses = [get(harbor, "/users/current", account).status_code for account in (POLLER, off, over)]
+    assert statuses == [412, 401, 401]
+
+
+@pytest.mark.parametrize("right", ["artifact: read", "artifact: list", "repository: read", "artifact-addition: read"])
+def test_a_right_that_a_robot_lacks_closes_its_paths_alone(world: World, right: str) -> None:
+    world.create_project("team")
+    world.push("team/app", "1")
+    lacking = replace(POLLER, lacks=frozenset({right}))
+    here = "/projects/team/repositories/app"
+    paths = {
+        "repository: read": here,
+        "artifact: list": f"{here}/artifacts",
+        "artifact: read": f"{here}/artifacts/1",
+        "artifact-addition: read": f"{here}/artifacts/1/additions/vulnerabilities",
+    }
+    with HarborStandIn(world, [lacking]) as harbor:
+        refused = [name for name, path in paths.items() if get(harbor, path, lacking).status_code == 403]
+    assert refused == [right]
+
+
+def test_what_is_not_the_api_is_the_portal(harbor: HarborStandIn) -> None:
+    """Its nginx gives the page of the portal for every other path."""
+    answer = requests.get(f"{harbor.url}/registry{API}/ping", timeout=10)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html")

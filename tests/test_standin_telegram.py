@@ -432,5 +432,5 @@ def test_waiting_for_messages_ends(standin: TelegramStandIn, caller: Caller) -> 
 def test_missing_parser_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo on a machine with the run-time packages only."""
     monkeypatch.setitem(sys.modules, "tdjson", None)
-    with pytest.raises(ParserMissing, match="requirements-dev"):
+    with pytest.raises(ParserMissing, match="requirements-demo"):
         TelegramStandIn()

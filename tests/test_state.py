@@ -16,8 +16,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 
 from poller import reading
 from poller.errors import LeaseTaken, PollerError, StateBusy, StateError, StateFull
@@ -1119,27 +1117,6 @@ def test_processes_that_start_and_write_at_once_wait_for_each_other(state_url: s
 
 
 # -- opening ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("store")
-def test_the_migrations_give_exactly_the_schema(state_url: str) -> None:
-    """Who changes a table and forgets the migration learns it here."""
-    engine = sqlalchemy.create_engine(state_url)
-    with engine.connect() as connection:
-        is_compared = connection.dialect.name != "sqlite"  # it gives '' back in other words
-        context = MigrationContext.configure(connection, opts={"compare_server_default": is_compared})
-        assert compare_metadata(context, schema.metadata) == []
-    engine.dispose()
-
-
-@pytest.mark.usefixtures("store")
-def test_the_index_of_what_is_unfinished_is_a_partial_one(state_url: str) -> None:
-    """Alembic does not compare this: the outbox stays fast when millions are told."""
-    engine = sqlalchemy.create_engine(state_url)
-    with engine.connect() as connection:
-        indexes = {each["name"]: each for each in sqlalchemy.inspect(connection).get_indexes("deliveries")}
-    engine.dispose()
-    assert any("where" in option for option in indexes["ix_deliveries_pending"]["dialect_options"])
 
 
 def test_opening_again_finds_everything(store: Store, state_url: str) -> None:

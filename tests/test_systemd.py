@@ -39,11 +39,10 @@ def _guards(name: str) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """The units as on a machine where /opt/harbor-poller is this very Python."""
+    """The units as on a machine where this very Python is the command."""
     for name in ALL:
         text = (UNITS / name).read_text()
-        here = text.replace("/opt/harbor-poller/.venv/bin/python", sys.executable)
-        (tmp_path / name).write_text(here.replace("/opt/harbor-poller", str(UNITS.parent)))
+        (tmp_path / name).write_text(text.replace("ExecStart=harbor-poller ", f"ExecStart={sys.executable} -m poller "))
     return tmp_path
 
 
@@ -63,6 +62,19 @@ def test_verify_would_have_noticed(installed: Path) -> None:
     unit.write_text(unit.read_text().replace("ProtectHome=", "ProtectHomes="))
 
     assert "ProtectHomes" in _analyze("verify", str(unit)).stderr
+
+
+@needs_systemd
+def test_systemd_understands_the_drop_in(installed: Path) -> None:
+    """A secret that not everybody has is no line of the unit, for a missing file would keep it from starting."""
+    folder = installed / "harbor-poller.service.d"
+    folder.mkdir()
+    shutil.copy(UNITS / "heartbeat.conf", folder)
+    assert _analyze("verify", str(installed / SERVICES[0])).stderr == ""
+
+    wrong = (folder / "heartbeat.conf").read_text().replace("LoadCredential=", "LoadCredentials=")
+    (folder / "heartbeat.conf").write_text(wrong)
+    assert "LoadCredentials" in _analyze("verify", str(installed / SERVICES[0])).stderr
 
 
 @needs_systemd

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -18,14 +18,17 @@ from typing import Any
 import alembic.command
 import pytest
 import sqlalchemy
+from alembic.autogenerate import compare_metadata
 from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import JSON, Boolean, Column, DateTime, Engine, MetaData, Table
 
 from demo.harbor import POLLER, HarborStandIn, World
+from poller.errors import StateError
 from poller.events import EventType
 from poller.telling import ROUTE
-from state import DeliveryState, Store
+from state import DeliveryState, Store, copies, schema
 from state.database import HEAD
 from state.upgrade import MIGRATIONS
 from tests.harness import Clock, Site
@@ -152,6 +155,70 @@ def old_url(state_url: str, revision: str) -> str:
     return state_url
 
 
+# -- the schema -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def migrated(url: str) -> Iterator[Engine]:
+    """The same database, emptied, and made by all migrations, one after the other."""
+    with engine_of(url) as engine:
+        found = MetaData()
+        found.reflect(engine)
+        with engine.begin() as connection:
+            found.drop_all(connection)
+            alembic.command.upgrade(alembic_config(connection=connection), "head")
+        yield engine
+
+
+def test_the_migrations_give_exactly_the_schema(state_url: str) -> None:
+    """Who changes a table and forgets the migration learns it here."""
+    with migrated(state_url) as engine, engine.connect() as connection:
+        is_compared = connection.dialect.name != "sqlite"  # it gives '' back in other words
+        context = MigrationContext.configure(connection, opts={"compare_server_default": is_compared})
+        assert compare_metadata(context, schema.metadata) == []
+
+
+def test_the_index_of_what_is_unfinished_is_a_partial_one(state_url: str) -> None:
+    """Alembic does not compare this: the outbox stays fast when millions are told."""
+    with migrated(state_url) as engine:
+        indexes = {each["name"]: each for each in sqlalchemy.inspect(engine).get_indexes("deliveries")}
+    assert any("where" in option for option in indexes["ix_deliveries_pending"]["dialect_options"])
+
+
+def description(engine: Engine) -> dict[str, dict[str, Any]]:
+    """Whatever there is to know of every table, in an order that does not depend on when it was added."""
+    inspector = sqlalchemy.inspect(engine)
+    return {
+        table: {
+            "columns": by_name([each | {"type": repr(each["type"])} for each in inspector.get_columns(table)]),
+            "primary key": inspector.get_pk_constraint(table),
+            "foreign keys": by_name(inspector.get_foreign_keys(table)),
+            "unique": by_name(inspector.get_unique_constraints(table)),
+            "checks": by_name(inspector.get_check_constraints(table)),
+            "indexes": by_name([in_words(index) for index in inspector.get_indexes(table)]),
+        }
+        for table in inspector.get_table_names()
+    }
+
+
+def by_name(parts: Sequence[Any]) -> list[dict[str, Any]]:
+    return sorted(map(dict, parts), key=lambda part: str(part["name"]))
+
+
+def in_words(index: Any) -> dict[str, Any]:
+    return {**index, "dialect_options": {name: str(value) for name, value in index["dialect_options"].items()}}
+
+
+def test_a_new_database_is_as_the_migrations_make_it(state_url: str) -> None:
+    """It is made at once, without them: every column, key, default and index must be as after all of them."""
+    Store.open(state_url, HARBOR, ROUTE).close()
+    with engine_of(state_url) as engine:
+        made_at_once = description(engine)
+    assert revision_of(state_url) == HEAD
+    with migrated(state_url) as engine:
+        assert made_at_once == description(engine)
+
+
 # -- the upgrade ------------------------------------------------------------------------------------
 
 
@@ -250,3 +317,102 @@ def test_processes_that_upgrade_at_once_wait_for_each_other(old_url: str) -> Non
         assert [each.hear() for each in programs] == [",".join(making.WAITING)] * 3
     assert revision_of(old_url) == HEAD
     assert is_all_there(before, contents(old_url))
+
+
+# -- the way back -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def old_file(tmp_path: Path, revision: str) -> Path:
+    file = tmp_path / "state.db"
+    load(f"sqlite:///{file}", revision)
+    return file
+
+
+def upgraded(file: Path) -> None:
+    Store.open(f"sqlite:///{file}", HARBOR, ROUTE).close()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_upgrade_keeps_the_state_of_before(old_file: Path, revision: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Row for row, in one file of its own that only its owner may read, named in the log."""
+    before = contents(f"sqlite:///{old_file}")
+    old_file.chmod(0o644)
+    caplog.set_level("INFO", "state")
+    upgraded(old_file)
+    copy = old_file.with_name(f"state.db.{revision}-before-upgrade")
+    assert names(old_file.parent) == ["state.db", copy.name]
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert (contents(f"sqlite:///{copy}"), revision_of(f"sqlite:///{copy}")) == (before, revision)
+    assert [record.name for record in caplog.records] == ["state.copied"]
+    assert str(copy) in caplog.text
+
+
+def test_what_is_still_in_the_journal_is_copied_too(old_file: Path, revision: str) -> None:
+    """A daemon that was killed leaves its last writing in state.db-wal."""
+    url = f"sqlite:///{old_file}"
+    writer = sqlite3.connect(old_file)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("INSERT INTO harbors (url) VALUES ('https://another.example.com')")
+    writer.commit()
+    before = contents(url)
+    upgraded(old_file)
+    writer.close()
+    assert contents(f"{url}.{revision}-before-upgrade") == before
+
+
+def test_only_the_last_copy_is_kept(tmp_path: Path) -> None:
+    """Of this state: a neighbour's is left alone. A copy that was cut short is begun anew."""
+    file = tmp_path / "state.db"
+    for name in ("state.db.0001-before-upgrade", "state.db.0003-before-upgrade.part", "other.db.0001-before-upgrade"):
+        (tmp_path / name).write_bytes(b"old")
+    load(f"sqlite:///{file}", "0003")
+    upgraded(file)
+    assert names(tmp_path) == ["other.db.0001-before-upgrade", "state.db", "state.db.0003-before-upgrade"]
+
+
+def test_the_next_start_keeps_the_copy(old_file: Path, revision: str) -> None:
+    """It is of the last upgrade, not of the last start; and a new state has none."""
+    upgraded(old_file)
+    copy = old_file.with_name(f"state.db.{revision}-before-upgrade")
+    copied = copy.read_bytes()
+    upgraded(old_file)
+    assert copy.read_bytes() == copied
+    upgraded(old_file.with_name("new.db"))
+    assert names(old_file.parent) == ["new.db", "state.db", copy.name]
+
+
+def test_without_room_it_is_upgraded_without_a_copy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A convenience must not fill the disk; the log says what was left out."""
+    file = tmp_path / "state.db"
+    load(f"sqlite:///{file}", "0003")
+    assert copies.keep(file, "0003", lambda _folder: 2 * file.stat().st_size - 1) is None
+    assert names(tmp_path) == ["state.db"]
+    assert caplog.records[-1].name == "state.not_copied"
+    assert copies.keep(file, "0003", lambda _folder: 2 * file.stat().st_size)
+
+
+def test_a_copy_that_cannot_be_written_hinders_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "state.db"
+    load(f"sqlite:///{file}", "0003")
+    (tmp_path / "state.db.0003-before-upgrade").mkdir()
+    upgraded(file)
+    assert revision_of(f"sqlite:///{file}") == HEAD
+    assert [record.name for record in caplog.records] == ["state.not_copied"]
+    assert names(tmp_path) == ["state.db", "state.db.0003-before-upgrade"]
+
+
+def test_an_older_version_names_the_way_back(tmp_path: Path) -> None:
+    """Where the newer one has kept a copy that this one understands."""
+    file = tmp_path / "state.db"
+    upgraded(file)
+    with engine_of(f"sqlite:///{file}") as engine, engine.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StateError, match=r"\(schema 9999\); upgrade harbor-poller, or name another database"):
+        upgraded(file)
+    copies.of_revision(file, HEAD).touch()
+    with pytest.raises(StateError, match=rf"or put {file}\.{HEAD}-before-upgrade back in its place"):
+        upgraded(file)
