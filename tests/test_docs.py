@@ -94,7 +94,7 @@ def test_a_broken_link_would_be_found(tmp_path: Path) -> None:
 # -- commands ---------------------------------------------------------------------------------------
 
 
-_OURS = re.compile(r"^(?:\$ |.*(?:&& |exec ))?(?:\S*/)?(?:python -m poller|harbor-poller) +(.+)$")
+_OURS = re.compile(r"^(?:\$ |.*(?:&& |exec (?:harbor-poller )?))?(?:\S*/)?(?:python -m poller|harbor-poller) +(.+)$")
 _SHELLS = re.compile(r" {2,}.*| *(?:\| |&&|>|#|\d?>|;).*|…")  # what follows a command, and is not for it
 
 
