@@ -249,7 +249,7 @@ def test_the_tests_that_hold_a_claim_are_there(page: Path) -> None:
 
 
 _FIRST = "audit|chat|clock|coverage|daemon|daily|edit|heartbeat|job|lease|log|message|metrics|poll|route|scan|state|sweep|topic"
-WORD = re.compile(rf"(?:{_FIRST})\.(?!db\b|toml\b)[a-z_]+")
+WORD = re.compile(rf"(?:{_FIRST})\.(?!db\b|conf\b|toml\b)[a-z_]+")
 OF_JSON = DOCS / "reference/json.md"
 
 
