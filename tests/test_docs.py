@@ -18,6 +18,7 @@ from poller.events import USUAL_TYPES, EventType, Reason
 from state import DeliveryState
 from state.schema import metadata
 from tests.harness import ROOT
+from tests.test_log_words import in_page
 
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("README*.md"), *DOCS.rglob("*.md")])
@@ -59,6 +60,7 @@ every_translation = pytest.mark.parametrize("page", RUSSIAN, ids=name)
 
 
 # -- links ------------------------------------------------------------------------------------------
+
 
 def anchors(page: Path) -> set[str]:
     """As GitHub makes them: lower case, spaces as hyphens, without punctuation."""
@@ -248,18 +250,21 @@ def test_the_tests_that_hold_a_claim_are_there(page: Path) -> None:
     assert {said for said in inline(page) if said.startswith("test_")} <= written
 
 
-_FIRST = "audit|chat|clock|coverage|daemon|daily|edit|heartbeat|job|lease|log|message|metrics|poll|route|scan|state|sweep|topic"
-WORD = re.compile(rf"(?:{_FIRST})\.(?!db\b|conf\b|toml\b)[a-z_]+")
 OF_JSON = DOCS / "reference/json.md"
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != OF_JSON], ids=name)
 def test_the_words_of_the_log_are_there(page: Path) -> None:
-    """Each word of the log that is named is one that the product writes. (Fields of JSON look alike.)"""
-    source = "\n".join(file.read_text() for folder in ("poller", "state") for file in (ROOT / folder).glob("*.py"))
-    named = {word for said in inline(page) if (word := said.partition(" ")[0]) and WORD.fullmatch(word)}
-    jobs = {f"{job}.failed" for job in re.findall(r'_run_job\("(\w+)"', source)}
-    assert {word for word in named - jobs if f'"{word}"' not in source} == set()
+    """Each word of the log that is named is in the list of all, which a test of its own holds to the code.
+
+    Names of files, settings and fields of JSON look alike.
+    """
+    words = in_page()
+    firsts = {word.partition(".")[0] for word in words}
+    said = [each.partition(" ")[0] for each in inline(page)]
+    named = {word for word in said if re.fullmatch(r"[a-z]+\.[a-z_]+", word) and word.partition(".")[0] in firsts}
+    settings = {f"{section}.{key}" for section, keys in config.KEYS.items() for key in keys}
+    assert named - words.keys() - settings - {"state.db", "heartbeat.conf"} == set()
 
 
 @pytest.mark.parametrize("page", [DOCS / "troubleshooting.md", DOCS / "ru/troubleshooting.md"], ids=name)
