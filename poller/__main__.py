@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import formatters
-from poller import __version__, here, jobs, lease, logs, measures, pacing, reference, show, times
+from poller import __version__, here, jobs, lease, logs, measures, pacing, reference, setup_flags, show, times
 from poller import config as configuration
 from poller import explain as explaining
 from poller.backfill import Backfill, Wanted
@@ -34,6 +34,7 @@ from poller.diagnosis import diagnose
 from poller.errors import ConfigError, LeaseTaken, NothingRecorded, OperatorError, PollerError, StateBusy, StateError
 from poller.events import SCAN_TYPES, EventType
 from poller.exit_codes import DONE, MISTAKE, TAKEN, TRY_AGAIN
+from poller.findings import Report
 from poller.foreground import Foreground, Interrupted
 from poller.harbor import Harbor
 from poller.heartbeat import UNHEARD, Heartbeat
@@ -41,6 +42,8 @@ from poller.jobs import AuditPoller
 from poller.measures import Sink
 from poller.pacing import limits_for
 from poller.pulse import ChatTrouble, after_a_run
+from poller.secret import Secret
+from poller.setup_asking import Edge, Person
 from poller.standing import Standing, standing, unrecorded
 from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller, Told, Wait
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
 EPILOG = f"""\b
 To begin with:
   {CALLED} demo            see it work, without any configuration
+  {CALLED} setup           make the account, find the chat, write conf.toml
   {CALLED} check --send    try conf.toml; says what to mend, and how
   {CALLED} run             go
 
@@ -81,6 +85,8 @@ FITS_WITHIN = timedelta(minutes=10)
 WAITS_FOR_DATABASE = 60.0
 """So long a daemon that starts before its database, or while that is restarted, waits for it; seconds."""
 OPEN_AGAIN = 2.0
+CHECK_WITHIN = 5.0
+"""Seconds that `check` takes at most, unless it is given more."""
 LAST_WORDS = 0.7
 """What of its time `check` keeps for printing and for the end of Python; seconds."""
 LEAST_LOOK = 1.0
@@ -93,14 +99,20 @@ class Context:
     """What every command needs, opened only when it is asked for."""
 
     def __init__(self, path: Path | None, log_level: str, log_format: str) -> None:
-        self._path = path
+        self.path = path
         self._log_level = log_level
         self._log_format = log_format
+        self._masked: list[Secret] = []
         self.is_json = log_format == "json"
         logs.set_up(log_level, log_format, ())
 
+    def mask(self, *secrets: Secret | None) -> None:
+        """No text shows them from now on."""
+        self._masked += filter(None, secrets)
+        logs.set_up(self._log_level, self._log_format, self._masked)
+
     def config(self) -> Config:
-        config = configuration.load(configuration.find(self._path), os.environ)
+        config = configuration.load(configuration.find(self.path), os.environ)
         logs.set_up(self._log_level, self._log_format, config.secrets)
         for warning in config.warnings:
             _log.warning("config.warning", text=str(warning))
@@ -151,7 +163,7 @@ class Context:
     def here(self) -> here.Here:
         """How the product runs on this machine."""
         program = click.get_current_context().find_root().info_name or "harbor-poller"
-        return here.look(program, self._path)
+        return here.look(program, self.path)
 
     @contextmanager
     def store(self, config: Config, *, patience: float = 0) -> Iterator[Store]:
@@ -608,7 +620,7 @@ def _moment(option: str, text: str, now: datetime, zone: tzinfo) -> datetime:
 @click.option(
     "--timeout",
     type=click.FloatRange(min=2, max=600),
-    default=5,
+    default=CHECK_WITHIN,
     metavar="SECONDS",
     help="End within so many, with what is known by then. Default: 5; more for a slow link.",
 )
@@ -620,26 +632,76 @@ def check(context: Context, send: bool, timeout: float, as_json: bool) -> int:
 
     Tries configuration, Harbor, rights, Telegram, database and clock: a line each.
     """
-    from poller import check as checking
-
-    deadline = Deadline.after(max(LEAST_LOOK, timeout - time_to_start() - LAST_WORDS))
-    try:
-        config = context.config()
-        report = checking.check(
-            config,
-            context.harbor(config, deadline=deadline),
-            context.telegram(config, deadline=deadline),
-            is_sending=send,
-            now=utc_now(),
-            deadline=deadline,
-        )
-    except ConfigError as error:
-        report = checking.misconfigured(error)
+    report = _check(context, context.config, timeout - time_to_start(), is_sending=send)
     if as_json:
         _print_json(report.to_json())
     else:
         show.write(show.check_page(report))
     return report.exit_code
+
+
+def _check(context: Context, load: Callable[[], Config], seconds: float, *, is_sending: bool) -> Report:
+    """`load`: a configuration that cannot be used is a finding like others."""
+    from poller import check as checking
+
+    deadline = Deadline.after(max(LEAST_LOOK, seconds - LAST_WORDS))
+    try:
+        config = load()
+        return checking.check(
+            config,
+            context.harbor(config, deadline=deadline),
+            context.telegram(config, deadline=deadline),
+            is_sending=is_sending,
+            now=utc_now(),
+            deadline=deadline,
+        )
+    except ConfigError as error:
+        return checking.misconfigured(error)
+
+
+@cli.command(epilog=setup_flags.EPILOG)
+@setup_flags.options
+@click.pass_obj
+@_command
+def setup(context: Context, no_test_message: bool, **flags: Any) -> int:
+    """Write conf.toml, with a new account in Harbor and the chat.
+
+    Asks what flags do not answer, tries each answer at once, and checks the result. The administrator's login is kept
+    nowhere.
+    """
+    from poller import setup as setting_up
+
+    person = Person(is_there=sys.stdin.isatty())
+    given = setup_flags.given(flags, context.path, os.environ)
+    context.mask(given.password, given.robot_secret, given.token)
+    try:
+        path = setting_up.run(given, Edge(person, utc_now, time.sleep, context.mask))
+    except (click.Abort, KeyboardInterrupt):
+        return _say("\nstopped; nothing was made", TRY_AGAIN)
+    person.say()
+    report = _check(context, lambda: _as_written(path), CHECK_WITHIN, is_sending=not no_test_message)
+    show.write(show.check_page(report))
+    _tell_next_step(person, path, report.exit_code)
+    return report.exit_code
+
+
+def _as_written(path: Path) -> Config:
+    """The configuration by itself, whatever secrets the environment has."""
+    return configuration.load(
+        path, {key: value for key, value in os.environ.items() if key not in setup_flags.FOUND_ELSEWHERE}
+    )
+
+
+def _tell_next_step(person: Person, path: Path, code: int) -> None:
+    me = click.get_current_context().find_root().info_name
+    command = me if path == Path("conf.toml") else f"{me} --config {path}"
+    person.say()
+    if code == DONE:
+        person.say("Done. This tells what happens from now on (as a service: docs/operations.md):")
+        person.show(f"{command} run")
+    else:
+        person.say(f"{path} is written, but not everything is well yet. When what has a ✗ is mended:")
+        person.show(f"{command} check --send")
 
 
 @cli.command()

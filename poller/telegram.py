@@ -19,6 +19,7 @@ import requests
 from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError, ReadTimeoutError
 
+from poller.chats import Update
 from poller.deadline import Deadline
 from poller.errors import OperatorError, OutOfTime, Temporary
 from poller.measures import Service, Sink, asking, ignore
@@ -324,6 +325,14 @@ class Telegram:
     def membership(self, chat_id: int | str, bot: Me | None = None) -> Membership:
         """The bot's own standing in a chat. `bot`: what is known of it, which need not be asked then."""
         return self._ask("getChatMember", {"chat_id": chat_id, "user_id": (bot or self.me()).id}, Membership)
+
+    def updates(self, offset: int | None, wait: int) -> tuple[Update, ...]:
+        """What waits for the bot, oldest first, up to 100; if there is nothing, what comes within `wait` seconds.
+
+        An `offset` confirms all updates before it: nobody gets them any more. None: they stay for others.
+        """
+        fields = {"timeout": wait} | ({} if offset is None else {"offset": offset})
+        return self._ask("getUpdates", fields, tuple[Update, ...])
 
     def _try(self, attempt: _Attempt) -> Outcome:
         """Each of the four detours is taken at most once, so this ends."""
