@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 EPILOG = f"""\b
 To begin with:
   {CALLED} demo            see it work, without any configuration
-  {CALLED} setup           make the account, find the chat, write conf.toml
+  {CALLED} setup           make the account, find the chat
   {CALLED} check --send    try conf.toml; says what to mend, and how
   {CALLED} run             go
 
