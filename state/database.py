@@ -97,7 +97,10 @@ def open_engine(url: str) -> Engine:
     where = display(parsed)
     with _passing(where):
         _check_path(parsed, where)
-    engine = _sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else server_engine(parsed)
+    is_file = parsed.get_backend_name() == "sqlite"
+    if is_file:
+        _make_for_owner(sqlite_file(parsed))
+    engine = _sqlite_engine(parsed) if is_file else server_engine(parsed)
     try:
         with border(where):
             _bring_up_to_date(engine, where)
@@ -228,6 +231,12 @@ def _check_path(url: URL, where: str) -> None:
     for each in (path, path.parent):
         if each.exists() and not os.access(each, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
             raise StateError(f"[state] url: {each} is not writable; SQLite writes the file and others beside it")
+
+
+def _make_for_owner(file: Path) -> None:
+    """Nobody else may read what happens in the registry. SQLite gives -wal and -shm the mode of the file."""
+    with suppress(OSError):  # it is there; or it cannot be made, which SQLite will say
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _sqlite_engine(url: URL) -> Engine:

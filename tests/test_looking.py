@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -135,6 +136,18 @@ def test_an_error_of_a_look_is_not_hidden(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="malformed"):
         Store.looked(url, HARBOR, ROUTE, ask)
     assert counts == [0]
+
+
+def test_the_state_is_its_owners_alone(tmp_path: Path) -> None:
+    """Whatever the umask is of the shell in which it was started by hand."""
+    before = os.umask(0o022)
+    try:
+        with opened(f"sqlite:///{tmp_path}/state.db") as store:
+            store.record([Telling(Event.example(), DeliveryState.PENDING)], now=NOW)
+            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("state.db", "state.db-wal", "state.db-shm"), 0o600)
 
 
 def test_a_look_waits_for_no_writer(tmp_path: Path) -> None:
