@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -54,6 +54,8 @@ from state import POLLER, SCHEMA, Mode, Store
 
 if TYPE_CHECKING:
     from poller.exporter import Exporter
+
+T = TypeVar("T")
 
 EPILOG = f"""\b
 To begin with:
@@ -151,14 +153,9 @@ class Context:
         routes = config.telling_routes
         return Tellers({route.name: Teller(telegram, store, config, clock, route, sink) for route in routes})
 
-    @contextmanager
-    def kept(self, config: Config) -> Iterator[Store]:
-        """The state as it is, for commands that only look. Raises NothingRecorded where there is none."""
-        store = Store.look(config.state.url.reveal(), config.harbor.url, ROUTE)
-        try:
-            yield store
-        finally:
-            store.close()
+    def look(self, config: Config, ask: Callable[[Store], T]) -> T:
+        """What `ask` makes of the state as it is. Raises NothingRecorded where there is none."""
+        return Store.looked(config.state.url.reveal(), config.harbor.url, ROUTE, ask)
 
     def here(self) -> here.Here:
         """How the product runs on this machine."""
@@ -281,7 +278,7 @@ TYPE = _TypeOfEvent()
 @click.option(
     "--config",
     "path",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # what cannot be read is told as every mistake in it
     metavar="FILE",
     help="Default: ./conf.toml, then in /etc/harbor-poller.",
 )
@@ -726,8 +723,7 @@ def status(context: Context, is_checking: bool, as_json: bool) -> int:
 
 def _standing(context: Context, config: Config, now: datetime) -> Standing:
     try:
-        with context.kept(config) as store:
-            return standing(store, config, now)
+        return context.look(config, lambda store: standing(store, config, now))
     except NothingRecorded:
         return unrecorded(config)
 
@@ -762,8 +758,8 @@ def events(
             raise ConfigError("--explain is of one event: leave --since, --type, --repository and --limit out")
         return _explain(context, config, key, as_json=as_json)
     start = _moment("--since", since, utc_now(), config.timezone) if since else None
-    with context.kept(config) as store:
-        seen = store.seen(since=start, types=types, repository=repository, limit=limit or (None if as_json else 50))
+    most = limit or (None if as_json else 50)
+    seen = context.look(config, lambda store: store.seen(since=start, types=types, repository=repository, limit=most))
     if as_json:
         for each in seen:
             _print_json(show.seen_json(each))
@@ -773,9 +769,11 @@ def events(
 
 
 def _explain(context: Context, config: Config, key: str, *, as_json: bool) -> int:
-    with context.kept(config) as store:
+    def ask(store: Store) -> explaining.Explanation:
         decide = AuditPoller(context.harbor(config), store, config).decide
-        explained = explaining.explain(key, store, config, decide, utc_now())
+        return explaining.explain(key, store, config, decide, utc_now())
+
+    explained = context.look(config, ask)
     if as_json:
         _print_json(explained.to_json())
     else:

@@ -17,8 +17,9 @@ import urllib3
 from requests.auth import HTTPBasicAuth
 
 from poller.answers import Answer, refusal
+from poller.config_values import leads_here
 from poller.errors import HarborGarbled, HarborUnreachable, NotFound, OperatorError
-from poller.harbor import IN_HASTE, CurrentUser, Harbor, is_loopback
+from poller.harbor import IN_HASTE, CurrentUser, Harbor
 from poller.logs import Redactor
 from poller.queries import q
 from poller.robots import Grantable, Robot, WantedRobot
@@ -73,7 +74,7 @@ class Administrator:
         self._redactor = Redactor((password, Secret(f"{name}:{password.reveal()}")))
         self._session = requests.Session()
         self._session.auth = HTTPBasicAuth(name.encode(), password.reveal().encode())
-        self._session.trust_env = not is_loopback(url)
+        self._session.trust_env = not leads_here(url)
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def close(self) -> None:

@@ -86,15 +86,30 @@ _OF_FILE: dict[Trouble, tuple[str, str, str]] = {
         "{place} is a directory",
         'name a file in it: [state] url = "sqlite:///{place}/state.db"',
     ),
+    Trouble.NO_FILE: (
+        "database.no_file",
+        "{place} is no ordinary file",
+        'name a file: [state] url = "sqlite:///state.db"',
+    ),
     Trouble.NO_FOLDER: (
         "database.no_folder",
         "the directory of {place} does not exist",
         "mkdir -p {about}; or name another in [state] url",
     ),
+    Trouble.LOOP: (
+        "database.link_to_itself",
+        "{place} is a symbolic link that leads back to itself",
+        "rm {place} (the next start makes a new one); or correct [state] url",
+    ),
+    Trouble.CLOSED: (
+        "database.closed_folder",
+        "this user ({user}) may not go through {about}, which is on the way to {place}",
+        "chmod a+x {about}; or name a file elsewhere in [state] url",
+    ),
     Trouble.NOT_ALLOWED: (
         "database.not_allowed",
         "{about} may not be read and written by this user ({user}); SQLite writes the file and others beside it",
-        "chown {user} {about}; or run `check` as the user that the poller runs as",
+        "chown {user} {about} && chmod u+rwX {about}; or run `check` as the user that the poller runs as",
     ),
     Trouble.READ_ONLY: (
         "database.read_only",
@@ -104,7 +119,8 @@ _OF_FILE: dict[Trouble, tuple[str, str, str]] = {
     Trouble.FULL: (
         "database.full",
         "there is no room to write: the disk of {about} is full, or the user's quota used up",
-        "free space on the file system of {place} (df -h, du -xh); what waits is told then",
+        "free space on the file system of {place} (df -h; df -i counts files), or raise the quota; what waits is told"
+        " then",
     ),
     Trouble.NO_DATABASE: (
         "database.not_a_database",
@@ -259,7 +275,8 @@ def _route(route: RouteState, pending: int, now: datetime) -> Iterator[Finding]:
         yield warning(
             "telegram.last_not_accepted",
             TELEGRAM,
-            f"{of}the last message was not accepted ({route.reason}); {_number(pending, 'event')} wait until {until}",
+            f"{of}the last message was not accepted ({route.reason}); {_number(pending, 'event')}"
+            f" {'waits' if pending == 1 else 'wait'} until {until}",
             "mend what is said of the chat above, if anything is: the poller tries again by itself",
         )
 

@@ -264,6 +264,8 @@ def _read(document: Table, path: Path, environ: Mapping[str, str], mistakes: Mis
         telegram = replace(telegram, chat_id=next((route.chat_id for route in routes if not route.is_nowhere), 0))
     escape_chars = section(document, "markdown", mistakes).read("escape_chars", values.escape_chars, TELEGRAM_ESCAPES)
     events = _events(section(document, "events", mistakes))
+    delivery = _delivery(section(document, "delivery", mistakes), timezone)
+    told = events if delivery.all_quiet else events - {EventType.DAILY}
     metrics = MetricsConfig(section(document, "metrics", mistakes).read("listen", values.address, None))
     return Config(
         path=path,
@@ -275,13 +277,16 @@ def _read(document: Table, path: Path, environ: Mapping[str, str], mistakes: Mis
         missing_escapes="".join(character for character in TELEGRAM_ESCAPES if character not in escape_chars),
         events=events,
         schedule=_schedule(section(document, "schedule", mistakes)),
-        delivery=_delivery(section(document, "delivery", mistakes), timezone),
+        delivery=delivery,
         state=_state(section(document, "state", mistakes), environ, folder),
         routes=routes,
         scans=_scans(section(document, "scans", mistakes)),
         metrics=metrics,
         heartbeat=_heartbeat(section(document, "heartbeat", mistakes), environ, folder),
-        warnings=tuple(_warnings(document, environ, path, harbor, events, routes, metrics)),
+        warnings=(
+            *_warnings(document, environ, path, harbor, told, routes, metrics),
+            *_unencrypted(harbor, telegram),
+        ),
     )
 
 
@@ -459,6 +464,20 @@ def _warnings(
             " for nobody is asked for a password",
             "use 127.0.0.1, or let only your monitoring through the firewall",
         )
+
+
+def _unencrypted(harbor: HarborConfig, telegram: TelegramConfig) -> Iterator[Caution]:
+    for key, url, what in (
+        ("[harbor] url", harbor.url, "the account's password"),
+        ("[telegram] api_url", telegram.api_url, "the bot's token"),
+    ):
+        parts = urlsplit(url)
+        if parts.scheme == "http" and not values.is_loopback(parts.hostname or ""):
+            yield Caution(
+                "unencrypted",
+                f"{key} = {url}: {what} travels unencrypted, and whoever is on the way can read it",
+                f"put https:// before the host in {key}; if nothing speaks it there, let it be set up",
+            )
 
 
 def _open_to_others(path: Path, what: str) -> Iterator[Caution]:

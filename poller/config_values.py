@@ -193,8 +193,8 @@ def bot_token(value: object) -> str:
 
 
 def chat_id(value: object) -> int | str:
-    """A number, also as text, or "@name"."""
-    chat = value.strip() if isinstance(value, str) else value
+    """A number, also as text and with the minus of typographers, or "@name"."""
+    chat = value.strip().replace("−", "-") if isinstance(value, str) else value
     number = _whole_number(chat)
     if number == PLACEHOLDER_CHAT:
         raise Unfit(_PLACEHOLDER)
@@ -248,10 +248,7 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
 
 def address(value: object) -> Address:
@@ -318,6 +315,19 @@ def fail_url(value: object) -> str:
         return ping_url(value)
     except Unfit as unfit:
         raise Unfit(f'{unfit}, or "off"') from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address is that of this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def leads_here(url: str) -> bool:
+    """Whether a URL is that of this machine."""
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 # -- shared -----------------------------------------------------------------------------------------

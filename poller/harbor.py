@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
@@ -25,6 +24,7 @@ from requests.auth import HTTPBasicAuth
 from poller import activity, rows
 from poller.activity import RepositoryFacts
 from poller.answers import Answer, PathNotFound, decoded, one_line, refusal, refuse_partial
+from poller.config_values import leads_here
 from poller.deadline import Deadline
 from poller.errors import (
     BadRequest,
@@ -106,7 +106,7 @@ class Harbor:
         self._session = _session(username, password)
         self._redactor = Redactor((password, Secret(f"{username}:{password.reveal()}")))
         # Proxies of the environment are for the world outside, not for this machine.
-        self._session.trust_env = not is_loopback(self._base)
+        self._session.trust_env = not leads_here(self._base)
         if not verify:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # one per request; `check` says it once
 
@@ -495,14 +495,6 @@ def _proxies(proxy: str | None) -> dict[str, str] | None:
     if proxy and not _parts("proxy", proxy if "://" in proxy else f"//{proxy}").hostname:
         raise WrongUrl("[harbor] proxy names no host")
     return {"http": proxy, "https": proxy} if proxy else None
-
-
-def is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _read(response: requests.Response, deadline: float) -> bytes:

@@ -13,6 +13,7 @@ from poller.administrator import Administrator
 from poller.certificates import shown_by
 from poller.check_harbor import OLDEST
 from poller.config_file import read_bytes
+from poller.config_values import leads_here
 from poller.errors import (
     ConfigError,
     HarborUnreachable,
@@ -23,7 +24,7 @@ from poller.errors import (
     UntrustedCertificate,
     WrongCredentials,
 )
-from poller.harbor import IN_HASTE, Harbor, is_loopback
+from poller.harbor import IN_HASTE, Harbor
 from poller.rows import CurrentUser, Server
 from poller.secret import Secret
 from poller.setup_asking import Edge, Given, Person, fitting
@@ -80,7 +81,7 @@ def _reach(text: str, known: HarborAnswers, given: Given, person: Person) -> Har
         _knock(replace(known, url=url))
     else:
         url = _by_tls_if_possible(read(f"https://{text}"), known)
-    if url.startswith("http://") and not is_loopback(url):
+    if url.startswith("http://") and not leads_here(url):
         _accept_plain(url, text, given, person)
     return replace(known, url=url)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from poller.errors import PollerError, StateBusy, StateError, StateFull
 from state import copies, fresh, refusals
 
 BUSY_SECONDS = 15
+LOOK_SECONDS = 5
+"""A person waits for what was looked up."""
 REVISIONS = frozenset(
     path.name.partition("_")[0] for path in Path(__file__).parent.glob("migrations/versions/[0-9]*.py")
 )
@@ -72,7 +74,8 @@ def ours(error: Exception, where: str) -> PollerError:
         return StateFull(f"the state database {where} cannot be written: {first_line}; {_make_room(where)}")
     if isinstance(error, TimeoutError) or (isinstance(error, _FAILED) and _is_passing(cause.lower())):
         return StateBusy(f"the state database {where} does not answer: {first_line}")
-    return StateError(f"the state database {where} cannot be used: {first_line}")
+    hint = "; `check` says why" if "unable to open" in first_line else ""
+    return StateError(f"the state database {where} cannot be used: {first_line}{hint}")
 
 
 def _is_passing(cause: str) -> bool:
@@ -92,8 +95,12 @@ def open_engine(url: str) -> Engine:
     """
     parsed = make_url(url)
     where = display(parsed)
-    _check_path(parsed, where)
-    engine = sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else server_engine(parsed)
+    with _passing(where):
+        _check_path(parsed, where)
+    is_file = parsed.get_backend_name() == "sqlite"
+    if is_file:
+        _make_for_owner(sqlite_file(parsed))
+    engine = _sqlite_engine(parsed) if is_file else server_engine(parsed)
     try:
         with border(where):
             _bring_up_to_date(engine, where)
@@ -111,7 +118,10 @@ def look(url: str) -> Engine:
     """
     parsed = make_url(url)
     where = display(parsed)
-    engine = _sqlite_to_read(parsed) if parsed.get_backend_name() == "sqlite" else _server_to_read(parsed)
+    with _passing(where):
+        if parsed.get_backend_name() == "sqlite" and not sqlite_file(parsed).exists():
+            raise refusals.nothing_recorded(f"{where} does not exist")
+    engine = reader(parsed, patience=LOOK_SECONDS)
     try:
         with border(where):
             _check_revision(_revision(engine), engine.url, where)
@@ -119,6 +129,75 @@ def look(url: str) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+def reader(url: URL, *, patience: int) -> Engine:
+    """An engine that only reads. Nothing is looked at or made yet. `patience`: seconds, for a server or a lock."""
+    if url.get_backend_name() == "sqlite":
+        file = sqlite_file(url)
+        return sqlalchemy.create_engine(url, creator=lambda: _connect_to_read(file, patience))
+    engine = server_engine(url, patience=patience)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.execute("SET default_transaction_read_only = on")
+        connection.commit()
+
+    return engine
+
+
+def sqlite_file(url: URL) -> Path:
+    """What a link leads to: SQLite has its -wal and -shm beside that."""
+    return Path(os.path.realpath(str(url.database)))
+
+
+def beside(file: Path) -> tuple[Path, Path]:
+    """SQLite's -wal and -shm."""
+    return file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")
+
+
+def stamp(url: str) -> tuple[int, ...] | None:
+    """Changes when somebody writes to a file that is read without a lock; None where readers are safe from that."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return None
+    file = sqlite_file(parsed)
+    wal, shm = beside(file)
+    try:
+        return None if wal.exists() and shm.exists() else (*_facts(file), *_facts(wal))
+    except OSError:
+        return None
+
+
+def _facts(file: Path) -> tuple[int, ...]:
+    if not file.exists():
+        return ()
+    about = file.stat()
+    return about.st_ino, about.st_size, about.st_mtime_ns
+
+
+def _connect_to_read(file: Path, patience: float) -> sqlite3.Connection:
+    """Leaves nothing behind: SQLite's own -shm is only read where there is one, and never made.
+
+    Without both files nobody has the database open as we do, and no lock is taken: see `stamp`.
+    """
+    wal, shm = beside(file)
+    is_open = wal.exists() and shm.exists()
+    how = "mode=ro&readonly_shm=1" if is_open else "mode=ro&vfs=unix-none" if wal.exists() else "immutable=1"
+    address = f"file:{quote(str(file))}?{how}"
+    connection = sqlite3.connect(address, uri=True, timeout=patience, check_same_thread=False)
+    if not is_open:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # what -shm would hold is kept in memory
+    return connection
+
+
+@contextmanager
+def _passing(where: str) -> Iterator[None]:
+    """A folder on the way that may not be entered is no accident."""
+    try:
+        yield
+    except OSError as error:
+        raise StateError(f"the state database {where} cannot be used: {error.strerror}; `check` says why") from None
 
 
 def _check_revision(found: str | None, url: URL, where: str) -> None:
@@ -144,7 +223,7 @@ def writer(engine: Engine) -> Engine:
 def _check_path(url: URL, where: str) -> None:
     if url.get_backend_name() != "sqlite":
         return
-    path = Path(where)
+    path = sqlite_file(url)
     if path.is_dir():
         raise StateError(f"[state] url: {where} is a directory; name a file in it, such as {where}/state.db")
     if not path.parent.is_dir():
@@ -154,10 +233,14 @@ def _check_path(url: URL, where: str) -> None:
             raise StateError(f"[state] url: {each} is not writable; SQLite writes the file and others beside it")
 
 
-def sqlite_engine(url: URL, connect: Callable[[], sqlite3.Connection] | None = None) -> Engine:
-    """`connect`: instead of opening the URL's file."""
-    options: dict[str, Any] = {"creator": connect} if connect else {"connect_args": {"timeout": BUSY_SECONDS}}
-    engine = sqlalchemy.create_engine(url, **options)
+def _make_for_owner(file: Path) -> None:
+    """Nobody else may read what happens in the registry. SQLite gives -wal and -shm the mode of the file."""
+    with suppress(OSError):  # it is there; or it cannot be made, which SQLite will say
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    engine = sqlalchemy.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -169,31 +252,6 @@ def sqlite_engine(url: URL, connect: Callable[[], sqlite3.Connection] | None = N
     def start(connection: Connection) -> None:
         writes = connection.get_execution_options().get("writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _sqlite_to_read(url: URL) -> Engine:
-    """To read a WAL, SQLite makes two files beside the database, and a reader leaves them behind. So without a WAL,
-    which says that nobody has the database open, it is read as a file that does not change.
-    """
-    path = Path(str(url.database)).absolute()
-    if not path.exists():
-        raise refusals.nothing_recorded(f"{path} does not exist")
-    how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
-    address = f"file:{quote(str(path))}?{how}"
-    return sqlalchemy.create_engine(
-        url, creator=lambda: sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
-    )
-
-
-def _server_to_read(url: URL) -> Engine:
-    engine = server_engine(url)
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: object) -> None:
-        connection.execute("SET default_transaction_read_only = on")
-        connection.commit()
 
     return engine
 

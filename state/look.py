@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine
@@ -43,7 +42,10 @@ class Trouble(StrEnum):
     """What is wrong with it."""
 
     IS_FOLDER = "the name is that of a folder"
+    NO_FILE = "the name is that of a pipe or device"
     NO_FOLDER = "its folder does not exist"
+    LOOP = "its name is that of a link which leads back to itself"
+    CLOSED = "this user may not go through a folder on the way"
     NOT_ALLOWED = "this user may not read or write it"
     READ_ONLY = "what it lies on can only be read"
     FULL = "there is no room"
@@ -87,6 +89,10 @@ class Look:
     free: int | None = None
     engine: Engine | None = None
 
+    def close(self) -> None:
+        if self.engine is not None:
+            self.engine.dispose()
+
     def store(self, harbor_url: str, route: str) -> Store | None:
         """What is in it; None where it cannot be read by this version."""
         if self.engine is None or self.age is not Age.CURRENT:
@@ -100,13 +106,19 @@ def look(url: str, sleep: Callable[[float], object] = time.sleep) -> Iterator[Lo
 
     `sleep`: between two looks at a lock, which a poller at work takes for a moment.
     """
-    parsed = make_url(url)
-    seen = _file(parsed, sleep) if parsed.get_backend_name() == "sqlite" else _on_server(parsed)
+    before = database.stamp(url)
+    seen = _look(make_url(url), sleep)
+    if database.stamp(url) != before:  # a poller began to write under our eyes, which looks like damage
+        seen.close()
+        seen = _look(make_url(url), sleep)
     try:
         yield seen
     finally:
-        if seen.engine is not None:
-            seen.engine.dispose()
+        seen.close()
+
+
+def _look(url: URL, sleep: Callable[[float], object]) -> Look:
+    return _file(url, sleep) if url.get_backend_name() == "sqlite" else _on_server(url)
 
 
 def _compared(revision: str | None) -> tuple[Age, tuple[Hitch, ...]]:
@@ -122,11 +134,12 @@ def _compared(revision: str | None) -> tuple[Age, tuple[Hitch, ...]]:
 
 def _file(url: URL, sleep: Callable[[float], object]) -> Look:
     place = database.display(url)
-    path = Path(place)
+    path = database.sqlite_file(url)
     try:
         kind = _kind(path)
     except OSError as error:
-        return Look(place, Age.UNKNOWN, (_refused(error, path.parent),))
+        closed = _closed(path)
+        return Look(place, Age.UNKNOWN, (Hitch(Trouble.CLOSED, str(closed)) if closed else _refused(error, path),))
     if isinstance(kind, Trouble):
         return Look(place, Age.UNKNOWN, (Hitch(kind, str(path.parent)),))
     hitches, free = _of_folder(path.parent), _free(path.parent)
@@ -135,24 +148,37 @@ def _file(url: URL, sleep: Callable[[float], object]) -> Look:
     hitches += _of_files(path) + _locks(path, sleep)
     if unreadable := _tried_to_open(path, os.O_RDONLY):
         return Look(place, Age.UNKNOWN, unreadable, free=free)
-    engine = database.sqlite_engine(url, lambda: _connect(path))
+    engine = database.reader(url, patience=1)
     try:
         age, of_content, revision = _content(engine, is_small=kind <= CHECKED_UP_TO)
     except (SQLAlchemyError, sqlite3.Error) as error:
         engine.dispose()
         said = _of_sqlite(error)
-        is_known = any(hitch.trouble is said.trouble for hitch in hitches)
+        is_known = any(said.trouble in (hitch.trouble, Trouble.UNUSABLE) for hitch in hitches)
         return Look(place, Age.UNKNOWN, hitches if is_known else (*hitches, said), free=free)
     return Look(place, age, hitches + of_content, revision, free, engine)
 
 
 def _kind(path: Path) -> int | Trouble:
     """The size of the file; 0 where there is none yet."""
+    if path.is_symlink():
+        return Trouble.LOOP
     if path.is_dir():
         return Trouble.IS_FOLDER
     if not path.parent.is_dir():
         return Trouble.NO_FOLDER
-    return path.stat().st_size if path.exists() else 0
+    if not path.exists():
+        return 0
+    return path.stat().st_size if path.is_file() else Trouble.NO_FILE
+
+
+def _closed(path: Path) -> Path | None:
+    """The first folder on the way that this user may not go through."""
+    return next((each for each in reversed(path.parents) if not _allows(each, os.X_OK)), None)
+
+
+def _allows(path: Path, how: int) -> bool:
+    return os.access(path, how, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _of_folder(folder: Path) -> tuple[Hitch, ...]:
@@ -176,13 +202,12 @@ def _of_folder(folder: Path) -> tuple[Hitch, ...]:
 def _of_folder_asked(folder: Path) -> tuple[Hitch, ...]:
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
         return (Hitch(Trouble.READ_ONLY, str(folder)),)
-    may_write = os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
-    return () if may_write else (Hitch(Trouble.NOT_ALLOWED, str(folder)),)
+    return () if _allows(folder, os.W_OK | os.X_OK) else (Hitch(Trouble.NOT_ALLOWED, str(folder)),)
 
 
 def _of_files(path: Path) -> tuple[Hitch, ...]:
     """Whether the file and those that SQLite has beside it can be written: whoever ran as root may have left them."""
-    there = (each for each in (path, *_beside(path)) if each.exists())
+    there = (each for each in (path, *database.beside(path)) if each.exists())
     return tuple(hitch for each in there for hitch in _tried_to_open(each, os.O_RDWR))
 
 
@@ -193,10 +218,6 @@ def _tried_to_open(path: Path, how: int) -> tuple[Hitch, ...]:
     except OSError as error:
         return (_refused(error, path),)
     return ()
-
-
-def _beside(path: Path) -> tuple[Path, Path]:
-    return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
 
 
 def _refused(error: OSError, about: Path) -> Hitch:
@@ -216,12 +237,6 @@ def _free(folder: Path) -> int | None:
         found = os.statvfs(folder)
         return found.f_bavail * found.f_frsize
     return None
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """Where nobody has it open, the file alone is read: SQLite would make its -wal and -shm files otherwise."""
-    how = "mode=ro&readonly_shm=1" if all(each.exists() for each in _beside(path)) else "immutable=1"
-    return sqlite3.connect(f"file:{quote(str(path.absolute()))}?{how}", uri=True, timeout=1, check_same_thread=False)
 
 
 def _content(engine: Engine, *, is_small: bool) -> tuple[Age, tuple[Hitch, ...], str | None]:
@@ -263,7 +278,7 @@ def _locks(path: Path, sleep: Callable[[float], object]) -> tuple[Hitch, ...]:
 
 def _lock(path: Path) -> int | None:
     """The process that holds one of the locks which SQLite puts on bytes of its files to write."""
-    of_log = _holder(_beside(path)[1], _WAL_WRITE_LOCK, fcntl.F_WRLCK)
+    of_log = _holder(database.beside(path)[1], _WAL_WRITE_LOCK, fcntl.F_WRLCK)
     return of_log or _holder(path, _EXCLUSIVE_LOCK, fcntl.F_RDLCK)
 
 
@@ -303,9 +318,10 @@ def _on_server(url: URL) -> Look:
         with engine.connect() as connection:
             age, hitches, revision = _of_server(connection)
     except SQLAlchemyError as error:
-        engine.dispose()
         return Look(place, Age.UNKNOWN, (_of_postgresql(error),))
-    return Look(place, age, hitches, revision, engine=engine)
+    finally:
+        engine.dispose()
+    return Look(place, age, hitches, revision, engine=database.reader(url, patience=PATIENCE))
 
 
 def _of_server(connection: Connection) -> tuple[Age, tuple[Hitch, ...], str | None]:

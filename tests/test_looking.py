@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
+import state
 from poller.errors import NothingRecorded, PollerError, StateError
 from poller.events import Event
 from state import POLLER, DeliveryState, Grant, Store, Telling
@@ -71,6 +74,80 @@ def test_a_look_leaves_the_folder_as_it_is(tmp_path: Path) -> None:
     with looking(f"sqlite:///{crashed}/state.db") as seen:
         assert seen.counts().pending == 1
     assert files(crashed) == before
+
+
+def test_a_journal_that_was_copied_alone_is_read_and_left_alone(tmp_path: Path) -> None:
+    """A backup of the file and its -wal lacks what SQLite makes of them at once, and a look does not make it."""
+    with opened(f"sqlite:///{tmp_path}/state.db") as store:
+        store.record([Telling(Event.example(), DeliveryState.PENDING)], now=NOW)
+        backup = tmp_path / "backup"
+        backup.mkdir()
+        for name in ("state.db", "state.db-wal"):
+            shutil.copy(tmp_path / name, backup)
+    with looking(f"sqlite:///{backup}/state.db") as seen:
+        assert seen.counts().pending == 1
+    assert sorted(path.name for path in backup.iterdir()) == ["state.db", "state.db-wal"]
+
+
+def test_what_a_link_leads_to_is_looked_at(tmp_path: Path) -> None:
+    """SQLite has its journal beside the file, not beside the link; without it the newest events would be missing."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (tmp_path / "state.db").symlink_to(disk / "real.db")
+    url = f"sqlite:///{tmp_path}/state.db"
+    with opened(url) as store:
+        store.record([Telling(Event.example(), DeliveryState.PENDING)], now=NOW)
+        assert (disk / "real.db-wal").stat().st_size
+        with looking(url) as seen:
+            assert seen.counts().pending == 1
+        with state.look(url) as found:
+            there = found.store(HARBOR, ROUTE)
+            assert there is not None
+            assert there.counts().pending == 1
+
+
+def test_what_was_written_under_a_look_is_looked_at_again(tmp_path: Path) -> None:
+    """Without a journal the file is read as one that does not change. If it does, the answer may be of no moment."""
+    url = f"sqlite:///{tmp_path}/state.db"
+    Store.open(url, HARBOR, ROUTE).close()
+    counts: list[int] = []
+
+    def ask(seen: Store) -> int:
+        counts.append(seen.counts().pending)
+        if len(counts) == 1:
+            with opened(url) as store:
+                store.record([Telling(Event.example(), DeliveryState.PENDING)], now=NOW)
+            raise StateError("malformed, as pages of two moments are")
+        return counts[-1]
+
+    assert Store.looked(url, HARBOR, ROUTE, ask) == 1
+    assert counts == [0, 1]
+
+
+def test_an_error_of_a_look_is_not_hidden(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/state.db"
+    Store.open(url, HARBOR, ROUTE).close()
+    counts: list[int] = []
+
+    def ask(seen: Store) -> None:
+        counts.append(seen.counts().pending)
+        raise StateError("malformed")
+
+    with pytest.raises(StateError, match="malformed"):
+        Store.looked(url, HARBOR, ROUTE, ask)
+    assert counts == [0]
+
+
+def test_the_state_is_its_owners_alone(tmp_path: Path) -> None:
+    """Whatever the umask is of the shell in which it was started by hand."""
+    before = os.umask(0o022)
+    try:
+        with opened(f"sqlite:///{tmp_path}/state.db") as store:
+            store.record([Telling(Event.example(), DeliveryState.PENDING)], now=NOW)
+            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("state.db", "state.db-wal", "state.db-shm"), 0o600)
 
 
 def test_a_look_waits_for_no_writer(tmp_path: Path) -> None:

@@ -233,6 +233,31 @@ def _(scene: Scene) -> Steps:
 
 
 @mistake(
+    "password over plain HTTP", "configuration.unencrypted", text="password travels unencrypted", remedy="put https://"
+)
+def _(scene: Scene) -> Steps:
+    _resolve(scene, "registry.example.org")
+    scene.set("harbor", url=scene.harbor.url.replace("127.0.0.1", "registry.example.org"))
+    yield
+    issuer = Issuer(scene.folder, "issuer")
+    url = scene.secured(issuer.tls("registry.example.org")).replace("127.0.0.1", "registry.example.org")
+    scene.set("harbor", url=url, ca_file=str(issuer.file))
+
+
+@mistake(
+    "bot token over plain HTTP",
+    "configuration.unencrypted",
+    text=r"\[telegram\] api_url .*token travels unencrypted",
+    remedy="put https://",
+)
+def _(scene: Scene) -> Steps:
+    _resolve(scene, "telegram.example.org")
+    scene.set("telegram", api_url=scene.telegram.url.replace("127.0.0.1", "telegram.example.org"))
+    yield
+    scene.set("telegram", api_url=scene.telegram.url)
+
+
+@mistake(
     "every route leads nowhere", "configuration.all_nowhere", text="nothing will be told", remedy=r"add a \[\[route\]\]"
 )
 def _(scene: Scene) -> Steps:
@@ -384,7 +409,7 @@ def _(scene: Scene) -> Steps:
     patch = scene.fixture("monkeypatch")
     assert isinstance(patch, pytest.MonkeyPatch)
     patch.setattr(socket, "getaddrinfo", _without_invalid(socket.getaddrinfo))
-    scene.set("harbor", url="http://no-such-host.invalid")
+    scene.set("harbor", url="https://no-such-host.invalid")
     yield
     scene.set("harbor", url=scene.harbor.url)
 
@@ -940,6 +965,40 @@ def _(scene: Scene) -> Steps:
     _run(found["database.no_folder"].remedy.partition(";")[0])
 
 
+@mistake("state is a link to itself", "database.link_to_itself", text="leads back to itself", remedy="^rm ")
+def _(scene: Scene) -> Steps:
+    loop = scene.folder / "loop.db"
+    loop.symlink_to(loop)
+    scene.set("state", url="sqlite:///loop.db")
+    found = yield
+    _run(found["database.link_to_itself"].remedy.partition(" (")[0])
+
+
+@mistake("link to a missing folder", "database.no_folder", text="does not exist", remedy="^mkdir -p .*/disk; ")
+def _(scene: Scene) -> Steps:
+    (scene.folder / "link.db").symlink_to(scene.folder / "disk" / "state.db")
+    scene.set("state", url="sqlite:///link.db")
+    found = yield
+    _run(found["database.no_folder"].remedy.partition(";")[0])
+
+
+@mistake("state is a pipe", "database.no_file", text="no ordinary file", remedy="name a file")
+def _(scene: Scene) -> Steps:
+    os.mkfifo(scene.folder / "pipe")
+    scene.set("state", url="sqlite:///pipe")
+    yield
+    scene.set("state", url="sqlite:///state.db")
+
+
+@mistake("closed folder on the way", "database.closed_folder", text="may not go through", remedy=r"^chmod a\+x ")
+def _(scene: Scene) -> Steps:
+    _use_open_folder(scene, owner=NOBODY)
+    os.chown(scene.state, NOBODY, NOBODY)
+    scene.state.parent.parent.chmod(0o700)
+    found = yield
+    _run(found["database.closed_folder"].remedy.partition(";")[0])
+
+
 @mistake("state file of root", "database.not_allowed", text="may not be read and written", remedy=f"^chown {NOBODY} ")
 def _(scene: Scene) -> Steps:
     _use_open_folder(scene, owner=NOBODY)
@@ -1290,6 +1349,18 @@ def _without_invalid(look_up: Callable[..., Any]) -> Callable[..., Any]:
         return look_up(host, *rest, **more)
 
     return no_such_name
+
+
+def _resolve(scene: Scene, name: str) -> None:
+    """Let a name be that of this machine."""
+    patch, look_up = scene.fixture("monkeypatch"), socket.getaddrinfo
+    assert isinstance(patch, pytest.MonkeyPatch)
+
+    def resolve(host: str, *rest: Any, **more: Any) -> Any:
+        return look_up("127.0.0.1" if host == name else host, *rest, **more)
+
+    patch.setattr(socket, "getaddrinfo", resolve)
+    patch.setenv("NO_PROXY", name)
 
 
 def _happen(scene: Scene) -> None:

@@ -548,7 +548,7 @@ def pour(source: socket.socket, target: socket.socket) -> None:
 
 def test_a_password_is_not_sent_in_the_clear_unasked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """An address without a scheme at which only plain HTTP answers: that has to be said by name."""
-    monkeypatch.setattr("poller.setup_harbor.is_loopback", lambda _: False)
+    monkeypatch.setattr("poller.setup_harbor.leads_here", lambda _: False)
     with pytest.raises(ConfigError, match=r"not encrypted.*--harbor-url http://"):
         site.setup(harbor_url=site.harbor.url.removeprefix("http://"))
     assert {request.user for request in site.harbor.requests} == {""}
