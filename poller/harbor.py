@@ -22,7 +22,7 @@ import requests
 import urllib3
 from requests.auth import HTTPBasicAuth
 
-from poller import activity, rows
+from poller import activity, bodies, rows
 from poller.activity import RepositoryFacts
 from poller.answers import Answer, PathNotFound, decoded, one_line, refusal, refuse_partial
 from poller.deadline import Deadline
@@ -414,7 +414,7 @@ class Harbor:
             verify=self._verify,  # per request: on the session, REQUESTS_CA_BUNDLE would win over ca_file
             proxies=self._proxies,
         ) as response:
-            body = _read(response, deadline)
+            body = bodies.read(response.raw, most=_MOST_BYTES, end=deadline)
             return Answer(self._where(path), response.url, request_id, response.status_code, response.headers, body)
 
     def _out_of_time(self, path: str) -> OutOfTime | None:
@@ -497,18 +497,6 @@ def _is_loopback(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
-
-
-def _read(response: requests.Response, deadline: float) -> bytes:
-    """The whole body. A time-out counts silence only: the deadline ends what drips for ever."""
-    body = bytearray()
-    while chunk := response.raw.read1(65536, decode_content=True):
-        body += chunk
-        if time.monotonic() > deadline:
-            raise TimeoutError("the answer does not end")
-        if len(body) > _MOST_BYTES:
-            raise urllib3.exceptions.ProtocolError(f"more than {_MOST_BYTES} bytes")
-    return bytes(body)
 
 
 # -- what went wrong --------------------------------------------------------------------------------
