@@ -361,8 +361,10 @@ class Shift:
 
     def _beat_heart(self) -> None:
         """Tell the dead man's switch how it goes, if that is due."""
-        self._pulse.chats(self._tellers.troubles, self._monotonic())
-        ping = self._pulse.due(self._monotonic())
+        now = self._monotonic()
+        self._pulse.chats(self._tellers.troubles, now)
+        self._pulse.work(self.hangs() or self._failing(), now)
+        ping = self._pulse.due(now)
         if ping is not None and self._beating.may_run:
             self._run_job("heartbeat", self._beating, lambda: self._ping(ping))
 
@@ -427,9 +429,18 @@ class Shift:
             return  # let the watchdog do its work
         sdnotify.notify(f"WATCHDOG=1\nSTATUS={self._how_things_stand()}")
 
+    @property
+    def _work(self) -> dict[str, Turn]:
+        """What this is all for, by the names of the jobs."""
+        return {"poll": self._polling, "sweep": self._sweeping, "watch": self._watching, "deliver": self._delivering}
+
     def _stuck(self) -> list[str]:
-        turns = {"poll": self._polling, "sweep": self._sweeping, "watch": self._watching, "deliver": self._delivering}
-        return [name for name, turn in turns.items() if turn.is_stuck]
+        return [name for name, turn in self._work.items() if turn.is_stuck]
+
+    def _failing(self) -> str:
+        """What fails beside the polls, for people; "" for nothing."""
+        found = [(name, turn.failures) for name, turn in self._work.items() if turn.failures and name != "poll"]
+        return ", ".join(f"{name}: failed {times} times in a row; the log says why" for name, times in found)
 
     def hangs(self) -> str:
         """What stands still that should not; "" while all gets on, and when the shift is over."""
