@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import logging
+import socketserver
+import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -16,7 +19,7 @@ from demo.door import Call, Door, Reply
 from demo.harbor import Account, Fault, HarborStandIn, Role, World
 from demo.telegram import Kind, TelegramStandIn
 from poller import config as configuration
-from poller import logs
+from poller import daemon, logs
 from poller.errors import ConfigError, HeartbeatRefused, HeartbeatUnreachable, PollerError
 from poller.heartbeat import Heartbeat, fail_url
 from poller.pulse import AWAY_FOR_LONG, CERTAIN_AFTER, TELL_AGAIN, ChatTrouble, Ping, Pulse, after_a_run
@@ -342,6 +345,39 @@ def test_a_switch_that_is_away_disturbs_nothing(stage: Stage, switch: Switch, ca
     switch.door.open()
     stage.live(120)
     assert [record.message for record in caplog.records][-1] == "heartbeat.recovered"
+
+
+def test_a_switch_whose_answer_drips_in_holds_up_nobodys_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte of its head comes before the time-out, and the head never ends."""
+    monkeypatch.setattr(daemon, "_HEARTBEAT_SECONDS", 0.05)
+    with dripping() as (url, is_called), staged(tmp_path, heartbeat=Heartbeat(Secret(url), None, timeout=5)) as stage:
+        stage.shift._stop = threading.Event()
+        work = threading.Thread(target=stage.shift.run, daemon=True)
+        work.start()
+        assert is_called.wait(10)
+        stage.shift.end()
+        work.join(10)
+        assert not work.is_alive()
+
+
+@contextmanager
+def dripping() -> Iterator[tuple[str, threading.Event]]:
+    """The URL of a server whose answers begin and do not end, and whether it was called."""
+    is_called, is_over = threading.Event(), threading.Event()
+
+    class Dripping(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            is_called.set()
+            self.request.sendall(b"HTTP/1.1 200 ")
+            while not is_over.wait(0.1):
+                self.request.sendall(b"O")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dripping) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/key", is_called
+        is_over.set()
+        server.shutdown()
 
 
 # -- runs of cron, and the configuration ------------------------------------------------------------
