@@ -369,7 +369,7 @@ def once(context: Context, is_printing: bool, told_until: str | None) -> int:
     ):
         tellers = context.tellers(config, store)
         poller = AuditPoller(context.harbor(config), store, config)
-        trouble = _attempt(lambda: _poll_to_the_end(poller, work), heart)
+        trouble = _attempt(lambda: _poll_to_the_end(poller, work, heart), heart)
         trouble = trouble or _attempt(lambda: _look_around(poller), heart)
         work.go_on()
         if told_before:
@@ -388,14 +388,15 @@ def once(context: Context, is_printing: bool, told_until: str | None) -> int:
 
 @dataclass(slots=True)
 class _Heart:
-    """What a run has to tell the dead man's switch."""
+    """What a run has to tell the dead man's switch. `is_whole`: whether all logs could be read."""
 
     error: PollerError | None = None
+    is_whole: bool = True
     chats: Sequence[ChatTrouble] = ()
 
     def tell(self, heartbeat: Heartbeat) -> None:
         needs_operator = isinstance(self.error, OperatorError)
-        ping = after_a_run(str(self.error or ""), self.chats, needs_operator=needs_operator)
+        ping = after_a_run(str(self.error or ""), self.chats, needs_operator=needs_operator, is_whole=self.is_whole)
         try:
             if ping is not None:
                 heartbeat.tell(ping.reason)
@@ -420,8 +421,12 @@ def _heart(heartbeat: Heartbeat | None) -> Iterator[_Heart]:
         heart.tell(heartbeat)
 
 
-def _poll_to_the_end(poller: AuditPoller, work: Foreground) -> None:
-    while poller.poll(utc_now()).has_more:
+def _poll_to_the_end(poller: AuditPoller, work: Foreground, heart: _Heart) -> None:
+    while True:
+        polled = poller.poll(utc_now())
+        heart.is_whole &= polled.is_whole
+        if not polled.has_more:
+            return
         work.go_on()
 
 

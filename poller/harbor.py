@@ -21,7 +21,7 @@ import requests
 import urllib3
 from requests.auth import HTTPBasicAuth
 
-from poller import activity, rows
+from poller import activity, bodies, rows
 from poller.activity import RepositoryFacts
 from poller.answers import Answer, PathNotFound, decoded, one_line, refusal, refuse_partial
 from poller.config_values import leads_here
@@ -418,7 +418,7 @@ class Harbor:
             verify=self._verify,  # per request: on the session, REQUESTS_CA_BUNDLE would win over ca_file
             proxies=self._proxies,
         ) as response:
-            body = _read(response, deadline)
+            body = bodies.read(response.raw, most=_MOST_BYTES, end=deadline)
             return Answer(self._where(path), response.url, request_id, response.status_code, response.headers, body)
 
     def _out_of_time(self, path: str) -> OutOfTime | None:
@@ -495,18 +495,6 @@ def _proxies(proxy: str | None) -> dict[str, str] | None:
     if proxy and not _parts("proxy", proxy if "://" in proxy else f"//{proxy}").hostname:
         raise WrongUrl("[harbor] proxy names no host")
     return {"http": proxy, "https": proxy} if proxy else None
-
-
-def _read(response: requests.Response, deadline: float) -> bytes:
-    """The whole body. A time-out counts silence only: the deadline ends what drips for ever."""
-    body = bytearray()
-    while chunk := response.raw.read1(65536, decode_content=True):
-        body += chunk
-        if time.monotonic() > deadline:
-            raise TimeoutError("the answer does not end")
-        if len(body) > _MOST_BYTES:
-            raise urllib3.exceptions.ProtocolError(f"more than {_MOST_BYTES} bytes")
-    return bytes(body)
 
 
 # -- what went wrong --------------------------------------------------------------------------------

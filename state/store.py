@@ -1875,9 +1875,9 @@ def _scan_of(row: Row[Any]) -> Scan | None:
 
 def _event(row: Row[Any]) -> Event:
     repository = Repository(row.repository, row.is_public, row.repository_created_at) if row.repository else None
-    is_day = row.type == EventType.DAILY
+    kind = _type_of(row.type)
     return Event(
-        type=EventType(row.type),
+        type=kind,
         occurred_at=row.occurred_at,
         operator=row.operator,
         source=Source(row.source),
@@ -1886,11 +1886,16 @@ def _event(row: Row[Any]) -> Event:
         repository=repository,
         tag=row.tag,
         digest=row.digest,
-        subject=row.subject,
+        subject=row.subject if kind == row.type else f"{row.type} {row.subject}".rstrip(),
         scan=_scan_of(row),
-        coverage=msgspec.convert(row.coverage, CoverageNews) if row.coverage and not is_day else None,
-        day=msgspec.convert(row.coverage, Day) if row.coverage and is_day else None,
+        coverage=msgspec.convert(row.coverage, CoverageNews) if row.coverage and kind is EventType.COVERAGE else None,
+        day=msgspec.convert(row.coverage, Day) if row.coverage and kind is EventType.DAILY else None,
     )
+
+
+def _type_of(word: str) -> EventType:
+    """What a later version has recorded that was put back for this one is not understood, and no reason to fail."""
+    return EventType(word) if word in EventType.__members__ else EventType.NOT_UNDERSTOOD
 
 
 def _scan(row: Row[Any]) -> NoticedScan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -68,8 +68,9 @@ class Account:
     is_disabled: bool = False
     expires_at: datetime | None = None
 
-    def is_in_force(self, now: datetime) -> bool:
-        return not self.is_disabled and (self.expires_at is None or now < self.expires_at)
+    def is_in_force(self, clock: Callable[[], datetime]) -> bool:
+        """The clock is asked only where it matters, for that of some tests moves with each asking."""
+        return not self.is_disabled and (self.expires_at is None or clock() < self.expires_at)
 
     @property
     def is_robot(self) -> bool:

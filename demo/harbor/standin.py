@@ -235,7 +235,7 @@ class HarborStandIn:
     def _authenticated(self, name: str, password: str) -> Account | None:
         """None: anonymous. Robots are known by their secret before anybody looks at locked names."""
         account = self.accounts.get(name)
-        is_right = account is not None and account.password == password and account.is_in_force(self.source.now())
+        is_right = account is not None and account.password == password and account.is_in_force(self.source.now)
         if not name or (account and account.is_robot and is_right):
             return account
         with self._lock:
