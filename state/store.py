@@ -1447,26 +1447,33 @@ class Store:
 
         If that is told nowhere, they are not told by the same setting.
         """
-        lists = select(t.scans.c.list_digest).where(
-            t.scans.c.harbor_id == self._harbor_id, t.scans.c.digest == scan.digest, t.scans.c.list_digest.is_not(None)
-        )
-        is_list = and_(t.events.c.type == EventType.DELETE_ARTIFACT, t.events.c.digest.in_(lists))
-        began = scan.started_at or result.occurred_at
-        its_own = select(t.events.c.id).where(
-            t.events.c.harbor_id == self._harbor_id,
-            or_(
-                and_(_when_at_work(scan), or_(t.events.c.operator == scan.robot, t.events.c.subject == scan.robot)),
-                and_(is_list, t.events.c.occurred_at.between(began - MADE_ANEW, began)),
-            ),
-        )
         d = t.deliveries.c
         told_by = connection.scalar(select(t.events.c.id).where(self._is_key(result.key)))
         told = connection.execute(select(d.state, d.reason).where(d.event_id == told_by).order_by(d.id)).all()
         values: dict[str, Any] = {"follows": told_by}
         if told and all(row.state == DeliveryState.OFF for row in told):
             values = {"state": DeliveryState.OFF, "reason": f"{SCANNERS_OWN}: {told[0].reason}"}
-        unled = and_(_FOLDED_INTO_SCAN, d.follows.is_(None), d.event_id.in_(its_own))
-        connection.execute(update(t.deliveries).where(unled).values(values))
+        for part in _parts(self._work_of(connection, scan, result)):
+            found = connection.execute(select(d.id, d.follows).where(_FOLDED_INTO_SCAN, d.event_id.in_(part)))
+            self._finish(connection, [row.id for row in found if row.follows is None], **values)
+
+    def _work_of(self, connection: Connection, scan: NoticedScan, result: Event) -> list[int]:
+        """The events of what the robot did, and of the lists' end. With an OR in between neither went by the times."""
+        mine = select(t.events.c.id).where(t.events.c.harbor_id == self._harbor_id)
+        is_robot = or_(t.events.c.operator == scan.robot, t.events.c.subject == scan.robot)
+        lists = select(t.scans.c.list_digest).where(
+            t.scans.c.harbor_id == self._harbor_id, t.scans.c.digest == scan.digest, t.scans.c.list_digest.is_not(None)
+        )
+        began = scan.started_at or result.occurred_at
+        ended_lists = mine.where(
+            t.events.c.type == EventType.DELETE_ARTIFACT,
+            t.events.c.digest.in_(lists),
+            t.events.c.occurred_at.between(began - MADE_ANEW, began),
+        )
+        return [
+            *connection.scalars(mine.where(_when_at_work(scan), is_robot)),
+            *connection.scalars(ended_lists),
+        ]
 
     def _forget_creation(self, connection: Connection, repository: str, deleted_at: datetime) -> None:
         """Artifacts deleted with their repository have no creation date in the webhook, and rows come in any order."""
