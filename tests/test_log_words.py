@@ -20,7 +20,7 @@ def words_of(tree: ast.AST) -> Iterator[tuple[str, str]]:
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)
-        if called == "Trouble":
+        if called == "Trouble" and _is_of_the_log(node):
             *words, recovered = (ast.literal_eval(argument) for argument in node.args[:3])
             level = CONSTANTS[ast.unparse(node.args[3]).removeprefix("logging.")] if len(node.args) > 3 else EITHER
             yield from ((word, level) for word in words)
@@ -30,6 +30,11 @@ def words_of(tree: ast.AST) -> Iterator[tuple[str, str]]:
             yield from ((word, level) for word in _constants(node.args[0]))
         elif called.endswith(".critical"):
             yield from ((word, "critical") for word in _constants(node.args[0]))
+
+
+def _is_of_the_log(trouble: ast.Call) -> bool:
+    """What `status` tells people has the same name, and texts that are put together."""
+    return isinstance(trouble.args[0], ast.Constant)
 
 
 def _constants(node: ast.expr) -> Iterator[str]:
