@@ -306,8 +306,12 @@ class Shift:
             known = step
 
     def _keep_beating(self) -> None:
+        """Whoever was frozen lets the others learn first what happened meanwhile: another may have taken over."""
+        before = self._monotonic()
         while not self._stop.wait(_HEARTBEAT_SECONDS):
-            self._beat_heart()
+            before, was = self._monotonic(), before
+            if before - was < lease.BEAT_SECONDS + _HEARTBEAT_SECONDS:
+                self._beat_heart()
 
     # -- the jobs, each behind the wrapper --
 
