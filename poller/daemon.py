@@ -295,7 +295,7 @@ class Shift:
 
     def _keep_lease(self) -> None:
         while not self._is_over.wait(lease.BEAT_SECONDS):
-            self._run_job("lease", Turn(), lambda: lease.beat(self._store, self._grant, self._wall_clock()))
+            self._run_job("lease", None, lambda: lease.beat(self._store, self._grant, self._wall_clock()))
 
     def _watch_clock(self) -> None:
         known = 0.0
@@ -306,8 +306,12 @@ class Shift:
             known = step
 
     def _keep_beating(self) -> None:
+        """Whoever was frozen lets the others learn first what happened meanwhile: another may have taken over."""
+        before = self._monotonic()
         while not self._stop.wait(_HEARTBEAT_SECONDS):
-            self._beat_heart()
+            before, was = self._monotonic(), before
+            if before - was < lease.BEAT_SECONDS + _HEARTBEAT_SECONDS:
+                self._beat_heart()
 
     # -- the jobs, each behind the wrapper --
 
@@ -392,13 +396,17 @@ class Shift:
 
     def _tell_day(self) -> None:
         with self._harbors_turn:
-            self._run_job("daily", Turn(), lambda: self._poller.tell_day(self._clock()))
+            self._run_job("daily", None, lambda: self._poller.tell_day(self._clock()))
 
     def _prune(self) -> None:
-        self._run_job("prune", Turn(), lambda: jobs.prune(self._store, self._config, self._clock()))
+        self._run_job("prune", None, lambda: jobs.prune(self._store, self._config, self._clock()))
 
-    def _run_job(self, name: str, turn: Turn, work: Callable[[], object]) -> None:
-        """The one wrapper: nothing that goes wrong in a job may end the daemon; a lost lease ends the shift."""
+    def _run_job(self, name: str, kept: Turn | None, work: Callable[[], object]) -> None:
+        """The one wrapper: nothing that goes wrong in a job may end the daemon; a lost lease ends the shift.
+
+        `kept`: where it is kept when the job may run again; None: when its schedule says so, whatever happens.
+        """
+        turn = kept or Turn(clock=self._monotonic)
         turn.gets_on()
         started = self._monotonic()
         try:
@@ -407,10 +415,12 @@ class Shift:
             self._lose_lease(error)
         except PollerError as error:
             seconds = rest_after(error, turn)
-            self._troubles.failed(trouble_of(name, error), error, by=name, retry_in=round(seconds))
+            again = round(seconds) if kept else None
+            self._troubles.failed(trouble_of(name, error), error, by=name, retry_in=again)
         except Exception as error:  # noqa: BLE001 -- the one place where a bug must not end the daemon; it is logged in full
             seconds = turn.failed(first=30, most=600)
-            self._troubles.failed(BUG.of(job=name), error, by=name, is_bug=True, retry_in=round(seconds))
+            again = round(seconds) if kept else None
+            self._troubles.failed(BUG.of(job=name), error, by=name, is_bug=True, retry_in=again)
         else:
             turn.succeeded(self._monotonic() - started)
             self._troubles.went_well(name)
@@ -424,7 +434,7 @@ class Shift:
         self._stop.set()
 
     def _report(self) -> None:
-        self._run_job("report", Turn(), self._tell_systemd)
+        self._run_job("report", None, self._tell_systemd)
 
     def _tell_systemd(self) -> None:
         """That we are alive, and in a line how things stand."""

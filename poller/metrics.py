@@ -54,7 +54,7 @@ from state import Backlog, DeliveryState, Outcome
 M = TypeVar("M", bound=MetricWrapperBase)
 
 _PREFIX = "harbor_poller"
-_TASKS = ("poll", "sweep", "watch", "deliver", "prune", "heartbeat")
+_TASKS = ("poll", "sweep", "watch", "deliver", "prune", "daily", "heartbeat")
 """The jobs of the daemon. Their label is not `job`: that is Prometheus' own, for where it has scraped."""
 _LOGS = (Source.NEW_LOG, Source.OLD_LOG)
 _METHODS = ("sendMessage", "editMessageText")

@@ -51,12 +51,16 @@ class Troubles:
         is_bug: bool = False,
         **values: object,
     ) -> None:
-        """`kind`: of error, by default its type. `by`: who met it. A bug's traceback is logged, once for each kind."""
+        """`kind`: of error, by default its type. `by`: who met it. A bug's traceback is logged, once for each kind.
+
+        `values`: what else there is to say; of a None nothing is.
+        """
         with self._lock:
             said = self._episodes.failed(trouble, kind or type(error).__name__, self._clock(), by or trouble)
         if said is None:
             return
-        told = dict(trouble.about) | ({"error": error} if error is not None else {}) | values
+        known = {name: value for name, value in values.items() if value is not None}
+        told = dict(trouble.about) | ({"error": error} if error is not None else {}) | known
         is_first = said.news in (News.STARTED, News.CHANGED)
         if is_bug and is_first:
             _log.exception(trouble.failed, **told)

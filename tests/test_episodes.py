@@ -352,6 +352,22 @@ def test_a_database_that_is_away_is_one_trouble(stage: Stage, words: Words) -> N
     assert words() == [STATE.recovered]
 
 
+def test_a_job_that_waits_for_its_schedule_does_not_say_when_it_tries_again(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Old events are forgotten every six hours, whatever happened at the last time."""
+
+    def away() -> None:
+        raise StateBusy("away")
+
+    stage.shift._run_job("prune", None, away)
+    stage.fail("deliver", StateBusy("away"))
+    assert [(each.message, "retry_in" in vars(each)["values"]) for each in caplog.records] == [
+        ("prune.failed", False),
+        ("state.failed", True),
+    ]
+
+
 def test_each_job_has_its_own_trouble(stage: Stage, words: Words) -> None:
     """What the sweep meets at one page does not hide what the polls meet."""
     stage.fail("poll", HarborBusy("503"))
