@@ -101,10 +101,10 @@ class Context:
         self.is_json = log_format == "json"
         logs.set_up(log_level, log_format, ())
 
-    def config(self) -> Config:
+    def config(self, *, is_warning: bool = True) -> Config:
         config = configuration.load(configuration.find(self._path), os.environ)
         logs.set_up(self._log_level, self._log_format, config.secrets)
-        for warning in config.warnings:
+        for warning in config.warnings if is_warning else ():
             _log.warning("config.warning", text=str(warning))
         return config
 
@@ -621,7 +621,7 @@ def check(context: Context, send: bool, timeout: float, as_json: bool) -> int:
 
     deadline = Deadline.after(max(LEAST_LOOK, timeout - time_to_start() - LAST_WORDS))
     try:
-        config = context.config()
+        config = context.config(is_warning=False)  # the report has them
         report = checking.check(
             config,
             context.harbor(config, deadline=deadline),
