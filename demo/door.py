@@ -125,11 +125,13 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._write(reply)
 
-    do_GET = do_POST
+    do_GET = do_PUT = do_PATCH = do_DELETE = do_POST
 
     def _write(self, reply: Reply) -> None:
         self.send_response(reply.status)
         headers = {"Content-Type": reply.content_type, "Content-Length": str(len(reply.body)), **reply.headers}
+        if self.close_connection:  # as it was asked for; otherwise the caller would try this connection again
+            headers["Connection"] = "close"
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()

@@ -38,10 +38,24 @@ from demo.telegram_failures import (
     refused,
 )
 from demo.telegram_parser import Entity, Fields, Parser, utf16_units
+from demo.telegram_updates import ANN, LONGEST_WAIT, MOST_AT_ONCE, Inbox, Person, is_heard, other_consumer
 
-__all__ = ["ALWAYS", "TOKEN", "Chat", "Edit", "Entity", "Kind", "Message", "Request", "TelegramStandIn"]
+__all__ = [
+    "ALWAYS",
+    "ANN",
+    "TOKEN",
+    "Chat",
+    "Edit",
+    "Entity",
+    "Kind",
+    "Message",
+    "Person",
+    "Request",
+    "TelegramStandIn",
+]
 
 TOKEN = "123456:TEST-TOKEN"
+BOT_NAME = "test_bot"
 LONGEST_TEXT = 4096  # UTF-16 units, after parsing
 LONGEST_REQUEST_TEXT = 32 * 1024  # bytes, before
 MOST_ENTITIES = 100
@@ -100,6 +114,7 @@ class Chat:
     type: str = "supergroup"
     title: str = "Releases"
     topics: set[int] | None = None
+    topic_names: dict[int, str] = field(default_factory=dict)
     closed_topics: set[int] = field(default_factory=set)
     is_forum: bool = False
     bot_status: str = "member"  # administrator, member, restricted, left, kicked; of a person: blocked, deactivated
@@ -188,6 +203,7 @@ class TelegramStandIn:
         self._is_behind_gateway = False
         self._door = Door(self._answer, port)
         self._message_ids = itertools.count(1)
+        self._inbox = Inbox()
 
     # -- for the test or demo that holds it
 
@@ -221,6 +237,85 @@ class TelegramStandIn:
         )
         self.chats[id] = chat
         return chat
+
+    # -- what people do, and the bot hears of
+
+    def write(self, chat: Chat, text: str, by: Person = ANN, *, topic: int | None = None) -> None:
+        """Somebody writes in a chat. In groups the bot hears it only if it is meant, unless it is an administrator."""
+        with self._changed:
+            is_administrator = chat.bot_status == "administrator"
+            if is_heard(text, chat.type, BOT_NAME, is_administrator=is_administrator):
+                self._hear(chat, by, {"text": text}, topic)
+
+    def add_bot(self, chat: Chat, by: Person = ANN, *, status: str = "member") -> None:
+        """Somebody adds the bot to a chat, or makes it an administrator; in a private chat: presses Start anew."""
+        self._move_bot(chat, status, by)
+
+    def remove_bot(self, chat: Chat, by: Person = ANN) -> None:
+        self._move_bot(chat, "kicked", by)
+
+    def create_topic(self, chat: Chat, topic: int, name: str, by: Person = ANN) -> None:
+        """Service messages are heard in privacy mode, too."""
+        with self._changed:
+            chat.topics = (chat.topics or set()) | {topic}
+            chat.topic_names[topic] = name
+            self._hear(chat, by, {"forum_topic_created": {"name": name, "icon_color": 7322096}}, topic)
+
+    def upgrade(self, chat: Chat, new_id: int, by: Person = ANN) -> None:
+        """Somebody does what makes a group a supergroup."""
+        with self._changed:
+            self.migrate(chat, new_id)
+            self._hear(chat, by, {"migrate_to_chat_id": new_id}, None)
+            self._hear(self.chats[new_id], by, {"migrate_from_chat_id": chat.id}, None)
+
+    def set_webhook(self, url: str) -> None:
+        """Somebody has the updates sent to a server of theirs; "" ends that."""
+        self._inbox.webhook = url
+
+    @property
+    def waiting_updates(self) -> int:
+        return len(self._inbox.waiting)
+
+    def _move_bot(self, chat: Chat, status: str, by: Person) -> None:
+        with self._changed:
+            old, chat.bot_status = chat.bot_status, status
+            about = {"chat": _chat_json(chat, by), "from": by.to_json(), "date": int(self._now().timestamp())}
+            members = {
+                key: {"status": each, "user": self._me()} for key, each in zip(_OLD_NEW, (old, status), strict=True)
+            }
+            self._inbox.put("my_chat_member", about | members)
+            self._changed.notify_all()
+
+    def _hear(self, chat: Chat, by: Person, content: Fields, topic: int | None) -> None:
+        message: Fields = {
+            "message_id": next(self._message_ids),
+            "date": int(self._now().timestamp()),
+            "chat": _chat_json(chat, by),
+        }
+        message |= content if chat.type == "channel" else {"from": by.to_json(), **content}
+        if topic is not None:
+            message |= {"message_thread_id": topic, "is_topic_message": True}
+            if topic in chat.topic_names and "forum_topic_created" not in content:
+                created = {"forum_topic_created": {"name": chat.topic_names[topic], "icon_color": 7322096}}
+                message["reply_to_message"] = {"message_id": topic, "chat": message["chat"], **created}
+        self._inbox.put("channel_post" if chat.type == "channel" else "message", message)
+        self._changed.notify_all()
+
+    def _get_updates(self, fields: Fields) -> list[Fields]:
+        """Waits, if nothing is there. Whoever asks meanwhile takes the place of who waits."""
+        inbox = self._inbox
+        inbox.check_webhook()
+        inbox.consumers += 1
+        mine = inbox.consumers
+        inbox.confirm(int(fields.get("offset") or 0))
+        self._changed.notify_all()
+        wait = min(float(fields.get("timeout") or 0), LONGEST_WAIT)
+        self._changed.wait_for(lambda: inbox.waiting or inbox.consumers != mine or self._closing.is_set(), timeout=wait)
+        if inbox.consumers != mine:
+            raise other_consumer()
+        return inbox.waiting[: min(int(fields.get("limit") or MOST_AT_ONCE), MOST_AT_ONCE)]
+
+    # -- failures, for the test or demo that holds it
 
     def delete(self, message_id: int) -> None:
         """Somebody in the chat deletes a message."""
@@ -262,6 +357,8 @@ class TelegramStandIn:
 
     def close(self) -> None:
         self._closing.set()
+        with self._changed:
+            self._changed.notify_all()
         self._door.close()
 
     def __enter__(self) -> Self:
@@ -319,6 +416,7 @@ class TelegramStandIn:
             "getme": lambda _: self._me(),
             "getchat": self._get_chat,
             "getchatmember": self._get_member,
+            "getupdates": self._get_updates,
         }
 
     def _check_token(self, token: str) -> None:
@@ -333,7 +431,7 @@ class TelegramStandIn:
             "id": int(bot_id) if bot_id.isdecimal() else 1,
             "is_bot": True,
             "first_name": "Bot",
-            "username": "test_bot",
+            "username": BOT_NAME,
             "can_join_groups": self.can_join_groups,
             "can_read_all_group_messages": not self.is_private,
         }
@@ -602,6 +700,17 @@ def _utf8(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         raise Refused(400, "Bad Request: strings must be encoded in UTF-8") from None
+
+
+_OLD_NEW = ("old_chat_member", "new_chat_member")
+
+
+def _chat_json(chat: Chat, by: Person) -> Fields:
+    """As it stands in updates; a private chat has the name of the person."""
+    about: Fields = {"id": _numeric(chat.id), "type": chat.type}
+    if chat.type == "private":
+        return about | {"first_name": by.first_name, "username": by.username}
+    return about | {"title": chat.title} | ({"is_forum": True} if chat.is_forum else {})
 
 
 def _message_json(message: Message, chat: Chat) -> Fields:

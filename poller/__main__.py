@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 import formatters
-from poller import __version__, here, jobs, lease, logs, measures, pacing, reference, show, times
+from poller import __version__, here, jobs, lease, logs, measures, pacing, reference, setup_flags, show, times
 from poller import config as configuration
 from poller import explain as explaining
 from poller.backfill import Backfill, Wanted
@@ -34,6 +34,7 @@ from poller.diagnosis import diagnose
 from poller.errors import ConfigError, LeaseTaken, NothingRecorded, OperatorError, PollerError, StateBusy, StateError
 from poller.events import SCAN_TYPES, EventType
 from poller.exit_codes import DONE, MISTAKE, TAKEN, TRY_AGAIN
+from poller.findings import Report
 from poller.foreground import Foreground, Interrupted
 from poller.harbor import Harbor
 from poller.heartbeat import UNHEARD, Heartbeat
@@ -41,6 +42,8 @@ from poller.jobs import AuditPoller
 from poller.measures import Sink
 from poller.pacing import limits_for
 from poller.pulse import ChatTrouble, after_a_run
+from poller.secret import Secret
+from poller.setup_asking import Edge, Person
 from poller.standing import Standing, standing, unrecorded
 from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller, Told, Wait
@@ -57,6 +60,7 @@ T = TypeVar("T")
 EPILOG = f"""\b
 To begin with:
   {CALLED} demo            see it work, without any configuration
+  {CALLED} setup           make the account, find the chat
   {CALLED} check --send    try conf.toml; says what to mend, and how
   {CALLED} run             go
 
@@ -83,6 +87,8 @@ FITS_WITHIN = timedelta(minutes=10)
 WAITS_FOR_DATABASE = 60.0
 """So long a daemon that starts before its database, or while that is restarted, waits for it; seconds."""
 OPEN_AGAIN = 2.0
+CHECK_WITHIN = 5.0
+"""Seconds that `check` takes at most, unless it is given more."""
 LAST_WORDS = 0.7
 """What of its time `check` keeps for printing and for the end of Python; seconds."""
 LEAST_LOOK = 1.0
@@ -95,14 +101,20 @@ class Context:
     """What every command needs, opened only when it is asked for."""
 
     def __init__(self, path: Path | None, log_level: str, log_format: str) -> None:
-        self._path = path
+        self.path = path
         self._log_level = log_level
         self._log_format = log_format
+        self._masked: list[Secret] = []
         self.is_json = log_format == "json"
         logs.set_up(log_level, log_format, ())
 
+    def mask(self, *secrets: Secret | None) -> None:
+        """No text shows them from now on."""
+        self._masked += filter(None, secrets)
+        logs.set_up(self._log_level, self._log_format, self._masked)
+
     def config(self, *, is_warning: bool = True) -> Config:
-        config = configuration.load(configuration.find(self._path), os.environ)
+        config = configuration.load(configuration.find(self.path), os.environ)
         logs.set_up(self._log_level, self._log_format, config.secrets)
         for warning in config.warnings if is_warning else ():
             _log.warning("config.warning", text=str(warning))
@@ -148,7 +160,7 @@ class Context:
     def here(self) -> here.Here:
         """How the product runs on this machine."""
         program = click.get_current_context().find_root().info_name or "harbor-poller"
-        return here.look(program, self._path)
+        return here.look(program, self.path)
 
     @contextmanager
     def store(self, config: Config, *, patience: float = 0) -> Iterator[Store]:
@@ -357,7 +369,7 @@ def once(context: Context, is_printing: bool, told_until: str | None) -> int:
     ):
         tellers = context.tellers(config, store)
         poller = AuditPoller(context.harbor(config), store, config)
-        trouble = _attempt(lambda: _poll_to_the_end(poller, work), heart)
+        trouble = _attempt(lambda: _poll_to_the_end(poller, work, heart), heart)
         trouble = trouble or _attempt(lambda: _look_around(poller), heart)
         work.go_on()
         if told_before:
@@ -376,14 +388,15 @@ def once(context: Context, is_printing: bool, told_until: str | None) -> int:
 
 @dataclass(slots=True)
 class _Heart:
-    """What a run has to tell the dead man's switch."""
+    """What a run has to tell the dead man's switch. `is_whole`: whether all logs could be read."""
 
     error: PollerError | None = None
+    is_whole: bool = True
     chats: Sequence[ChatTrouble] = ()
 
     def tell(self, heartbeat: Heartbeat) -> None:
         needs_operator = isinstance(self.error, OperatorError)
-        ping = after_a_run(str(self.error or ""), self.chats, needs_operator=needs_operator)
+        ping = after_a_run(str(self.error or ""), self.chats, needs_operator=needs_operator, is_whole=self.is_whole)
         try:
             if ping is not None:
                 heartbeat.tell(ping.reason)
@@ -408,8 +421,12 @@ def _heart(heartbeat: Heartbeat | None) -> Iterator[_Heart]:
         heart.tell(heartbeat)
 
 
-def _poll_to_the_end(poller: AuditPoller, work: Foreground) -> None:
-    while poller.poll(utc_now()).has_more:
+def _poll_to_the_end(poller: AuditPoller, work: Foreground, heart: _Heart) -> None:
+    while True:
+        polled = poller.poll(utc_now())
+        heart.is_whole &= polled.is_whole
+        if not polled.has_more:
+            return
         work.go_on()
 
 
@@ -605,7 +622,7 @@ def _moment(option: str, text: str, now: datetime, zone: tzinfo) -> datetime:
 @click.option(
     "--timeout",
     type=click.FloatRange(min=2, max=600),
-    default=5,
+    default=CHECK_WITHIN,
     metavar="SECONDS",
     help="End within so many, with what is known by then. Default: 5; more for a slow link.",
 )
@@ -617,26 +634,77 @@ def check(context: Context, send: bool, timeout: float, as_json: bool) -> int:
 
     Tries configuration, Harbor, rights, Telegram, database and clock: a line each.
     """
-    from poller import check as checking
-
-    deadline = Deadline.after(max(LEAST_LOOK, timeout - time_to_start() - LAST_WORDS))
-    try:
-        config = context.config(is_warning=False)  # the report has them
-        report = checking.check(
-            config,
-            context.harbor(config, deadline=deadline),
-            context.telegram(config, deadline=deadline),
-            is_sending=send,
-            now=utc_now(),
-            deadline=deadline,
-        )
-    except ConfigError as error:
-        report = checking.misconfigured(error)
+    load = partial(context.config, is_warning=False)  # the report has them
+    report = _check(context, load, timeout - time_to_start(), is_sending=send)
     if as_json:
         _print_json(report.to_json())
     else:
         show.write(show.check_page(report))
     return report.exit_code
+
+
+def _check(context: Context, load: Callable[[], Config], seconds: float, *, is_sending: bool) -> Report:
+    """`load`: a configuration that cannot be used is a finding like others."""
+    from poller import check as checking
+
+    deadline = Deadline.after(max(LEAST_LOOK, seconds - LAST_WORDS))
+    try:
+        config = load()
+        return checking.check(
+            config,
+            context.harbor(config, deadline=deadline),
+            context.telegram(config, deadline=deadline),
+            is_sending=is_sending,
+            now=utc_now(),
+            deadline=deadline,
+        )
+    except ConfigError as error:
+        return checking.misconfigured(error)
+
+
+@cli.command(epilog=setup_flags.EPILOG)
+@setup_flags.options
+@click.pass_obj
+@_command
+def setup(context: Context, no_test_message: bool, **flags: Any) -> int:
+    """Write conf.toml, with a new account in Harbor and the chat.
+
+    Asks what flags do not answer, tries each answer at once, and checks the result. The administrator's login is kept
+    nowhere.
+    """
+    from poller import setup as setting_up
+
+    person = Person(is_there=sys.stdin.isatty())
+    given = setup_flags.given(flags, context.path, os.environ)
+    context.mask(given.password, given.robot_secret, given.token)
+    try:
+        path = setting_up.run(given, Edge(person, utc_now, time.sleep, context.mask))
+    except (click.Abort, KeyboardInterrupt):
+        return _say("\nstopped; nothing was made", TRY_AGAIN)
+    person.say()
+    report = _check(context, lambda: _as_written(path), CHECK_WITHIN, is_sending=not no_test_message)
+    show.write(show.check_page(report))
+    _tell_next_step(person, path, report.exit_code)
+    return report.exit_code
+
+
+def _as_written(path: Path) -> Config:
+    """The configuration by itself, whatever secrets the environment has."""
+    return configuration.load(
+        path, {key: value for key, value in os.environ.items() if key not in setup_flags.FOUND_ELSEWHERE}
+    )
+
+
+def _tell_next_step(person: Person, path: Path, code: int) -> None:
+    me = click.get_current_context().find_root().info_name
+    command = me if path == Path("conf.toml") else f"{me} --config {path}"
+    person.say()
+    if code == DONE:
+        person.say("Done. This tells what happens from now on (as a service: docs/operations.md):")
+        person.show(f"{command} run")
+    else:
+        person.say(f"{path} is written, but not everything is well yet. When what has a ✗ is mended:")
+        person.show(f"{command} check --send")
 
 
 @cli.command()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import state
-from poller import lease
+from poller import here, lease
 from poller.config import Config
 from poller.events import Gap
 from poller.findings import WRONG, Finding, fine, warning, wrong
@@ -197,6 +197,8 @@ _PASSING = frozenset({Trouble.AWAY, Trouble.LOCKED, Trouble.FULL})
 
 
 def _hitch(hitch: Hitch, seen: Look, config: Config) -> Finding:
+    if hitch.trouble is Trouble.NO_FOLDER and hitch.about == str(here.STATE_FOLDER):
+        return _before_first_start(hitch.about)
     own = _OF_SERVER if config.state.file is None else _OF_FILE
     code, text, remedy = (own | _OF_BOTH).get(hitch.trouble, _OF_BOTH[Trouble.UNUSABLE])
     words = {
@@ -208,6 +210,15 @@ def _hitch(hitch: Hitch, seen: Look, config: Config) -> Finding:
     is_passing = hitch.trouble in _PASSING
     found = wrong(code, DATABASE, text.format(**words), remedy.format(**words))
     return replace(found, is_passing=True) if is_passing else found
+
+
+def _before_first_start(folder: str) -> Finding:
+    return warning(
+        "database.service_not_started_yet",
+        DATABASE,
+        f"{folder} is not there yet: the systemd service makes it at its first start",
+        f"systemctl start harbor-poller; or, without systemd: mkdir -p {folder}",
+    )
 
 
 # -- what is in it ----------------------------------------------------------------------------------

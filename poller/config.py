@@ -451,7 +451,7 @@ def _warnings(
     if not harbor.verify:
         text = "[harbor] verify = false: whoever is between here and Harbor can read the password"
         yield Caution("verify_off", text, "use ca_file, with the certificate of Harbor's issuer, and remove verify")
-    if not events:
+    if not events - {EventType.DAILY}:  # which tells of the others
         text = "[events] every event is switched off: nothing will be told"
         yield Caution("events_off", text, "set those to true in [events] that are to be told, or remove the section")
     if all(route.is_nowhere for route in routes):

@@ -64,13 +64,13 @@ def _checked(value: str, where: str, places: Places, section: Section) -> Secret
 
 def _of_file(path: Path, where: str, places: Places, section: Section) -> Secret:
     try:
-        return _checked(_one_line(path), where, places, section)
+        return _checked(only_line(path), where, places, section)
     except ConfigError as error:
         section.mistakes.add_line(f"{where} {error}")
         return Secret("")
 
 
-def _one_line(path: Path) -> str:
+def only_line(path: Path) -> str:
     """Raises ConfigError."""
     try:
         line = read_bytes(path).decode("utf-8-sig").rstrip("\r\n")

@@ -325,6 +325,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def leads_here(url: str) -> bool:
+    """Whether a URL is that of this machine."""
+    return is_loopback(urlsplit(url).hostname or "")
+
+
 # -- shared -----------------------------------------------------------------------------------------
 
 

@@ -243,7 +243,7 @@ class Shift:
         self._beating = Turn(clock=monotonic)
         self._pulse = Pulse(config.heartbeat.every)
         self._scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(9)},
+            executors={"default": ThreadPoolExecutor(8)},  # as many as there are jobs: none waits for another
             # APScheduler's own grace time of 1 s would drop runs silently while a worker is busy.
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
             timezone=UTC,
@@ -257,6 +257,9 @@ class Shift:
         keepers = [threading.Thread(target=work, daemon=True) for work in (self._keep_lease, self._watch_clock)]
         for keeper in keepers:
             keeper.start()
+        if self._heartbeat is not None:
+            # Nobody waits for its end: a switch whose answer drips in holds nothing up.
+            threading.Thread(target=self._keep_beating, daemon=True).start()
         self._schedule()
         self._scheduler.start()
         _log.info("daemon.started", harbor=self._config.harbor.url, chat_id=self._config.telegram.chat_id)
@@ -285,8 +288,6 @@ class Shift:
             # Not before the first poll: what it tells is to be as of now.
             add(self._tell_day, IntervalTrigger(seconds=_DAILY_SECONDS), id="daily")
         add(self._follow_clock, IntervalTrigger(seconds=_CLOCK_SECONDS), id="clock")
-        if self._heartbeat is not None:
-            add(self._beat_heart, IntervalTrigger(seconds=_HEARTBEAT_SECONDS), id="heartbeat")
         watchdog = sdnotify.watchdog_seconds()
         add(self._report, IntervalTrigger(seconds=min(watchdog or 60, 60) / 2), id="report")
 
@@ -303,6 +304,10 @@ class Shift:
             if step and abs(step - known) > 1:
                 reschedule(self._scheduler.get_jobs(), self._wall_clock())
             known = step
+
+    def _keep_beating(self) -> None:
+        while not self._stop.wait(_HEARTBEAT_SECONDS):
+            self._beat_heart()
 
     # -- the jobs, each behind the wrapper --
 
@@ -361,8 +366,10 @@ class Shift:
 
     def _beat_heart(self) -> None:
         """Tell the dead man's switch how it goes, if that is due."""
-        self._pulse.chats(self._tellers.troubles, self._monotonic())
-        ping = self._pulse.due(self._monotonic())
+        now = self._monotonic()
+        self._pulse.chats(self._tellers.troubles, now)
+        self._pulse.work(self.hangs() or self._failing(), now)
+        ping = self._pulse.due(now)
         if ping is not None and self._beating.may_run:
             self._run_job("heartbeat", self._beating, lambda: self._ping(ping))
 
@@ -427,9 +434,18 @@ class Shift:
             return  # let the watchdog do its work
         sdnotify.notify(f"WATCHDOG=1\nSTATUS={self._how_things_stand()}")
 
+    @property
+    def _work(self) -> dict[str, Turn]:
+        """What this is all for, by the names of the jobs."""
+        return {"poll": self._polling, "sweep": self._sweeping, "watch": self._watching, "deliver": self._delivering}
+
     def _stuck(self) -> list[str]:
-        turns = {"poll": self._polling, "sweep": self._sweeping, "watch": self._watching, "deliver": self._delivering}
-        return [name for name, turn in turns.items() if turn.is_stuck]
+        return [name for name, turn in self._work.items() if turn.is_stuck]
+
+    def _failing(self) -> str:
+        """What fails beside the polls, for people; "" for nothing."""
+        found = [(name, turn.failures) for name, turn in self._work.items() if turn.failures and name != "poll"]
+        return ", ".join(f"{name}: failed {times} times in a row; the log says why" for name, times in found)
 
     def hangs(self) -> str:
         """What stands still that should not; "" while all gets on, and when the shift is over."""

@@ -42,7 +42,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Complaint:
     """`is_passing`: it is tried again and may mend itself; otherwise a person must act."""
 
     text: str
@@ -65,7 +65,7 @@ class Diagnosis:
     since: datetime | None = None
     why: str = ""
     remedy: str = ""
-    troubles: tuple[Trouble, ...] = ()
+    troubles: tuple[Complaint, ...] = ()
     next_run: datetime | None = None
 
     @property
@@ -147,26 +147,26 @@ def _are_runs(standing: Standing) -> bool:
 # -- troubles ---------------------------------------------------------------------------------------
 
 
-def _remedy(troubles: tuple[Trouble, ...]) -> str:
+def _remedy(troubles: tuple[Complaint, ...]) -> str:
     return troubles[0].remedy if troubles else ""
 
 
-def _troubles(standing: Standing, here: Here, zone: tzinfo, now: datetime) -> Iterator[Trouble]:
+def _troubles(standing: Standing, here: Here, zone: tzinfo, now: datetime) -> Iterator[Complaint]:
     """The worst first."""
     found = [*_failing(standing, here, now), *_blind(standing, zone), *_silent(standing, here, now)]
     yield from sorted(found, key=lambda trouble: trouble.is_passing)
 
 
-def _lags(standing: Standing, holder: Lease, here: Here, now: datetime) -> Iterator[Trouble]:
+def _lags(standing: Standing, holder: Lease, here: Here, now: datetime) -> Iterator[Complaint]:
     if standing.poll_every is None or (standing.failure is not None and not standing.is_mended):
         return
     last = max(holder.acquired_at, standing.last_poll or holder.acquired_at)
     if now - last > LATE + 3 * standing.poll_every:
         text = "it holds the lease, but has read nothing for long: Harbor answers slowly, or it hangs"
-        yield Trouble(text, f"`{here.program} check` says how Harbor answers; its log says what it waits for", True)
+        yield Complaint(text, f"`{here.program} check` says how Harbor answers; its log says what it waits for", True)
 
 
-def _failing(standing: Standing, here: Here, now: datetime) -> Iterator[Trouble]:
+def _failing(standing: Standing, here: Here, now: datetime) -> Iterator[Complaint]:
     if standing.failure is None or standing.is_mended:
         return
     kind = getattr(errors, str(standing.failure.error).partition(":")[0], None)
@@ -174,30 +174,30 @@ def _failing(standing: Standing, here: Here, now: datetime) -> Iterator[Trouble]
     lasting = f" for {span(now - standing.last_poll)}" if standing.last_poll else ""
     text = f"Harbor could not be read{lasting}: {_REQUEST.sub('', error_text(standing.failure.error))}"
     waits = "nothing has to be done here: it is tried again, and what happens meanwhile is read then"
-    yield Trouble(text, f"`{here.program} check` says what to mend" if is_mistake else waits, not is_mistake)
+    yield Complaint(text, f"`{here.program} check` says what to mend" if is_mistake else waits, not is_mistake)
 
 
-def _blind(standing: Standing, zone: tzinfo) -> Iterator[Trouble]:
+def _blind(standing: Standing, zone: tzinfo) -> Iterator[Complaint]:
     """Gaps that go on, but for those that the failing polls are about."""
     for gap in standing.open_gaps:
         is_said = gap.reason is Reason.ACCOUNT_REFUSED and not standing.is_mended
         if gap.ended_at is None and not is_said:
             text = f"it does not see everything: {gap.source}: {gap_words.why(gap)}"
-            yield Trouble(text, gap_words.remedy(gap, zone), is_passing=False)
+            yield Complaint(text, gap_words.remedy(gap, zone), is_passing=False)
 
 
-def _silent(standing: Standing, here: Here, now: datetime) -> Iterator[Trouble]:
+def _silent(standing: Standing, here: Here, now: datetime) -> Iterator[Complaint]:
     for route in standing.routes:
         state = route.state
         if state.topic_lost:
             text = f"{_chat(route)}: its topic is gone or closed; messages go to the chat itself"
-            yield Trouble(text, "correct message_thread_id", is_passing=False)
+            yield Complaint(text, "correct message_thread_id", is_passing=False)
         oldest = route.counts.oldest_pending
         if state.failures and oldest is not None and (state.needs_operator or now - oldest > LATE):
             text = f"{_chat(route)} takes no message: {state.reason}"
             remedy = f"`{here.program} check` says what to mend; nothing is lost, and what waits goes out then"
             waits = "nothing has to be done here: it is tried again, and nothing is lost"
-            yield Trouble(text, remedy if state.needs_operator else waits, not state.needs_operator)
+            yield Complaint(text, remedy if state.needs_operator else waits, not state.needs_operator)
 
 
 def _chat(route: RouteStanding) -> str:

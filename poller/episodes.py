@@ -16,6 +16,9 @@ REMIND_EVERY = 3600.0
 CALM = 600.0
 """What comes again within so long after its end has not really ended."""
 
+FORGOTTEN = 86400.0
+"""What was not even tried for so long, as of a project that is gone, is remembered no more."""
+
 _T = TypeVar("_T", bound=Hashable)
 
 
@@ -42,6 +45,7 @@ class _Episode:
     began_at: float
     remind_at: float
     is_shaky: bool
+    failed_at: float
     kinds: set[str] = field(default_factory=set)
     failures: int = 0
     failing: set[Hashable] = field(default_factory=set)  # whose last attempt failed
@@ -65,8 +69,10 @@ class Episodes(Generic[_T]):
         if episode is None or _is_over(episode, at):
             ended_at = self._ended.pop(what, None)
             is_shaky = ended_at is not None and at - ended_at < CALM
-            episode = self._open[what] = _Episode(at, at + FIRST_REMINDER, is_shaky)
+            self._forget(at)
+            episode = self._open[what] = _Episode(at, at + FIRST_REMINDER, is_shaky, at)
         episode.failures += 1
+        episode.failed_at = at
         episode.failing.add(by)
         episode.met_by.add(by)
         episode.well_since = None
@@ -77,6 +83,10 @@ class Episodes(Generic[_T]):
             episode.remind_at = at + REMIND_EVERY
             return episode.said(News.GOES_ON, at)
         return None
+
+    def _forget(self, at: float) -> None:
+        """So that there are never more than have failed within a day."""
+        self._open = {what: each for what, each in self._open.items() if at - each.failed_at < FORGOTTEN}
 
     def went_well(self, by: Hashable, at: float) -> list[tuple[_T, Said]]:
         """What is over now that this one got on."""

@@ -21,10 +21,10 @@ import requests
 import urllib3
 from requests.auth import HTTPBasicAuth
 
-from poller import activity, rows
+from poller import activity, bodies, rows
 from poller.activity import RepositoryFacts
 from poller.answers import Answer, PathNotFound, decoded, one_line, refusal, refuse_partial
-from poller.config_values import is_loopback
+from poller.config_values import leads_here
 from poller.deadline import Deadline
 from poller.errors import (
     BadRequest,
@@ -49,8 +49,9 @@ __all__ = ["PAGE", "CurrentUser", "Harbor", "Log", "PathNotFound", "Reach", "Rea
 
 _T = TypeVar("_T")
 _API = "/api/v2.0"
-_PAUSES_AFTER_401 = (2.0, 4.0)  # Harbor refuses a name for 1.5 s after anybody's failed login with it
-_PAUSES_IN_HASTE = _PAUSES_AFTER_401[:1]
+PAUSES_AFTER_401 = (2.0, 4.0)  # Harbor refuses a name for 1.5 s after anybody's failed login with it
+IN_HASTE = PAUSES_AFTER_401[:1]
+"""For a person who waits."""
 _WINDOWS = (timedelta(minutes=10), timedelta(days=1), timedelta(days=30))
 _MOST_BYTES = 64 * 2**20
 SCANS_PAGE = 20
@@ -69,7 +70,8 @@ _VULNERABILITIES = (  # without this header, Harbor 2.4 and 2.5 do not show the 
 class Harbor:
     """One account's view of one Harbor.
 
-    `sleep` is called for the pauses after a 401; `timeout` (s) is that of connecting and of each silence.
+    `sleep` is called for the `pauses` after a 401; `timeout` (s) is that of connecting and of each silence. Without a
+    `username` it asks as a stranger.
     `deadline`: for who looks at Harbor once and in haste. Nothing is waited for longer, and each question is asked
     once, however often the answer is wanted.
     """
@@ -85,6 +87,7 @@ class Harbor:
         proxy: str | None = None,
         timeout: float = 30,
         sleep: Callable[[float], None] = time.sleep,
+        pauses: tuple[float, ...] = PAUSES_AFTER_401,
         sink: Sink = ignore,
         deadline: Deadline | None = None,
     ) -> None:
@@ -98,11 +101,12 @@ class Harbor:
         self._proxies = _proxies(proxy)
         self._timeout = timeout
         self._sleep = sleep
+        self._pauses = pauses if deadline is None else IN_HASTE
         self._run = uuid.uuid4().hex[:12]
         self._session = _session(username, password)
         self._redactor = Redactor((password, Secret(f"{username}:{password.reveal()}")))
         # Proxies of the environment are for the world outside, not for this machine.
-        self._session.trust_env = not is_loopback(urlsplit(self._base).hostname or "")
+        self._session.trust_env = not leads_here(self._base)
         if not verify:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # one per request; `check` says it once
 
@@ -374,7 +378,7 @@ class Harbor:
         """Asked again after a pause when it is answered 401."""
         asked_at = time.monotonic()
         answer = self._exchange(path, params, headers)
-        for pause in _PAUSES_AFTER_401 if self._deadline is None else _PAUSES_IN_HASTE:
+        for pause in self._pauses:
             if answer.status != 401:
                 break
             # In haste, the time counts for which Harbor held the answer back: it punishes wrong passwords so. Where
@@ -418,7 +422,7 @@ class Harbor:
             verify=self._verify,  # per request: on the session, REQUESTS_CA_BUNDLE would win over ca_file
             proxies=self._proxies,
         ) as response:
-            body = _read(response, deadline)
+            body = bodies.read(response.raw, most=_MOST_BYTES, end=deadline)
             return Answer(self._where(path), response.url, request_id, response.status_code, response.headers, body)
 
     def _out_of_time(self, path: str) -> OutOfTime | None:
@@ -471,7 +475,9 @@ class Harbor:
 def _session(username: str, password: Secret) -> requests.Session:
     """Cookies are kept: with Harbor's session cookie a thousand requests leave one session in its Redis."""
     session = requests.Session()
-    session.auth = HTTPBasicAuth(username.encode(), password.reveal().encode())  # as text, it would be Latin-1
+    # As text, it would be Latin-1. A stranger says nothing: with no `auth` at all, `requests` looks into ~/.netrc.
+    known = HTTPBasicAuth(username.encode(), password.reveal().encode())
+    session.auth = known if username else lambda request: request
     session.headers.update({"User-Agent": "harbor-poller", "Accept": "application/json"})
     return session
 
@@ -493,18 +499,6 @@ def _proxies(proxy: str | None) -> dict[str, str] | None:
     if proxy and not _parts("proxy", proxy if "://" in proxy else f"//{proxy}").hostname:
         raise WrongUrl("[harbor] proxy names no host")
     return {"http": proxy, "https": proxy} if proxy else None
-
-
-def _read(response: requests.Response, deadline: float) -> bytes:
-    """The whole body. A time-out counts silence only: the deadline ends what drips for ever."""
-    body = bytearray()
-    while chunk := response.raw.read1(65536, decode_content=True):
-        body += chunk
-        if time.monotonic() > deadline:
-            raise TimeoutError("the answer does not end")
-        if len(body) > _MOST_BYTES:
-            raise urllib3.exceptions.ProtocolError(f"more than {_MOST_BYTES} bytes")
-    return bytes(body)
 
 
 # -- what went wrong --------------------------------------------------------------------------------

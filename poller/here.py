@@ -6,6 +6,9 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+STATE_FOLDER = Path("/var/lib/harbor-poller")
+"""Of the service; systemd makes it at its first start (StateDirectory=)."""
+
 SERVICE, TIMER = "harbor-poller.service", "harbor-poller-once.timer"
 _UNITS = ("etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system")
 _WANTED_TIMER = f"etc/systemd/system/timers.target.wants/{TIMER}"

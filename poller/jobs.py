@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -34,7 +34,7 @@ from poller.reporting import Reporter
 from poller.results import ResultReader
 from poller.routes import project_of, spread
 from poller.rows import PAGE, AuditRow
-from poller.survey import Survey, log_name, table_of
+from poller.survey import Survey, alive, log_name, table_of
 from poller.sweep import Sweep
 from poller.threads import REMEMBERED
 from poller.troubles import Trouble, Troubles
@@ -72,7 +72,7 @@ _log = Logger(__name__)
 class Polled:
     """What a poll brought. `has_more`: it is worth polling again at once, as results wait that could be read.
 
-    `is_whole`: whether every log could be read.
+    `is_whole`: whether every log could be read that is to be; an empty answer may be blindness.
     """
 
     rows: int = 0
@@ -247,19 +247,24 @@ class AuditPoller:
             return
         since = daily.since(first_run, now)
         seen, messages = self._store.seen_by_type(self._config.events - OF_OURSELVES, since=since, until=now)
-        counts, held = self._store.counts(), self._store.held(now)
+        waiting = self._store.waiting(now).values()
         event = daily.event_of(
             day,
             since,
             now,
-            read_until=max(cursor.polled_at for cursor in cursors),
+            read_until=self._read_until(cursors),
             counts=seen,
             messages=messages,
             gaps=self._store.gaps(since=since),
-            waiting=counts.pending - held,
-            waiting_since=counts.oldest_pending,
+            waiting=sum(each.due for each in waiting),
+            waiting_since=min((each.oldest_due for each in waiting if each.oldest_due), default=None),
         )
         self._store.record([self.decide(event)], now=now)
+
+    def _read_until(self, cursors: Collection[Cursor]) -> datetime:
+        """As far as the log that lags most."""
+        _, detected, _ = self._store.harbor()
+        return min(cursor.polled_at for cursor in alive(cursors, detected or {}))
 
     def _save_allowance(self) -> None:
         """So that a program which is started every minute has no more than one that runs."""
@@ -292,6 +297,8 @@ class AuditPoller:
                 refused.append(error)
         if refused:
             self._look_closer(refused, reach)
+            total += Polled(is_whole=False)
+        if reach.kind is ReachKind.BLIND or reach.unreadable:
             total += Polled(is_whole=False)
         if reach.kind is not ReachKind.BLIND and not self._is_stopping:
             self._sight.polled(read, now)

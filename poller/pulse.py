@@ -11,7 +11,7 @@ from dataclasses import dataclass
 CERTAIN_AFTER = 60.0
 """A poll that fails, or a chat that refuses us, for so long is told. Of polls two in a row at least."""
 AWAY_FOR_LONG = 600.0
-"""Telegram may be away for so long before that is told: it is tried every minute, and comes back by itself."""
+"""Telegram may be away, and work beside the polls held up, for so long before that is told: it is tried again soon."""
 TELL_AGAIN = 600.0
 
 
@@ -51,6 +51,7 @@ class Pulse:
         self._polls: _Failing | None = None
         self._refused: _Failing | None = None
         self._away: _Failing | None = None
+        self._held_up: _Failing | None = None
         self._sent_at: float | None = None
         self._is_down = False  # as far as the switch knows
 
@@ -66,6 +67,10 @@ class Pulse:
         refusing = [each for each in troubles if each.needs_operator]
         self._refused = _again(self._refused, str(refusing[0]), at) if refusing else None
         self._away = _again(self._away, str(troubles[0]), at) if troubles else None
+
+    def work(self, trouble: str, at: float) -> None:
+        """What is not done beside the polls; "" when all gets on."""
+        self._held_up = _again(self._held_up, trouble, at) if trouble else None
 
     def due(self, at: float) -> Ping | None:
         reason = self._trouble(at)
@@ -87,18 +92,22 @@ class Pulse:
             return self._polls.reason
         if self._refused and at - self._refused.since >= CERTAIN_AFTER:
             return self._refused.reason
-        return self._away.reason if self._away and at - self._away.since >= AWAY_FOR_LONG else ""
+        lasting = (each for each in (self._away, self._held_up) if each and at - each.since >= AWAY_FOR_LONG)
+        return next((each.reason for each in lasting), "")
 
 
-def after_a_run(trouble: str, chats: Sequence[ChatTrouble], *, needs_operator: bool) -> Ping | None:
+def after_a_run(
+    trouble: str, chats: Sequence[ChatTrouble], *, needs_operator: bool, is_whole: bool = True
+) -> Ping | None:
     """What a program tells that runs now and then: what is wrong for sure, or that all is well.
 
-    What may pass until the next run makes no ping: if it does not pass, the switch misses one.
+    `is_whole`: whether all logs could be read. What may pass until the next run makes no ping: if it does not pass,
+    the switch misses one.
     """
     refusing = [each for each in chats if each.needs_operator]
     if needs_operator or refusing:
         return Ping(trouble if needs_operator else str(refusing[0]))
-    return None if trouble or chats else Ping()
+    return None if trouble or chats or not is_whole else Ping()
 
 
 def _again(before: _Failing | None, reason: str, at: float) -> _Failing:

@@ -105,6 +105,7 @@ class Server(msgspec.Struct, frozen=True):
     clock: datetime | None
     is_authenticated: bool
     is_read_only: bool = False
+    auth_mode: str = ""  # how people log in: db_auth, ldap_auth, oidc_auth …
 
 
 class Scanner(msgspec.Struct, frozen=True):
@@ -310,6 +311,7 @@ class _SystemInfo(msgspec.Struct):
     registry_url: str | None = None
     current_time: Any = None
     read_only: bool | None = None
+    auth_mode: str = ""
 
 
 class _User(msgspec.Struct):
@@ -390,6 +392,7 @@ def server(body: bytes, date_header: str | None = None) -> Server:
         clock=parse_time(info.current_time) or _http_date(date_header),
         is_authenticated=bool(info.external_url or info.registry_url),
         is_read_only=bool(info.read_only),
+        auth_mode=info.auth_mode,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from logging import WARNING
@@ -16,7 +16,7 @@ from poller.harbor import Harbor, Log, Reach, ReachKind
 from poller.knowledge import LONG_AGO
 from poller.sight import may_be_purged
 from poller.troubles import Trouble, Troubles
-from state import Store
+from state import Cursor, Store
 
 DETECT_AGAIN = timedelta(minutes=10)
 """An upgrade of Harbor moves the live audit log; the old one goes on answering, without new rows."""
@@ -130,6 +130,13 @@ class Survey:
         registry, detected, at = self._store.harbor()
         if detected is not None and at != LONG_AGO:
             self._store.save_harbor(registry, detected, LONG_AGO)
+
+
+def alive(cursors: Iterable[Cursor], detected: Mapping[str, Any]) -> list[Cursor]:
+    """Those of the logs that are polled now: an old log, or that of a project that is gone, stands still for ever."""
+    known, table = list(cursors), str(detected.get("table"))
+    names = {f"{table}/{name}" for name in detected.get("projects", ())} or {table}
+    return [cursor for cursor in known if cursor.log in names] or known
 
 
 def log_name(log: Log) -> str:

@@ -7,7 +7,9 @@ those exceptions end inside `_post`, and a filter cleans that log.
 from __future__ import annotations
 
 import logging
+import math
 import re
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,6 +21,8 @@ import requests
 from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError, ReadTimeoutError
 
+from poller import bodies
+from poller.chats import Update
 from poller.deadline import Deadline
 from poller.errors import OperatorError, OutOfTime, Temporary
 from poller.measures import Service, Sink, asking, ignore
@@ -28,6 +32,8 @@ from poller.secret import Secret
 API_URL = "https://api.telegram.org"
 GENERAL_TOPIC = 1  # naming it is refused with "message thread not found"; who leaves it out writes there
 LONGEST_DESCRIPTION = 300
+_MOST_BYTES = 4 * 2**20
+"""Of an answer: that to a message repeats it, and is some kilobytes."""
 
 _T = TypeVar("_T")
 
@@ -222,6 +228,15 @@ class _Nothing(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came over the wire, whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class _NoAnswer:
     """Nothing from Telegram itself. With a `remedy` a person must act; without, the next attempt may succeed."""
 
@@ -251,8 +266,9 @@ class _Attempt:
 class Telegram:
     """One bot.
 
-    `timeout` is (connect, read) in seconds. In a flood Telegram may itself wait some 8 s before it delivers, and
-    whoever hangs up earlier sends the message twice: outside tests the second is 30 or more.
+    `timeout` is (connect, read) in seconds; an answer that is not whole after both together is given up. In a flood
+    Telegram may itself wait some 8 s before it delivers, and whoever hangs up earlier sends the message twice: outside
+    tests the second is 30 or more.
     `deadline`: for who looks once and in haste; nothing is waited for longer.
     """
 
@@ -325,6 +341,14 @@ class Telegram:
         """The bot's own standing in a chat. `bot`: what is known of it, which need not be asked then."""
         return self._ask("getChatMember", {"chat_id": chat_id, "user_id": (bot or self.me()).id}, Membership)
 
+    def updates(self, offset: int | None, wait: int) -> tuple[Update, ...]:
+        """What waits for the bot, oldest first, up to 100; if there is nothing, what comes within `wait` seconds.
+
+        An `offset` confirms all updates before it: nobody gets them any more. None: they stay for others.
+        """
+        fields = {"timeout": wait} | ({} if offset is None else {"offset": offset})
+        return self._ask("getUpdates", fields, tuple[Update, ...])
+
     def _try(self, attempt: _Attempt) -> Outcome:
         """Each of the four detours is taken at most once, so this ends."""
         answer = self._call("sendMessage", self._fields(attempt), _Message)
@@ -367,33 +391,33 @@ class Telegram:
 
     def _call(self, method: str, fields: Mapping[str, object], kind: type[_T]) -> _T | Refusal | _NoAnswer:
         with asking(self._sink, Service.TELEGRAM, method) as asked:
-            response = self._post(method, fields)
-            if isinstance(response, _NoAnswer):
-                return response
-            asked.status = str(response.status_code)
-        if 300 <= response.status_code < 400:
-            target = _place(response.headers.get("Location", ""))
+            answer = self._post(method, fields)
+            if isinstance(answer, _NoAnswer):
+                return answer
+            asked.status = str(answer.status)
+        if 300 <= answer.status < 400:
+            target = _place(answer.headers.get("Location", ""))
             return _NoAnswer("telegram.redirected", f"{self._place} sends its callers on to {target}: correct api_url")
-        return self._read(response, kind)
+        return self._read(answer, kind)
 
-    def _read(self, response: requests.Response, kind: type[_T]) -> _T | Refusal | _NoAnswer:
+    def _read(self, answer: _Answer, kind: type[_T]) -> _T | Refusal | _NoAnswer:
         try:
-            envelope = msgspec.json.decode(response.content, type=_Envelope)
+            envelope = msgspec.json.decode(answer.body, type=_Envelope)
             if envelope.ok:
                 return msgspec.json.decode(envelope.result, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            return self._read_page(response)
+            return self._read_page(answer)
         said = self._hide(envelope.description)[:LONGEST_DESCRIPTION]
         parameters = envelope.parameters
-        after = parameters.retry_after or seconds_named(said) or _retry_after(response)
-        return Refusal(envelope.error_code or response.status_code, said, after, parameters.migrate_to_chat_id)
+        after = parameters.retry_after or seconds_named(said) or _retry_after(answer)
+        return Refusal(envelope.error_code or answer.status, said, after, parameters.migrate_to_chat_id)
 
-    def _read_page(self, response: requests.Response) -> Refusal | _NoAnswer:
+    def _read_page(self, answer: _Answer) -> Refusal | _NoAnswer:
         """Not the API's JSON. Telegram's own front servers answer so while they are overloaded; other statuses are
         those of something else that stands at this URL, or in the way."""
-        status = response.status_code
+        status = answer.status
         if status >= 500 or status in (408, 429):
-            return Refusal(status, "a page instead of JSON", _retry_after(response))
+            return Refusal(status, "a page instead of JSON", _retry_after(answer))
         if status == 407:
             return _NoAnswer("telegram.proxy_refused", f"{self._proxy_place} wants another user name or password")
         if status >= 400:
@@ -401,18 +425,21 @@ class Telegram:
             return _NoAnswer("telegram.not_the_api", remedy)
         return _NoAnswer("telegram.answer_garbled")
 
-    def _post(self, method: str, fields: Mapping[str, object]) -> requests.Response | _NoAnswer:
+    def _post(self, method: str, fields: Mapping[str, object]) -> _Answer | _NoAnswer:
         """The only place that knows the URL. No exception of `requests` gets out: its text holds the token."""
         try:
             connect, read = self._timeout
             timeout = (self._deadline.cut(connect), self._deadline.cut(read)) if self._deadline else self._timeout
-            return self._session.post(
+            end = min(time.monotonic() + sum(timeout), self._deadline.at if self._deadline else math.inf)
+            with self._session.post(
                 f"{self._api_url.reveal()}/bot{quote(self._token.reveal(), safe=':')}/{method}",
                 json=fields,
                 timeout=timeout,
                 allow_redirects=False,
+                stream=True,
                 proxies=_proxies(self._api_url.reveal(), self._proxy.reveal()),
-            )
+            ) as response:
+                return _whole(response, end)
         except (requests.RequestException, HTTPError, ValueError, TypeError, OSError) as error:
             return self._explain(error)  # TypeError: what `requests` makes of a proxy without a host
 
@@ -486,6 +513,17 @@ def _sent(message: _Message, attempt: _Attempt) -> Sent:
     )
 
 
+def _whole(response: requests.Response, end: float) -> _Answer | _NoAnswer:
+    """The answer to what has arrived: where the rest of it does not come, what was asked may be done all the same."""
+    try:
+        body = bodies.read(response.raw, most=_MOST_BYTES, end=end)
+    except bodies.TooLarge:
+        return _NoAnswer("telegram.answer_garbled")
+    except (HTTPError, OSError):
+        return _NoAnswer("telegram.answer_lost")
+    return _Answer(response.status_code, response.headers, body)
+
+
 def _was_sent(error: Exception) -> bool:
     """Whether the request may have reached Telegram before the connection broke."""
     if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError):
@@ -501,8 +539,8 @@ def _was_sent(error: Exception) -> bool:
     return isinstance(error, in_the_answer) or isinstance(cause, ReadTimeoutError | ProtocolError)
 
 
-def _retry_after(response: requests.Response) -> float | None:
-    named = response.headers.get("Retry-After", "")
+def _retry_after(answer: _Answer) -> float | None:
+    named = answer.headers.get("Retry-After", "")
     return float(named) if named.isdecimal() else None
 
 

@@ -159,7 +159,7 @@ class Teller:
         self.trouble = ChatTrouble(self._route.name, state.reason, state.needs_operator) if state.reason else None
         if state.blocked_until is not None and state.blocked_until > now:
             return self._wait_for(state, now)
-        if not self._store.due(now, most=1):
+        if not self._store.has_due(now):
             return Wait(None)
         chat_id = state.moved_to or self._route.chat_id
         chat = _Chat(chat_id, state, self._history(chat_id, now), now)
@@ -271,7 +271,7 @@ class Teller:
 
     def _moment(self, chat: _Chat, *, is_patient: bool, sees_all: bool = True) -> plan.Moment:
         room = pacing.room(chat.history, chat.now, self._delivery.max_delay, chat.limits)
-        room //= 1 + sum(bool(other._store.due(chat.now, most=1)) for other in self._others)
+        room //= 1 + sum(other._store.has_due(chat.now) for other in self._others)
         return plan.Moment(chat.now, room, chat.route.digest_at, is_patient, sees_all)
 
     def _as_the_clock_is(self, route: RouteState, now: datetime) -> RouteState:
@@ -571,8 +571,7 @@ class Teller:
 
     def _wait_for(self, route: RouteState, now: datetime) -> Wait:
         assert route.blocked_until is not None
-        is_due = bool(self._store.due(now, most=1))
-        seconds = (route.blocked_until - now).total_seconds() if is_due else None
+        seconds = (route.blocked_until - now).total_seconds() if self._store.has_due(now) else None
         return Wait(seconds, route.reason, route.needs_operator)
 
 

@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, repeat
-from typing import Any
 
 from poller import sweep
 from poller.config import Config
 from poller.errors import PollerError
 from poller.events import Reason
-from poller.survey import table_of
-from state import Backlog, Cursor, RouteState, Store
+from poller.survey import alive, table_of
+from state import Backlog, RouteState, Store
 
 LOOK_SECONDS = 10.0
 _FIRST_PAUSES = (1.0, 1.0, 2.0, 4.0)  # at the start there is news
@@ -48,7 +47,7 @@ def read(store: Store, config: Config, now: datetime) -> Vitals:
     """Raises PollerError."""
     _, detected, _ = store.harbor()
     detected, place = detected or {}, store.sweep()
-    cursors = _alive(store.cursors().values(), detected)
+    cursors = alive(store.cursors().values(), detected)
     return Vitals(
         read_until=_of_tables(((each.log, each.polled_at) for each in cursors), min),
         newest=_of_tables(((each.log, each.op_time) for each in cursors if each.op_time is not None), max),
@@ -65,13 +64,6 @@ def read(store: Store, config: Config, now: datetime) -> Vitals:
         access=detected.get("kind", ""),
         table=detected.get("table", ""),
     )
-
-
-def _alive(cursors: Iterable[Cursor], detected: Mapping[str, Any]) -> list[Cursor]:
-    """Those of the logs that are polled now: an old log, or that of a project that is gone, stands still for ever."""
-    known, table = list(cursors), str(detected.get("table"))
-    names = {f"{table}/{name}" for name in detected.get("projects", ())} or {table}
-    return [cursor for cursor in known if cursor.log in names] or known
 
 
 def _of_tables(

@@ -214,9 +214,9 @@ def display(url: URL) -> str:
     return url.difference_update_query(("password", "sslpassword")).render_as_string(hide_password=True)
 
 
-def begin(engine: Engine) -> Any:
-    """A transaction that writes. On SQLite it takes the write lock at once, so that it cannot deadlock."""
-    return engine.execution_options(writes=True).begin()
+def writer(engine: Engine) -> Engine:
+    """The same, for transactions that write: on SQLite they take the lock at once, so that they cannot deadlock."""
+    return engine.execution_options(writes=True)
 
 
 def _check_path(url: URL, where: str) -> None:
@@ -296,7 +296,7 @@ def _begin_to_make(engine: Engine) -> Iterator[Connection]:
         # Locked: somebody else is making the database at this moment, and says the same.
         with engine.connect() as connection, suppress(sqlite3.OperationalError):
             connection.connection.driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr] # a pooled connection has a driver's
-    with begin(engine) as connection:
+    with writer(engine).begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MAKING})
         yield connection

@@ -50,7 +50,7 @@ from poller.knowledge import (
     TagFact,
 )
 from poller.measures import Delivered, Recorded, ScanEnded, Sink, ignore
-from state import database, refusals, retention
+from state import database, refusals, retention, statements
 from state import schema as t
 from state.records import (
     CLOCKS_APART,
@@ -113,6 +113,7 @@ class Store:
 
     def __init__(self, engine: Engine, harbor_url: str, route: str, *, is_only_read: bool = False) -> None:
         self._engine = engine
+        self._writer = database.writer(engine)
         self._where = database.display(engine.url)
         self._route = route
         self._routes: tuple[str, ...] = (route,)
@@ -201,7 +202,7 @@ class Store:
 
     def cursors(self) -> dict[str, Cursor]:
         with self._reading() as connection:
-            rows = connection.execute(select(t.cursors).where(t.cursors.c.harbor_id == self._harbor_id))
+            rows = connection.execute(statements.of_harbor(t.cursors, self._harbor_id))
             return {row.log: Cursor(**_without(row, "harbor_id")) for row in rows}
 
     def save_cursor(self, cursor: Cursor) -> None:
@@ -210,9 +211,8 @@ class Store:
 
     def known_keys(self, keys: Collection[str]) -> frozenset[str]:
         """Those of the keys whose events are recorded already."""
-        query = select(t.events.c.key).where(t.events.c.harbor_id == self._harbor_id, t.events.c.key.in_(keys))
         with self._reading() as connection:
-            return frozenset(connection.scalars(query))
+            return frozenset(connection.scalars(statements.known_keys(self._harbor_id), {"keys": list(keys)}))
 
     def forgotten_keys(self, rows: Collection[RowName]) -> frozenset[str]:
         """Those of the rows whose events were recorded and have been forgotten, by key."""
@@ -235,26 +235,20 @@ class Store:
 
         `fresh_since`: only from the last row on before the first of them that was seen since then; none if none was.
         """
-        query = (
-            select(t.events.c.source_id, t.events.c.seen_at)
-            .where(
-                t.events.c.harbor_id == self._harbor_id,
-                t.events.c.source == source,
-                t.events.c.source_id > above,
-                t.events.c.source_id <= up_to,
-            )
-            .order_by(t.events.c.source_id.desc())
-            .limit(most)
-        )
-        if since is not None:
-            query = query.where(t.events.c.seen_at >= since)
+        which, has_since = (self._harbor_id, source), since is not None
+        bounds = {"above": above, "up_to": up_to, "most": most, **({"since": since} if has_since else {})}
         with self._reading() as connection:
             if fresh_since is not None:
-                lowest = _before_the_first_fresh(connection, query, fresh_since)
-                if lowest is None:
+                first_fresh = statements.first_fresh(*which, has_since=has_since)
+                first = connection.scalar(first_fresh, bounds | {"fresh_since": fresh_since})
+                if first is None:
                     return ()
-                query = query.where(t.events.c.source_id >= lowest)
-            return tuple((row.source_id, row.seen_at) for row in reversed(connection.execute(query).all()))
+                before = connection.scalar(
+                    statements.last_before(*which, has_since=has_since), bounds | {"first": first}
+                )
+                bounds["above"] = (first if before is None else before) - 1
+            rows = connection.execute(statements.recent_rows(*which, has_since=has_since), bounds).all()
+            return tuple((row.source_id, row.seen_at) for row in reversed(rows))
 
     def record(
         self,
@@ -470,9 +464,8 @@ class Store:
 
     def harbor(self) -> tuple[str, Mapping[str, Any] | None, datetime | None]:
         """The registry's host, what was detected of the server, and when."""
-        query = select(t.harbors.c.registry, t.harbors.c.detected, t.harbors.c.detected_at)
         with self._reading() as connection:
-            row = connection.execute(query.where(t.harbors.c.id == self._harbor_id)).one()
+            row = connection.execute(statements.harbor(self._harbor_id)).one()
             return row.registry, row.detected, row.detected_at
 
     def allowance(self) -> tuple[float, datetime] | None:
@@ -504,18 +497,7 @@ class Store:
 
     def scans_due(self, now: datetime, *, most: int) -> tuple[NoticedScan, ...]:
         """Scans whose result should be looked at, those that have waited longest first."""
-        query = (
-            select(t.scans)
-            .where(
-                t.scans.c.harbor_id == self._harbor_id,
-                t.scans.c.outcome == Outcome.RUNNING,
-                t.scans.c.repository.is_not(None),
-                t.scans.c.look_at <= now,
-            )
-            .order_by(t.scans.c.look_at)
-            .limit(most)
-        )
-        return self._scans(query)
+        return self._scans(statements.scans_due(self._harbor_id), now=now, most=most)
 
     def finish_look(
         self,
@@ -627,13 +609,7 @@ class Store:
 
     def unexplained_scans(self, *, since: datetime, is_new: bool = False) -> tuple[NoticedScan, ...]:
         """Scans that have ended, and nothing says of what: their pull was not logged. `is_new`: never thought about."""
-        query = select(t.scans).where(
-            t.scans.c.harbor_id == self._harbor_id,
-            t.scans.c.outcome == Outcome.RUNNING,
-            t.scans.c.repository.is_(None),
-            t.scans.c.ended_at >= since,
-        )
-        return self._scans(query.where(t.scans.c.looks == 0) if is_new else query)
+        return self._scans(statements.unexplained_scans(self._harbor_id, is_new=is_new), since=since)
 
     def unread_results(self, repository: str, digest: str, *, since: datetime, until: datetime) -> int:
         """How many scans of the artifact ended in that time and were replaced before their result was read."""
@@ -714,7 +690,7 @@ class Store:
         if project is not None:
             place = or_(place, t.events.c.repository.startswith(f"{project}/", autoescape=True))
         query = (
-            self._all_events(t.deliveries.c.group)
+            statements.all_events(t.deliveries.c.group)
             .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
             .where(
                 t.events.c.harbor_id == self._harbor_id,
@@ -769,9 +745,8 @@ class Store:
     # -- scans that belong together ---------------------------------------------------------------
 
     def wave(self) -> Wave | None:
-        query = select(t.waves).where(t.waves.c.harbor_id == self._harbor_id)
         with self._reading() as connection:
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(statements.of_harbor(t.waves, self._harbor_id)).one_or_none()
             return Wave(**_without(row, "harbor_id")) if row is not None else None
 
     def save_wave(self, wave: Wave) -> None:
@@ -802,9 +777,9 @@ class Store:
         waits = and_(*self._pending_in(group))
         is_one_route = len(self._routes) == 1
         query = (
-            self._all_events(t.deliveries.c.id.label("delivery_id"), t.deliveries.c.state, waits.label("waits"))
+            statements.all_events(t.deliveries.c.id.label("delivery_id"), t.deliveries.c.state, waits.label("waits"))
             .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
-            .where(self._is_on_routes(), t.deliveries.c.group == group)
+            .where(statements.is_on(self._routes), t.deliveries.c.group == group)
             .order_by(*([] if is_one_route else [t.events.c.id]), t.deliveries.c.id)
         )
         with self._reading() as connection:
@@ -855,9 +830,8 @@ class Store:
     # -- the sweep --------------------------------------------------------------------------------
 
     def sweep(self) -> SweepPlace | None:
-        query = select(t.sweeps).where(t.sweeps.c.harbor_id == self._harbor_id)
         with self._reading() as connection:
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(statements.of_harbor(t.sweeps, self._harbor_id)).one_or_none()
         if row is None:
             return None
         values = _without(row, "harbor_id")
@@ -900,30 +874,18 @@ class Store:
         What waits for the rest of its group is not due. `and_all`: types of which, and of what is important, so many
         more are in it, however much is older.
         """
-        query = (
-            self._all_events(
-                t.deliveries.c.id.label("delivery_id"),
-                t.deliveries.c.mode,
-                t.deliveries.c.since,
-                t.deliveries.c.attempts,
-                t.deliveries.c.group,
-                t.deliveries.c.held_until,
-            )
-            .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
-            .where(
-                self._is_on_routes(),
-                t.deliveries.c.state == DeliveryState.PENDING,
-                or_(t.deliveries.c.held_until.is_(None), t.deliveries.c.held_until <= now),
-            )
-            .order_by(t.deliveries.c.id)
-            .limit(most)
-        )
+        found = {"now": now, "most": most}
         with self._reading() as connection:
-            due = tuple(map(_due, connection.execute(query)))
+            due = tuple(map(_due, connection.execute(statements.due(self._routes), found)))
             if not and_all or len(due) < most:
                 return due
-            is_important = or_(t.deliveries.c.mode == Mode.IMPORTANT, t.events.c.type.in_(and_all))
-            return due + tuple(map(_due, connection.execute(query.where(t.deliveries.c.id > due[-1].id, is_important))))
+            behind = statements.due_behind(self._routes, tuple(and_all))
+            return due + tuple(map(_due, connection.execute(behind, found | {"last": due[-1].id})))
+
+    def has_due(self, now: datetime) -> bool:
+        """Whether anything is due."""
+        with self._reading() as connection:
+            return bool(connection.scalar(statements.has_due(self._routes), {"now": now}))
 
     def claim(self, chat_id: str, at: datetime) -> int:
         """Note, before a message goes, that one goes. Whoever cannot write that must not send it, either.
@@ -1115,23 +1077,13 @@ class Store:
 
     def accepted_times(self, chat_id: str, *, since: datetime) -> tuple[datetime, ...]:
         """When Telegram accepted messages for this chat, ascending: what the pace is computed from."""
-        query = (
-            select(t.deliveries.c.finished_at)
-            .where(
-                t.deliveries.c.chat_id == chat_id,
-                t.deliveries.c.state == DeliveryState.SENT,
-                t.deliveries.c.finished_at >= since,
-            )
-            .order_by(t.deliveries.c.finished_at)
-        )
         with self._reading() as connection:
-            return tuple(connection.scalars(query))
+            return tuple(connection.scalars(statements.ACCEPTED_TIMES, {"chat_id": chat_id, "since": since}))
 
     def attempt_times(self, chat_id: str, *, since: datetime) -> tuple[datetime, ...]:
         """When messages went of which it is not known whether they came. Telegram counts them too."""
-        query = select(t.attempts.c.at).where(t.attempts.c.chat_id == chat_id, t.attempts.c.at >= since)
         with self._reading() as connection:
-            return tuple(connection.scalars(query.order_by(t.attempts.c.at)))
+            return tuple(connection.scalars(statements.ATTEMPT_TIMES, {"chat_id": chat_id, "since": since}))
 
     def route(self, chat_id: str, thread_id: int | None) -> RouteState:
         """What is remembered of the chat; nothing, when another chat or topic is configured now.
@@ -1139,7 +1091,7 @@ class Store:
         A pause of the chat is one for all routes that lead to it.
         """
         with self._reading() as connection:
-            of_chat = connection.execute(select(t.routes).where(t.routes.c.chat_id == chat_id)).all()
+            of_chat = connection.execute(statements.ROUTES_OF_CHAT, {"chat_id": chat_id}).all()
         found = (row for row in of_chat if row.name == self._route and row.thread_id == thread_id)
         mine = next((RouteState(**row._mapping) for row in found), RouteState(self._route, chat_id, thread_id))
         others = [row for row in of_chat if row.name != self._route and row.blocked_until is not None]
@@ -1158,7 +1110,7 @@ class Store:
         c = t.deliveries.c
         query = select(c.state, func.count(), func.min(c.since)).group_by(c.state)
         if self._spread is _as_it_is:
-            query = query.where(self._is_on_routes())
+            query = query.where(statements.is_on(self._routes))
         with self._reading() as connection:
             rows = {row[0]: (row[1], row[2]) for row in connection.execute(query)}
         number = {state: rows.get(state, (0, None))[0] for state in DeliveryState}
@@ -1184,7 +1136,7 @@ class Store:
     def held(self, now: datetime) -> int:
         """How many pending deliveries wait for the rest of their group."""
         query = select(func.count()).where(
-            self._is_on_routes(),
+            statements.is_on(self._routes),
             t.deliveries.c.state == DeliveryState.PENDING,
             t.deliveries.c.held_until > now,
         )
@@ -1387,7 +1339,7 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with database.border(self._where), database.begin(self._engine) as connection:
+        with database.border(self._where), self._writer.begin() as connection:
             if self._grant is not None:
                 _guard(connection, self._grant)
             yield connection
@@ -1587,7 +1539,7 @@ class Store:
         """
         of_delivery = ("mode", "since", "group", "held_until")
         columns = [t.deliveries.c[name] for name in ("route", *of_delivery)]
-        query = self._all_events(t.deliveries.c.id.label("delivery_id"), *columns).join(
+        query = statements.all_events(t.deliveries.c.id.label("delivery_id"), *columns).join(
             t.deliveries, t.deliveries.c.event_id == t.events.c.id
         )
         rows = connection.execute(query.where(which).order_by(t.deliveries.c.id).limit(_HELD_AT_ONCE)).all()
@@ -1614,26 +1566,33 @@ class Store:
 
         If that is told nowhere, they are not told by the same setting.
         """
-        lists = select(t.scans.c.list_digest).where(
-            t.scans.c.harbor_id == self._harbor_id, t.scans.c.digest == scan.digest, t.scans.c.list_digest.is_not(None)
-        )
-        is_list = and_(t.events.c.type == EventType.DELETE_ARTIFACT, t.events.c.digest.in_(lists))
-        began = scan.started_at or result.occurred_at
-        its_own = select(t.events.c.id).where(
-            t.events.c.harbor_id == self._harbor_id,
-            or_(
-                and_(_when_at_work(scan), or_(t.events.c.operator == scan.robot, t.events.c.subject == scan.robot)),
-                and_(is_list, t.events.c.occurred_at.between(began - MADE_ANEW, began)),
-            ),
-        )
         d = t.deliveries.c
         told_by = connection.scalar(select(t.events.c.id).where(self._is_key(result.key)))
         told = connection.execute(select(d.state, d.reason).where(d.event_id == told_by).order_by(d.id)).all()
         values: dict[str, Any] = {"follows": told_by}
         if told and all(row.state == DeliveryState.OFF for row in told):
             values = {"state": DeliveryState.OFF, "reason": f"{SCANNERS_OWN}: {told[0].reason}"}
-        unled = and_(_FOLDED_INTO_SCAN, d.follows.is_(None), d.event_id.in_(its_own))
-        connection.execute(update(t.deliveries).where(unled).values(values))
+        for part in _parts(self._work_of(connection, scan, result)):
+            found = connection.execute(select(d.id, d.follows).where(_FOLDED_INTO_SCAN, d.event_id.in_(part)))
+            self._finish(connection, [row.id for row in found if row.follows is None], **values)
+
+    def _work_of(self, connection: Connection, scan: NoticedScan, result: Event) -> list[int]:
+        """The events of what the robot did, and of the lists' end. With an OR in between neither went by the times."""
+        mine = select(t.events.c.id).where(t.events.c.harbor_id == self._harbor_id)
+        is_robot = or_(t.events.c.operator == scan.robot, t.events.c.subject == scan.robot)
+        lists = select(t.scans.c.list_digest).where(
+            t.scans.c.harbor_id == self._harbor_id, t.scans.c.digest == scan.digest, t.scans.c.list_digest.is_not(None)
+        )
+        began = scan.started_at or result.occurred_at
+        ended_lists = mine.where(
+            t.events.c.type == EventType.DELETE_ARTIFACT,
+            t.events.c.digest.in_(lists),
+            t.events.c.occurred_at.between(began - MADE_ANEW, began),
+        )
+        return [
+            *connection.scalars(mine.where(_when_at_work(scan), is_robot)),
+            *connection.scalars(ended_lists),
+        ]
 
     def _forget_creation(self, connection: Connection, repository: str, deleted_at: datetime) -> None:
         """Artifacts deleted with their repository have no creation date in the webhook, and rows come in any order."""
@@ -1650,12 +1609,7 @@ class Store:
 
     def _cover(self, connection: Connection, coverage: Coverage) -> None:
         """Add a line to the ledger; a poll that follows the last line without a gap only makes that longer."""
-        last = connection.execute(
-            select(t.polls)
-            .where(t.polls.c.harbor_id == self._harbor_id, t.polls.c.log == coverage.log)
-            .order_by(t.polls.c.covered_from.desc(), t.polls.c.id.desc())  # by the index: the ledger may be long
-            .limit(1)
-        ).one_or_none()
+        last = connection.execute(statements.last_line(self._harbor_id), {"log": coverage.log}).one_or_none()
         if last is not None and _continues(_coverage(last), coverage):
             values = {
                 "covered_to": coverage.covered_to,
@@ -1664,7 +1618,7 @@ class Store:
                 "new": last.new + coverage.new,
                 "duration_ms": last.duration_ms + round(coverage.seconds * 1000),
             }
-            connection.execute(update(t.polls).where(t.polls.c.id == last.id).values(values))
+            connection.execute(statements.LENGTHEN_LINE, {"line": last.id, **values})
             return
         values = asdict(coverage)
         values["duration_ms"] = round(values.pop("seconds") * 1000)
@@ -1694,8 +1648,7 @@ class Store:
 
     def _known(self, connection: Connection, table: Any, column: str, names: Collection[str]) -> Iterator[Row[Any]]:
         for part in _parts(sorted(names)):
-            query = select(table).where(table.c.harbor_id == self._harbor_id, table.c[column].in_(part))
-            yield from connection.execute(query)
+            yield from connection.execute(statements.named(table, column, self._harbor_id), {"names": part})
 
     def _known_tags(
         self, connection: Connection, repositories: Collection[str], column: Any, wanted: Collection[str]
@@ -1707,9 +1660,9 @@ class Store:
                 )
                 yield from (TagFact(**_without(row, "harbor_id")) for row in connection.execute(query))
 
-    def _scans(self, query: Select[Any]) -> tuple[NoticedScan, ...]:
+    def _scans(self, query: Select[Any], **parameters: object) -> tuple[NoticedScan, ...]:
         with self._reading() as connection:
-            return tuple(_scan(row) for row in connection.execute(query))
+            return tuple(_scan(row) for row in connection.execute(query, parameters))
 
     def _platforms(self, repository: str, column: Any, values: Collection[str]) -> Iterator[PlatformFact]:
         mine = and_(t.known_platforms.c.harbor_id == self._harbor_id, t.known_platforms.c.repository == repository)
@@ -1729,21 +1682,17 @@ class Store:
 
     def _pending_in(self, group: str) -> tuple[Any, ...]:
         """The deliveries that wait for their group: not those that are told for themselves."""
-        return (self._is_on_routes(), *_waits_in(group))
+        return (statements.is_on(self._routes), *_waits_in(group))
 
     def _pending(self, mode: Mode) -> tuple[Any, ...]:
         return (
-            self._is_on_routes(),
+            statements.is_on(self._routes),
             t.deliveries.c.state == DeliveryState.PENDING,
             t.deliveries.c.mode == mode,
         )
 
     def _is_key(self, key: str) -> Any:
         return and_(t.events.c.harbor_id == self._harbor_id, t.events.c.key == key)
-
-    def _is_on_routes(self) -> Any:
-        is_one = len(self._routes) == 1
-        return t.deliveries.c.route == self._routes[0] if is_one else t.deliveries.c.route.in_(self._routes)
 
     def _change_pending(self, connection: Connection, mine: Any, **values: Any) -> None:
         """Of the pending deliveries, on all routes, of the events that meet the condition."""
@@ -1752,12 +1701,7 @@ class Store:
         connection.execute(update(t.deliveries).where(told, pending).values(values))
 
     def _events(self) -> Select[Any]:
-        return self._all_events().where(t.events.c.harbor_id == self._harbor_id)
-
-    def _all_events(self, *more: Any) -> Select[Any]:
-        return select(t.events, t.harbors.c.registry, *more).select_from(
-            t.events.join(t.harbors, t.harbors.c.id == t.events.c.harbor_id)
-        )
+        return statements.all_events().where(t.events.c.harbor_id == self._harbor_id)
 
     def _settle(self, connection: Connection, attempt: int | None) -> None:
         """What came of an attempt is known."""
@@ -1809,8 +1753,8 @@ def _as_it_is(telling: Telling) -> Sequence[Telling]:
 
 
 def _due(row: Row[Any]) -> Due:
-    told = Due(row.delivery_id, _event(row), Mode(row.mode), row.since, row.attempts, row.group, row.seen_at)
-    return replace(told, held_until=row.held_until) if row.held_until is not None else told
+    rest = (row.since, row.attempts, row.group, row.seen_at, row.held_until)
+    return Due(row.delivery_id, _event(row), Mode(row.mode), *rest)
 
 
 def _delivery_record(row: Row[Any]) -> DeliveryRecord:
@@ -1877,16 +1821,6 @@ def _is_stray(telling: Collection[str]) -> Any:
     return and_(t.deliveries.c.state == DeliveryState.PENDING, t.deliveries.c.route.not_in(sorted(telling)))
 
 
-def _before_the_first_fresh(connection: Connection, rows: Select[Any], since: datetime) -> int | None:
-    """The id of the row before the first that was seen since then, or of that itself. There may be thousands."""
-    newest = rows.subquery()
-    first = connection.scalar(select(func.min(newest.c.source_id)).where(newest.c.seen_at >= since))
-    if first is None:
-        return None
-    before: int | None = connection.scalar(select(func.max(newest.c.source_id)).where(newest.c.source_id < first))
-    return first if before is None else before
-
-
 def _waits_in(group: str) -> tuple[Any, ...]:
     """What waits on any route for its group."""
     return (
@@ -1941,9 +1875,9 @@ def _scan_of(row: Row[Any]) -> Scan | None:
 
 def _event(row: Row[Any]) -> Event:
     repository = Repository(row.repository, row.is_public, row.repository_created_at) if row.repository else None
-    is_day = row.type == EventType.DAILY
+    kind = _type_of(row.type)
     return Event(
-        type=EventType(row.type),
+        type=kind,
         occurred_at=row.occurred_at,
         operator=row.operator,
         source=Source(row.source),
@@ -1952,11 +1886,16 @@ def _event(row: Row[Any]) -> Event:
         repository=repository,
         tag=row.tag,
         digest=row.digest,
-        subject=row.subject,
+        subject=row.subject if kind == row.type else f"{row.type} {row.subject}".rstrip(),
         scan=_scan_of(row),
-        coverage=msgspec.convert(row.coverage, CoverageNews) if row.coverage and not is_day else None,
-        day=msgspec.convert(row.coverage, Day) if row.coverage and is_day else None,
+        coverage=msgspec.convert(row.coverage, CoverageNews) if row.coverage and kind is EventType.COVERAGE else None,
+        day=msgspec.convert(row.coverage, Day) if row.coverage and kind is EventType.DAILY else None,
     )
+
+
+def _type_of(word: str) -> EventType:
+    """What a later version has recorded that was put back for this one is not understood, and no reason to fail."""
+    return EventType(word) if word in EventType.__members__ else EventType.NOT_UNDERSTOOD
 
 
 def _scan(row: Row[Any]) -> NoticedScan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import subprocess
 import sys
 import time
@@ -238,6 +239,9 @@ for line in sys.stdin:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         order = json.loads(line)
         os.environ.update(order["env"])
+        if order["terminal"]:
+            os.login_tty(os.open(order["terminal"], os.O_RDWR))
+            sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")
         if order["output"]:
             output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(output, 1)
@@ -265,9 +269,17 @@ for line in sys.stdin:
             text=True,
         )
 
-    def start(self, *args: str | Path, env: Mapping[str, str] | None = None, output: Path | None = None) -> int:
-        """The process id. `output` gets both streams, and a last line such as `exit 0` unless it is killed."""
+    def start(
+        self,
+        *args: str | Path,
+        env: Mapping[str, str] | None = None,
+        output: Path | None = None,
+        terminal: str = "",
+    ) -> int:
+        """The process id. `output` gets both streams, and a last line such as `exit 0` unless it is killed; or the
+        process sits at a `terminal`."""
         order = {"args": [str(arg) for arg in args], "env": dict(env or {}), "output": str(output or "")}
+        order["terminal"] = terminal
         assert self._process.stdin
         assert self._process.stdout
         print(json.dumps(order), file=self._process.stdin, flush=True)
@@ -278,6 +290,51 @@ for line in sys.stdin:
 
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
+
+
+class Terminal:
+    """A pseudo-terminal, at which a test sits and a process of the Nursery runs."""
+
+    def __init__(self) -> None:
+        self._here, self._there = os.openpty()
+        self.name = os.ttyname(self._there)
+        self.shown = ""
+        self.answers = 0
+        self._seen = 0
+
+    def expect(self, text: str, timeout_s: float = 20) -> str:
+        """What was shown since the last time, up to and with this text, once it is there."""
+        deadline = time.monotonic() + timeout_s
+        while (found := self.shown.find(text, self._seen)) < 0:
+            ready, _, _ = select.select([self._here], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, f"{text!r} did not come; since the last answer: {self.shown[self._seen :]!r}"
+            self.shown += os.read(self._here, 65536).decode().replace("\r", "")
+        since, self._seen = self._seen, found + len(text)
+        return self.shown[since : self._seen]
+
+    def answer(self, question: str, text: str = "") -> None:
+        """Wait for the question, then type."""
+        self.expect(question)
+        self.expect(": ")
+        self.answers += 1
+        os.write(self._here, f"{text}\n".encode())
+
+    def interrupt(self, question: str, pid: int) -> None:
+        """Ctrl-C, once the question is there and the process waits: Python may not notice one just before."""
+        self.expect(question)
+        self.expect(": ")
+        wait_for(lambda: ") S " in Path(f"/proc/{pid}/stat").read_text(), every_s=0.01)
+        os.write(self._here, b"\x03")
+
+    def close(self) -> None:
+        os.close(self._here)
+        os.close(self._there)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def is_alive(pid: int) -> bool:

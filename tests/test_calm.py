@@ -81,7 +81,12 @@ def test_release(played: Played) -> None:
 
 
 @pytest.mark.parametrize(
-    "scenario", [replays.OUTAGE, replays.TELEGRAM_AWAY, replays.HARBOR_AWAY], ids=["product", "telegram", "harbor"]
+    "scenario",
+    [
+        pytest.param(replays.OUTAGE, id="product"),
+        pytest.param(replays.TELEGRAM_AWAY, id="telegram", marks=pytest.mark.xdist_group("calm-outage")),
+        pytest.param(replays.HARBOR_AWAY, id="harbor"),
+    ],
 )
 def test_eight_hours_of_outage(played: Played, scenario: Scenario) -> None:
     """Whatever was away: a summary, and by themselves the failed scans and the critical findings."""

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from demo.harbor import Fault
+from demo.harbor import Account, Fault, Role, World
 from formatters import Style, message, plain
 from poller import config as configuration
 from poller.daily import DailyAt, event_of
 from poller.errors import ConfigError
 from poller.events import Day, Event, EventType, Gap, Reason
-from tests.harness import NOON, write_conf
+from tests.harness import NOON, Clock, Site, site, write_conf
 from tests.telegram_parser import parse
 from tests.test_episodes import Stage, staged
 
@@ -203,3 +204,39 @@ def test_without_a_time_nothing_is_told(tmp_path: Path) -> None:
     with staged(tmp_path) as stage:
         stage.site.poller.tell_day(NOON + 20 * HOUR)
         assert stage.site.events == []
+
+
+def test_a_log_of_several_that_is_not_read_makes_no_quiet_day(tmp_path: Path) -> None:
+    """Harbor may be too slow for that of one project, whereas those before it are read at every attempt."""
+    world = World(clock=(clock := Clock()).tick)
+    for name in ("alpha", "team"):
+        world.create_project(name)
+    account = Account("robot$poller", "demo-secret", Role.SYSTEM_ROBOT_ALL_PROJECTS)
+    with site(tmp_path, world, clock, account, more="[delivery]\nall_quiet = '12:20 UTC'") as here:
+        here.poll()
+        read_until = here.store.cursors()["audit_log_ext/team"].polled_at
+        clock.advance(1800)
+        here.store.save_cursor(replace(here.store.cursors()["audit_log_ext/alpha"], polled_at=clock.now))
+        day = day_of(here)
+        assert (day.is_well, day.read_until) == (False, read_until)
+
+
+def test_what_is_held_back_on_purpose_does_not_make_the_rest_late(tmp_path: Path) -> None:
+    """A digest of the evening waits for hours; what came a second ago is not as old as that."""
+    more = "[[route]]\nprojects = ['held']\nquiet_hours = '00:00-23:59 UTC'\n[[route]]\nprojects = ['team']\n"
+    with quiet_at(tmp_path, "12:40", more) as stage:
+        stage.site.world.create_project("held")
+        stage.site.world.push("held/app", "v1", "ann")
+        stage.live(2390)
+        stage.site.world.push("team/app", "v1", "ann")
+        stage.site.clock.advance(20)
+        stage.site.poll(after=0)
+        day = day_of(stage.site)
+        assert (day.waiting, day.is_well) == (0, True)
+
+
+def day_of(here: Site) -> Day:
+    """What would be told now."""
+    here.poller.tell_day(here.clock.now)
+    (day,) = [event.day for event in here.events if event.day]
+    return day

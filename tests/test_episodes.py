@@ -19,7 +19,7 @@ from demo.telegram import Kind, TelegramStandIn
 from poller import lease
 from poller.clock_steps import SteadyClock
 from poller.daemon import BUG, JOBS, STATE, Shift
-from poller.episodes import CALM, FIRST_REMINDER, REMIND_EVERY, Episodes, News, Said
+from poller.episodes import CALM, FIRST_REMINDER, FORGOTTEN, REMIND_EVERY, Episodes, News, Said
 from poller.errors import HarborBusy, HarborUnreachable, StateBusy, WrongCredentials
 from poller.heartbeat import Heartbeat
 from poller.secret import Secret
@@ -89,6 +89,15 @@ def test_what_comes_again_after_long_is_a_trouble_of_its_own() -> None:
     late = 20 + CALM
     attempts = [(0.0, DOWN), (5.0, ""), (10.0, DOWN), (15.0, ""), (late, DOWN), (late + 5, "")]
     assert said(Episodes(), *attempts)[2:] == [(10, News.STARTED), (late, News.STARTED), (late + 5, News.ENDED)]
+
+
+def test_what_is_not_tried_any_more_is_forgotten() -> None:
+    """A project was refused and is deleted: nobody gets on with it, and it must not be remembered for years."""
+    episodes = Episodes[str]()
+    for number in range(100):
+        episodes.failed(f"project {number}", DOWN, number, f"project {number}")
+    assert episodes.failed("another", DOWN, FORGOTTEN + 98, "another") is not None
+    assert set(episodes._open) == {"project 99", "another"}
 
 
 def test_a_trouble_that_several_meet_is_over_when_all_get_on() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import logging
+import socketserver
+import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -13,15 +16,15 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from demo.door import Call, Door, Reply
-from demo.harbor import Fault, HarborStandIn, World
+from demo.harbor import Account, Fault, HarborStandIn, Role, World
 from demo.telegram import Kind, TelegramStandIn
 from poller import config as configuration
-from poller import logs
+from poller import daemon, logs
 from poller.errors import ConfigError, HeartbeatRefused, HeartbeatUnreachable, PollerError
 from poller.heartbeat import Heartbeat, fail_url
 from poller.pulse import AWAY_FOR_LONG, CERTAIN_AFTER, TELL_AGAIN, ChatTrouble, Ping, Pulse, after_a_run
 from poller.secret import Secret
-from tests.harness import TOKEN, Nursery, is_alive, wait_for, write_conf
+from tests.harness import TOKEN, Clock, Nursery, is_alive, site, wait_for, write_conf
 from tests.test_episodes import Stage, staged
 
 KEY = "5f1c2d3e-0a1b-4c2d-8e3f-a41a97f98ec6"
@@ -100,6 +103,19 @@ def test_a_chat_that_cannot_be_told_anything_is_told_here(needs_operator: bool, 
     assert next(at for at, reason in found if at > told[0][0] and not reason) == 900
 
 
+def test_work_that_is_held_up_beside_the_polls_is_told_after_a_while() -> None:
+    """Polls that succeed are no good news where nobody is told what they found, or no scan is looked for."""
+    pulse = Pulse(60)
+    found = list[tuple[int, str]]()
+    for at in range(0, 1000, 2):
+        pulse.polled()
+        pulse.work("deliver: failed" if 0 < at < 900 else "", at)
+        if ping := pulse.due(at):
+            pulse.sent(ping, at)
+            found.append((at, ping.reason))
+    assert [each for each in found if each[0] > 600][:2] == [(602, "deliver: failed"), (900, "")]
+
+
 def test_what_is_not_heard_is_told_again() -> None:
     pulse = Pulse(60)
     pulse.polled()
@@ -126,6 +142,10 @@ def test_a_run_of_cron_tells_what_is_sure(
 ) -> None:
     """It does not know of the run before: what may pass is told by silence."""
     assert after_a_run(trouble, chats, needs_operator=needs_operator) == ping
+
+
+def test_a_run_that_could_not_read_every_log_is_no_good_news() -> None:
+    assert after_a_run("", [], needs_operator=False, is_whole=False) is None
 
 
 # -- asking -----------------------------------------------------------------------------------------
@@ -275,6 +295,44 @@ def test_the_daemon_tells_that_the_bot_was_kicked(stage: Stage, switch: Switch) 
     assert "telegram.bot_kicked" in said[0]
 
 
+def test_the_daemon_tells_that_its_delivery_fails(
+    stage: Stage, switch: Switch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a bug, as it may be: each poll is complete, and nobody is told a thing."""
+
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(stage.shift, "_deliver_what_may_go", broken)
+    stage.live(900)
+    assert "deliver: failed" in next(body for method, _, body in switch.calls if method == "POST")
+    switch.calls.clear()
+    stage.live(300)
+    assert switch.calls == []
+    monkeypatch.undo()
+    stage.live(700)
+    assert switch.calls[-1][0] == "GET"
+
+
+def test_the_daemon_is_silent_while_a_named_project_cannot_be_read(tmp_path: Path, switch: Switch) -> None:
+    """The others are read all the same."""
+    clock = Clock()
+    with TelegramStandIn(TOKEN, clock=clock) as telegram:
+        world = World(clock=clock.tick)
+        world.create_project("team")
+        account = Account("robot$poller", "demo-secret", Role.SYSTEM_ROBOT_ALL_PROJECTS)
+        names = "projects = ['team', 'gone']"
+        with site(tmp_path, world, clock, account, harbor=names, more=f"api_url = '{telegram.url}'") as here:
+            here.poll()
+            stage = Stage(here, telegram, switch.heartbeat())
+            world.push("team/app", "v1", "ann")
+            stage.live(120)
+            assert (len(telegram.texts), switch.calls) == (1, [])
+            world.create_project("gone")
+            stage.live(180)
+            assert {method for method, _, _ in switch.calls} == {"GET"}
+
+
 def test_a_switch_that_is_away_disturbs_nothing(stage: Stage, switch: Switch, caplog: pytest.LogCaptureFixture) -> None:
     """Events are told, and the log says it once."""
     caplog.set_level(logging.INFO)
@@ -287,6 +345,39 @@ def test_a_switch_that_is_away_disturbs_nothing(stage: Stage, switch: Switch, ca
     switch.door.open()
     stage.live(120)
     assert [record.message for record in caplog.records][-1] == "heartbeat.recovered"
+
+
+def test_a_switch_whose_answer_drips_in_holds_up_nobodys_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte of its head comes before the time-out, and the head never ends."""
+    monkeypatch.setattr(daemon, "_HEARTBEAT_SECONDS", 0.05)
+    with dripping() as (url, is_called), staged(tmp_path, heartbeat=Heartbeat(Secret(url), None, timeout=5)) as stage:
+        stage.shift._stop = threading.Event()
+        work = threading.Thread(target=stage.shift.run, daemon=True)
+        work.start()
+        assert is_called.wait(10)
+        stage.shift.end()
+        work.join(10)
+        assert not work.is_alive()
+
+
+@contextmanager
+def dripping() -> Iterator[tuple[str, threading.Event]]:
+    """The URL of a server whose answers begin and do not end, and whether it was called."""
+    is_called, is_over = threading.Event(), threading.Event()
+
+    class Dripping(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            is_called.set()
+            self.request.sendall(b"HTTP/1.1 200 ")
+            while not is_over.wait(0.1):
+                self.request.sendall(b"O")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dripping) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/key", is_called
+        is_over.set()
+        server.shutdown()
 
 
 # -- runs of cron, and the configuration ------------------------------------------------------------

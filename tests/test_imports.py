@@ -60,7 +60,7 @@ def imports_of_ours(module: str) -> set[str]:
 
 def importers(library: str) -> set[str]:
     """Modules that import a package or anything in it."""
-    return {module for module in OURS if any(name.split(".")[0] == library for name in imports(module))}
+    return {module for module in OURS if any(f"{name}.".startswith(f"{library}.") for name in imports(module))}
 
 
 def reachable(module: str) -> set[str]:
@@ -83,7 +83,14 @@ def test_the_guard_sees_the_modules() -> None:
 
 def test_requests_is_only_in_the_clients() -> None:
     """Nobody else talks HTTP."""
-    assert importers("requests") == {"poller.harbor", "poller.telegram", "poller.heartbeat"}
+    assert importers("requests") == {"poller.harbor", "poller.telegram", "poller.heartbeat", "poller.administrator"}
+
+
+def test_only_setup_can_change_anything_in_harbor() -> None:
+    """What runs every day does not even load the administrator's calls."""
+    loading = {module for module in OURS if "poller.administrator" in imports_of_ours(module)}
+    assert loading <= {"poller.setup", "poller.setup_harbor", "poller.setup_robot"}
+    assert "poller.administrator" not in reachable("poller.daemon") | reachable("poller.jobs")
 
 
 def test_rich_is_loaded_only_where_somebody_looks() -> None:
@@ -107,7 +114,9 @@ def test_sql_is_only_in_the_state(library: str) -> None:
     assert {module.split(".")[0] for module in importers(library)} <= {"state"}
 
 
-@pytest.mark.parametrize(("library", "at_home"), [("prometheus_client", "poller.metrics"), ("http", "poller.serving")])
+@pytest.mark.parametrize(
+    ("library", "at_home"), [("prometheus_client", "poller.metrics"), ("http.server", "poller.serving")]
+)
 def test_what_shows_the_metrics_has_its_place(library: str, at_home: str) -> None:
     """Who is measured knows neither who counts nor that anybody reads it."""
     assert importers(library) == {at_home}
@@ -145,7 +154,7 @@ def test_the_state_knows_only_the_vocabulary(module: str) -> None:
     assert strangers <= VOCABULARY
 
 
-@pytest.mark.parametrize("client", ["poller.harbor", "poller.telegram", "poller.heartbeat"])
+@pytest.mark.parametrize("client", ["poller.harbor", "poller.telegram", "poller.heartbeat", "poller.administrator"])
 def test_the_clients_know_neither_the_state_nor_the_story(client: str) -> None:
     """They say what the server said."""
     loaded = reachable(client)
@@ -177,6 +186,9 @@ def test_the_clients_know_neither_the_state_nor_the_story(client: str) -> None:
             },
         ),
         ("poller.pacing", set()),
+        ("poller.chats", set()),
+        ("poller.robots", set()),
+        ("poller.setup_plan", {"poller.here", "poller.logs"}),
         ("poller.episodes", set()),
         ("poller.pulse", set()),
         ("poller.backoff", set()),

@@ -16,10 +16,12 @@ EITHER = "warning or error"
 
 def words_of(tree: ast.AST) -> Iterator[tuple[str, str]]:
     """Words and their levels: of lines, and of troubles, whose level may depend on the error."""
+    own = dict(named_loggers(tree))
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)
+        name, _, method = called.partition(".")
         if called == "Trouble":
             *words, recovered = (ast.literal_eval(argument) for argument in node.args[:3])
             level = CONSTANTS[ast.unparse(node.args[3]).removeprefix("logging.")] if len(node.args) > 3 else EITHER
@@ -28,8 +30,21 @@ def words_of(tree: ast.AST) -> Iterator[tuple[str, str]]:
         elif called.startswith("_log.") and called != "_log.at":
             level = LEVELS[called.removeprefix("_log.")]
             yield from ((word, level) for word in _constants(node.args[0]))
+        elif name in own:
+            yield own[name], LEVELS[method]
         elif called.endswith(".critical"):
             yield from ((word, "critical") for word in _constants(node.args[0]))
+
+
+def named_loggers(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Where the log's own vocabulary is not known, a logger's name is the word."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign(
+                targets=[ast.Name(id=name)],
+                value=ast.Call(func=ast.Attribute(attr="getLogger"), args=[ast.Constant(value=str(word))]),
+            ):
+                yield name, word
 
 
 def _constants(node: ast.expr) -> Iterator[str]:

@@ -140,6 +140,7 @@ def test_a_scan_of_everything_that_queues(tmp_path: Path, generation: Generation
         assert len(messages(here)) == 1
 
 
+@pytest.mark.xdist_group("scan-of-everything")
 def test_a_scan_of_five_thousand_images_with_three_new_criticals(tmp_path: Path) -> None:
     """Four messages: each of the three at once, by name, and one of all of it."""
     clock = Clock()

@@ -1245,9 +1245,9 @@ def test_robots_are_not_locked(world: World) -> None:
         assert get(harbor, log, POLLER).status_code == 200
 
 
-def test_only_reading_is_served(world: World) -> None:
+def test_but_for_robots_only_reading_is_served(world: World) -> None:
     with HarborStandIn(world) as harbor:
-        response = requests.post(f"{harbor.url}{API}/robots", json={}, timeout=10)
+        response = requests.post(f"{harbor.url}{API}/projects", json={}, timeout=10)
         assert response.status_code == 405
         assert [request.method for request in harbor.requests] == ["POST"]
 

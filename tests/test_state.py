@@ -124,6 +124,19 @@ def test_an_event_comes_back_as_it_was_recorded(store: Store, event: Event) -> N
     assert [item.event for item in store.due(NOW, most=9)] == [event]
 
 
+def test_what_a_later_version_recorded_is_read_as_not_understood(store: Store, state_url: str) -> None:
+    """It was put back for this one, which must go on: with the rest, and saying what it does not know."""
+    store.record(pending(1, 2), now=NOW)
+    engine = sqlalchemy.create_engine(state_url)
+    with engine.begin() as connection:
+        news = "UPDATE events SET type = 'WEEKLY', subject = '2026-48', coverage = '{\"week\": 48}' WHERE source_id = 1"
+        connection.execute(sqlalchemy.text(news))
+    engine.dispose()
+    found = {due.event.source_id: (due.event.type, due.event.subject) for due in store.due(NOW, most=9)}
+    assert found == {1: (EventType.NOT_UNDERSTOOD, "WEEKLY 2026-48"), 2: (EventType.PUSH_ARTIFACT, "")}
+    assert len(store.seen()) == 2
+
+
 def test_recording_again_changes_nothing(store: Store) -> None:
     """Rows are read again all the time: one event and one delivery come of it, and the first decision stands."""
     assert store.record(pending(1, 2, 1), now=NOW) == 2

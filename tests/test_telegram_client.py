@@ -8,6 +8,7 @@ import socketserver
 import ssl
 import subprocess
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +34,7 @@ from poller.telegram import (
     TelegramRefused,
     TelegramUnavailable,
 )
+from poller.telling import MAYBE_DELIVERED
 
 TOKEN = "123456:Top+Secret/Key"  # no token has such letters, but they are where quoting would show
 PROXY_PASSWORD = "hunter2-of-the-proxy"
@@ -781,6 +783,40 @@ def shown(error: BaseException) -> list[str]:
 def assert_nothing_secret(text: str) -> None:
     for secret in (TOKEN, quote(TOKEN), quote(TOKEN, safe=":"), quote_plus(TOKEN), "Top+", "Top%2B", PROXY_PASSWORD):
         assert secret not in text
+
+
+# -- answers that do not end ------------------------------------------------------------------------
+
+TAKEN = b'{"ok":true,"result":{"message_id":7}}'
+
+
+class _Flowing(socketserver.BaseRequestHandler):
+    """Says that it goes on for ever, and does: a piece at a time, with a pause between."""
+
+    piece, pause = b" ", 0.02
+
+    def handle(self) -> None:
+        self.request.recv(65536)
+        with suppress(OSError):
+            self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n" + TAKEN)
+            while True:
+                self.request.sendall(self.piece)
+                time.sleep(self.pause)
+
+
+@pytest.mark.parametrize(
+    ("piece", "pause", "reason"),
+    [(b" ", 0.02, "telegram.answer_lost"), (b" " * 2**20, 0, "telegram.answer_garbled")],
+    ids=["drips", "floods"],
+)
+def test_an_answer_without_end_is_given_up(piece: bytes, pause: float, reason: str) -> None:
+    """No silence is long enough for the time-out. The message may have been delivered, so the word says that."""
+    with serving(type("Handler", (_Flowing,), {"piece": piece, "pause": pause})) as server:
+        telegram = client(f"http://127.0.0.1:{server.server_address[1]}", timeout=(0.2, 0.2))
+        began = time.monotonic()
+        assert send(telegram) == Later(reason, None)
+        assert reason in MAYBE_DELIVERED
+        assert time.monotonic() - began < 5
 
 
 # -- servers of the tests ---------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """A Harbor that runs on loopback, for the demo, the tests and the benchmarks."""
 
-from demo.harbor.accounts import ADMIN, POLLER, Account, Role
+from demo.harbor.accounts import ADMIN, POLLER, Account, Grant, Role
 from demo.harbor.clock import Clock
 from demo.harbor.generation import Generation, Table
 from demo.harbor.registry import Scanner, Vulnerability
@@ -18,6 +18,7 @@ __all__ = [
     "Clock",
     "Fault",
     "Generation",
+    "Grant",
     "HarborStandIn",
     "Outcome",
     "Replay",

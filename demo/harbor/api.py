@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -102,11 +102,16 @@ class Asked:
     account: Account | None
     is_name: bool = False  # X-Is-Resource-Name: digits in the path are a project's name, not its id
     part: Mapping[str, str] = field(default_factory=dict)  # the path's own parameters
+    method: str = "GET"
+    body: bytes = b""
 
     @classmethod
-    def of(cls, target: str, account: Account | None, *, is_name: bool = False) -> Asked:
+    def of(
+        cls, target: str, account: Account | None, *, is_name: bool = False, method: str = "GET", body: bytes = b""
+    ) -> Asked:
         url = urlsplit(target)
-        return cls(url.path, dict(parse_qsl(url.query, keep_blank_values=True)), account, is_name)
+        params = dict(parse_qsl(url.query, keep_blank_values=True))
+        return cls(url.path, params, account, is_name, method=method, body=body)
 
     @property
     def user(self) -> str:
@@ -154,7 +159,7 @@ class Api:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self._routes: list[tuple[re.Pattern[str], Callable[[Asked], Answer]]] = []
+        self._routes: list[tuple[str, re.Pattern[str], Callable[[Asked], Answer]]] = []
         repository = "/projects/{project}/repositories/{repository}"
         for path, answer in (
             ("/ping", self._ping),
@@ -182,7 +187,10 @@ class Api:
             (f"{repository}/artifacts/{{reference}}/accessories", self._accessories),
             (f"{repository}/artifacts/{{reference}}/additions/vulnerabilities", self._vulnerabilities),
         ):
-            self._routes.append((re.compile(BASE + re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), answer))
+            self.add("GET", path, answer)
+
+    def add(self, method: str, path: str, answer: Callable[[Asked], Answer]) -> None:
+        self._routes.append((method, re.compile(BASE + re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), answer))
 
     def answer(self, asked: Asked) -> Answer:
         try:
@@ -197,13 +205,20 @@ class Api:
             return MASKED
 
     def _route(self, asked: Asked) -> Answer:
-        for pattern, answer in self._routes:
+        allowed = []
+        for method, pattern, answer in self._routes:
             match = pattern.fullmatch(asked.path)
-            if match and not (asked.path.partition("auditlog-exts")[1] and not self.source.generation.has_new_log):
+            if not match or (asked.path.partition("auditlog-exts")[1] and not self.source.generation.has_new_log):
+                continue
+            if method == asked.method:
                 part = {
                     key: value if key == "repository" else unquote(value) for key, value in match.groupdict().items()
                 }
-                return answer(Asked(asked.path, asked.params, asked.account, asked.is_name, part))
+                return answer(replace(asked, part=part))
+            allowed.append(method)
+        if allowed:
+            said = f"method {asked.method} is not allowed, but [{','.join(allowed)}] are"
+            raise Refused(405, "METHOD_NOT_ALLOWED", said)
         raise _not_found(f"path {asked.path} was not found")
 
     # -- Harbor and the account -------------------------------------------------------------------------
@@ -217,7 +232,11 @@ class Api:
 
     def _systeminfo(self, asked: Asked) -> Answer:
         source, generation = self.source, self.source.generation
-        answer: dict[str, object] = {"auth_mode": "db_auth", "primary_auth_mode": False, "self_registration": False}
+        answer: dict[str, object] = {
+            "auth_mode": source.settings.get("auth_mode", "db_auth"),
+            "primary_auth_mode": False,
+            "self_registration": False,
+        }
         if generation is not Generation.V2_8:
             answer |= {"banner_message": "", "oidc_provider_name": ""}
         if asked.account or not generation.hides_version:
@@ -401,7 +420,7 @@ class Api:
 
     def _repositories_of_project(self, asked: Asked) -> Answer:
         wanted = listing(asked.params)
-        project = self._readable(asked, "repository: list")
+        project = self._readable(asked, "repository", "list")
         registry = self.source.registry()
         return self._list_repositories(asked, wanted, registry.repositories_in(project))
 
@@ -416,16 +435,16 @@ class Api:
         return _page(asked, wanted, [repository_json(each) for each in found], total)
 
     def _repository(self, asked: Asked) -> Answer:
-        self._readable(asked, "repository: read")
+        self._readable(asked, "repository", "read")
         name = asked.repository
         repository = self.source.registry(asked.user, Question(name)).repositories.get(name)
         if repository is None:
             raise _not_found(f"repository {name} not found")
         return Answer(200, repository_json(repository))
 
-    def _readable(self, asked: Asked, right: str) -> Project:
-        """The path's project, if with this right something in it may be read."""
-        return self._visible(asked, lambda account, name: account.reads(name, right))
+    def _readable(self, asked: Asked, resource: str, action: str) -> Project:
+        """The path's project, if this may be read in it."""
+        return self._visible(asked, lambda account, project: account.reads(project, resource, action))
 
     def _visible(self, asked: Asked, may_see: Callable[[Account, str], bool]) -> Project:
         name = asked.part["project"]
@@ -442,7 +461,7 @@ class Api:
 
     def _artifacts(self, asked: Asked) -> Answer:
         wanted, name = listing(asked.params), asked.repository
-        self._readable(asked, "artifact: list")
+        self._readable(asked, "artifact", "list")
         registry = self.source.registry(asked.user, Question(name, pushed_until=_pushed_until(wanted)))
         repository = registry.repositories.get(name)
         if repository is None:
@@ -451,11 +470,11 @@ class Api:
         return _page(asked, wanted, [self._artifact_json(asked, each, repository, registry) for each in found], total)
 
     def _artifact(self, asked: Asked) -> Answer:
-        artifact, repository, registry = self._find(asked)
+        artifact, repository, registry = self._find(asked, "artifact")
         return Answer(200, self._artifact_json(asked, artifact, repository, registry))
 
-    def _find(self, asked: Asked, right: str = "artifact: read") -> tuple[Artifact, Repository, Registry]:
-        self._readable(asked, right)
+    def _find(self, asked: Asked, resource: str, action: str = "read") -> tuple[Artifact, Repository, Registry]:
+        self._readable(asked, resource, action)
         name, reference = asked.repository, asked.part["reference"]
         question = Question(name, reference, asked.has("with_scan_overview"))
         registry = self.source.registry(asked.user, question)
@@ -482,15 +501,15 @@ class Api:
     def _accessories(self, asked: Asked) -> Answer:
         """A right of its own: whoever may read artifacts learns of accessories by `with_accessory` alone."""
         wanted = listing(asked.params)
-        project = self._readable(asked, "artifact: read")
+        project = self._readable(asked, "accessory", "list")
         if not project.is_public and not _known(asked).lists_accessories(project.name):
             raise _forbidden()
-        artifact, repository, _ = self._find(asked)
+        artifact, repository, _ = self._find(asked, "accessory", "list")
         found, total = wanted.select(accessories_json(artifact, repository), _ACCESSORY_COLUMNS, ("id",))
         return _page(asked, wanted, found, total)
 
     def _vulnerabilities(self, asked: Asked) -> Answer:
-        return Answer(200, vulnerabilities(*self._find(asked, "artifact-addition: read"), self.source.generation))
+        return Answer(200, vulnerabilities(*self._find(asked, "artifact-addition"), self.source.generation))
 
 
 # -- parts of the above -----------------------------------------------------------------------------------

@@ -69,6 +69,16 @@ class Generation(Enum):
         return self is not Generation.V2_8
 
     @property
+    def lists_permissions(self) -> bool:
+        """Since 2.10 a robot can be given only what `GET /permissions` lists; before, any pair was accepted."""
+        return self is not Generation.V2_8
+
+    @property
+    def names_creators(self) -> bool:
+        """Whether a robot says who created it."""
+        return self is not Generation.V2_8
+
+    @property
     def has_finding_status(self) -> bool:
         """Whether a finding has the field `status`."""
         return self is Generation.V2_16

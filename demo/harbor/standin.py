@@ -27,6 +27,7 @@ from demo.door import Call, Door, Reply
 from demo.harbor.accounts import ADMIN, POLLER, Account
 from demo.harbor.api import BASE, MASKED, Answer, Api, Asked, failure
 from demo.harbor.replay import RECORDED_ACCOUNTS, Replay
+from demo.harbor.robots import Robots
 from demo.harbor.world import World
 
 ALWAYS = 10**9
@@ -79,6 +80,7 @@ class _Broken:
     left: int
     path: str
     seconds: float
+    spared: int
 
 
 class HarborStandIn:
@@ -104,6 +106,8 @@ class HarborStandIn:
         self._locked_until: dict[str, datetime] = {}
         self._lock = threading.RLock()
         self._api = Api(self.source)
+        self.robots = Robots(self.source, self.accounts)
+        self.robots.join(self._api)
         self._door = Door(self._answer, port, tls=tls)
 
     @classmethod
@@ -157,15 +161,15 @@ class HarborStandIn:
 
     # -- faults -----------------------------------------------------------------------------------------
 
-    def fail(self, fault: Fault, *, times: int = 1, path: str = "", seconds: float = 1.0) -> None:
-        """Let the next requests go wrong, if their path contains `path`.
+    def fail(self, fault: Fault, *, times: int = 1, path: str = "", seconds: float = 1.0, after: int = 0) -> None:
+        """Let the next requests go wrong, if their path contains `path`; `after` so many that are answered rightly.
 
         `seconds`: how late a slow answer is, and how long a restart takes.
 
         Refused connections ignore `times` and `path`: nothing is asked, so nothing can be counted.
         """
         with self._lock:
-            self._broken = _Broken(fault, times, path, seconds)
+            self._broken = _Broken(fault, times, path, seconds, after)
         if fault is Fault.REFUSED:
             self._door.close()
 
@@ -178,6 +182,9 @@ class HarborStandIn:
         with self._lock:
             broken = self._broken
             if broken is None or broken.left < 1 or broken.path not in path:
+                return None
+            if broken.spared > 0:
+                broken.spared -= 1
                 return None
             broken.left -= 1
             self.faults_met[broken.fault] += 1
@@ -208,26 +215,27 @@ class HarborStandIn:
     def _write_down(self, call: Call, reply: Reply) -> None:
         url, user = urlsplit(call.path), _credentials(call)[0]
         with self._lock:
-            self._requests.append(Request(_method(call), url.path, url.query, user, reply.status))
+            self._requests.append(Request(call.method, url.path, url.query, user, reply.status))
 
     def _right_reply(self, call: Call) -> Reply:
         account = self._authenticated(*_credentials(call))
         is_name = call.headers.get("x-is-resource-name", "").lower() == "true"
         if not urlsplit(call.path).path.startswith(("/api/", "/v2/", "/service/")):
             return _PORTAL
-        if _method(call) != "GET":
-            answer = failure(405, "METHOD_NOT_ALLOWED", f"method {_method(call)} is not allowed, but [GET] are")
+        if call.method != "GET" and "sid=" in call.headers.get("cookie", ""):
+            answer = failure(403, "FORBIDDEN", "CSRF token not found in request")
         elif ";" in urlsplit(call.path).query:
             answer = failure(400, "BAD_REQUEST", "invalid semicolon separator in query")
         else:
+            asked = Asked.of(call.path, account, is_name=is_name, method=call.method, body=call.body)
             with self.source.lock:
-                answer = self._api.answer(Asked.of(call.path, account, is_name=is_name))
+                answer = self._api.answer(asked)
         return _reply(answer, call)
 
     def _authenticated(self, name: str, password: str) -> Account | None:
         """None: anonymous. Robots are known by their secret before anybody looks at locked names."""
         account = self.accounts.get(name)
-        is_right = account is not None and account.password == password and account.is_in_force(self.source.now())
+        is_right = account is not None and account.password == password and account.is_in_force(self.source.now)
         if not name or (account and account.is_robot and is_right):
             return account
         with self._lock:
@@ -237,11 +245,6 @@ class HarborStandIn:
             if not is_right:
                 self._locked_until[name] = now + LOCKED
         return account if is_right else None
-
-
-def _method(call: Call) -> str:
-    """The door lets in GET and POST, and only the latter say how long their body is."""
-    return "POST" if "content-length" in call.headers else "GET"
 
 
 def _credentials(call: Call) -> tuple[str, str]:

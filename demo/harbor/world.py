@@ -59,8 +59,9 @@ class Log:
 
 
 class World:
-    """`clock` is the only source of time. `log_pulls`, `audit_database` and `is_read_only` may be switched at any time.
+    """`clock` is the only source of time.
 
+    `log_pulls`, `audit_database`, `is_read_only`, `robot_prefix` and `auth_mode` may change at any moment.
     `told_version`: what it says of itself, if not the generation's.
 
     `scanner_prefix`: eight random letters on every real site, so nobody may rely on them.
@@ -82,6 +83,8 @@ class World:
         self.audit_database = True
         self.is_read_only = False
         self.told_version: str | None = None
+        self.robot_prefix = "robot$"
+        self.auth_mode = "db_auth"
         self.webhooks: list[Webhook] = []
         self.lock = threading.RLock()
         self._clock = clock
@@ -105,8 +108,12 @@ class World:
     @property
     def settings(self) -> dict[str, object]:
         """What differs from a fresh configuration. Before 2.13 pulls are switched off outside of it."""
-        settings: dict[str, object] = {"skip_audit_log_database": not self.audit_database}
-        settings["read_only"] = self.is_read_only
+        settings: dict[str, object] = {
+            "auth_mode": self.auth_mode,
+            "read_only": self.is_read_only,
+            "robot_name_prefix": self.robot_prefix,
+            "skip_audit_log_database": not self.audit_database,
+        }
         if self.generation.has_new_log:
             settings["disabled_audit_log_event_types"] = "" if self.log_pulls else "pull_artifact"
         return settings

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, tzinfo
 
 from poller import gap_words, lease
-from poller.diagnosis import Diagnosis, State, Trouble, error_text
+from poller.diagnosis import Complaint, Diagnosis, State, error_text
 from poller.events import Gap
 from poller.routes import DEFAULT
 from poller.show.page import Fact, Facts, Headline, Page, Part, Tone
@@ -71,7 +71,7 @@ def _what_waits(standing: Standing) -> str:
     return f"{number(standing.counts.pending, 'event')} {_wait(standing.counts.pending)} to be told"
 
 
-def _others(troubles: Sequence[Trouble]) -> Iterator[Part]:
+def _others(troubles: Sequence[Complaint]) -> Iterator[Part]:
     for trouble in troubles:
         yield Part(f"also: {trouble.text}; {trouble.remedy}", Tone.DOUBTFUL if trouble.is_passing else Tone.BAD)
 
