@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import io
 import json
 import logging
@@ -219,11 +220,21 @@ def _command(function: Callable[..., int]) -> Callable[..., None]:
         except (KeyboardInterrupt, Interrupted):
             code = _say("interrupted; what was read and told so far is kept, and the next run goes on", TRY_AGAIN)
         except BrokenPipeError:  # such as `events | head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _write_no_more()
             code = DONE
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            _write_no_more()
+            code = _say("standard output cannot be written: no space is left there", TRY_AGAIN)
         sys.exit(code)
 
     return run
+
+
+def _write_no_more() -> None:
+    """So that Python, which writes what it still has at its end, does not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(error: object, code: int) -> int:
