@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import io
 import json
 import logging
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -113,10 +114,10 @@ class Context:
         self._masked += filter(None, secrets)
         logs.set_up(self._log_level, self._log_format, self._masked)
 
-    def config(self) -> Config:
+    def config(self, *, is_warning: bool = True) -> Config:
         config = configuration.load(configuration.find(self.path), os.environ)
         logs.set_up(self._log_level, self._log_format, config.secrets)
-        for warning in config.warnings:
+        for warning in config.warnings if is_warning else ():
             _log.warning("config.warning", text=str(warning))
         return config
 
@@ -219,11 +220,21 @@ def _command(function: Callable[..., int]) -> Callable[..., None]:
         except (KeyboardInterrupt, Interrupted):
             code = _say("interrupted; what was read and told so far is kept, and the next run goes on", TRY_AGAIN)
         except BrokenPipeError:  # such as `events | head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _write_no_more()
             code = DONE
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            _write_no_more()
+            code = _say("standard output cannot be written: no space is left there", TRY_AGAIN)
         sys.exit(code)
 
     return run
+
+
+def _write_no_more() -> None:
+    """So that Python, which writes what it still has at its end, does not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(error: object, code: int) -> int:
@@ -634,7 +645,8 @@ def check(context: Context, send: bool, timeout: float, as_json: bool) -> int:
 
     Tries configuration, Harbor, rights, Telegram, database and clock: a line each.
     """
-    report = _check(context, context.config, timeout - time_to_start(), is_sending=send)
+    load = partial(context.config, is_warning=False)  # the report has them
+    report = _check(context, load, timeout - time_to_start(), is_sending=send)
     if as_json:
         _print_json(report.to_json())
     else:

@@ -30,7 +30,7 @@ _IN_THE_LINE = re.compile(
 )
 _REMEDIES = {
     "configuration.secret": "put the secret into that file, as its only line, and chmod 600 it",
-    "configuration.no_file": "name the file with --config, or copy conf.toml to one of these places",
+    "configuration.no_file": "name the file with --config; or make it: `reference` prints one to be filled in",
     "configuration.not_toml": "correct that line; text stands in quotation marks, sections in brackets, each key once",
     "configuration.value": "correct the value; the comments of conf.toml say what it may be",
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -67,7 +66,7 @@ def probe(harbor: Harbor, config: Config, now: datetime) -> Iterator[Finding]:
     except OutOfTime:
         raise
     except WrongCredentials:
-        yield check_way.refused(config.harbor.username, is_known=_is_known_on_public_paths(harbor))
+        yield check_way.refused(config.harbor, is_known=_is_known_on_public_paths(harbor))
         return
     except PollerError as error:
         yield check_way.blocked(error, config.harbor)
@@ -99,8 +98,12 @@ def _ask_server(harbor: Harbor, now: datetime, started: float) -> tuple[Server, 
 
 
 def _knock(harbor: Harbor) -> None:
-    with suppress(NotFound):  # something before Harbor may let only the paths through that are needed
+    try:
         harbor.ping()
+    except NotFound:  # something before Harbor may let only the paths through that are needed
+        pass
+    except WrongCredentials as error:  # not by Harbor, which asks nobody for a password here
+        raise NotAllowed(str(error)) from None
 
 
 def _log_in(harbor: Harbor, config: Config) -> CurrentUser:

@@ -11,6 +11,7 @@ from poller.config import TelegramConfig
 from poller.findings import WRONG, Finding, failure, fine, warning, wrong
 from poller.routes import DEFAULT, Route
 from poller.telegram import (
+    API_URL,
     GENERAL_TOPIC,
     Chat,
     ChatRefused,
@@ -62,6 +63,8 @@ _REMEDIES = {
 """By the reason, which is the code of the finding too."""
 _USUAL = "do what Telegram says there, or correct [telegram] chat_id"
 
+
+_TOPICS_ON = ", or switch topics on: the group's title → Edit → Topics"
 
 TestMessage = Callable[[str], str]
 """The text (MarkdownV2) in a language."""
@@ -138,7 +141,8 @@ class _Place:
             found.append(failure(error.reason, TELEGRAM, error, _remedy(error.reason, config, self.bot)))
         except TelegramUnavailable as error:
             found.append(_unavailable(error, config))
-        return [*found, *self._sent()], title
+        known = {each.code for each in found}
+        return [*found, *(each for each in self._sent() if each.code not in known)], title
 
     def _topics(self, chat: Chat) -> Iterator[Finding]:
         for place in self._places:
@@ -201,8 +205,9 @@ def _way_to_telegram(config: TelegramConfig) -> str:
         return (
             f"start what [telegram] proxy names, or correct it; it must reach Telegram (curl -x PROXY {config.api_url})"
         )
+    own = "start the server that [telegram] api_url names, or correct it. " if config.api_url != API_URL else ""
     return (
-        "Telegram is blocked in many networks: a proxy for it goes into [telegram] proxy, such as"
+        f"{own}Telegram is blocked in many networks: a proxy for it goes into [telegram] proxy, such as"
         ' "socks5h://127.0.0.1:1080", or another server of its API into api_url'
     )
 
@@ -212,8 +217,10 @@ def _way_to_telegram(config: TelegramConfig) -> str:
 
 def _remedy(reason: str, config: TelegramConfig, bot: Me | None = None) -> str:
     remedy = _REMEDIES.get(reason, _USUAL)
-    if reason != "telegram.chat_not_found" or not isinstance(config.chat_id, int):
+    if reason != "telegram.chat_not_found":
         return remedy
+    if isinstance(config.chat_id, str):
+        return f"{remedy}; a @name is only that of a public group or channel: people and private groups have a number"
     if config.chat_id > 0:
         swapped = "; were chat_id and message_thread_id swapped?" if config.chat_id < _LEAST_USER else ""
         return f"{remedy}; the number of a group is negative, such as -1001234567890{swapped}"
@@ -254,7 +261,7 @@ def _topic(chat: Chat, config: TelegramConfig, *, is_sending: bool) -> Iterator[
             "telegram.no_topics",
             TELEGRAM,
             f"the chat has no topics, but message_thread_id is {topic}: messages go to the chat itself",
-            'set message_thread_id = "" in [telegram], or switch topics on: the group\'s title → Edit → Topics',
+            'set message_thread_id = "" in [telegram]' + _TOPICS_ON * chat.type.endswith("group"),
         )
     elif not is_sending:
         yield warning(

@@ -66,6 +66,11 @@ _WAYS = (
         "harbor.ca_file",
         "put certificates in PEM into the file that [harbor] ca_file names",
     ),
+    (
+        r"certificate.required",
+        "harbor.client_certificate",
+        "what stands before Harbor wants a certificate, which the poller has none of: let its address through without",
+    ),
     (r"self.signed certificate;", "harbor.certificate_self_signed", _ISSUER),
     (r"not trusted", "harbor.certificate_not_trusted", _ISSUER),
     (
@@ -96,21 +101,43 @@ _WAYS = (
 """What the words of an error are about (in lower case, behind the address), first match first."""
 
 
+_USUAL = "if another program listens there, correct [harbor] url; otherwise look into Harbor's own log (core.log)"
+_OF_ENVIRONMENT = (
+    "the environment names that proxy (env | grep -i proxy): put {host} into NO_PROXY there, or correct HTTPS_PROXY or"
+    " HTTP_PROXY; [harbor] proxy wins over both"
+)
+
+
 def blocked(error: PollerError, config: HarborConfig) -> Finding:
     """Why Harbor could not be asked at all."""
     where, _, why = str(error).lower().partition(": ")
     said, url = why or where, urlsplit(config.url)
     found = ((code, remedy) for pattern, code, remedy in _WAYS if re.search(pattern, said))
-    code, remedy = next(found, ("harbor.failed", "look into Harbor's own log (core.log), and try again"))
+    code, remedy = next(found, ("harbor.failed", _USUAL))
+    if re.match(r"40[13]\b", said):
+        return _guarded(config, said[:3])
     is_about_issuer = remedy == _ISSUER
+    if code.startswith("harbor.proxy") and not config.proxy:
+        remedy = _OF_ENVIRONMENT
     port = url.port or (443 if url.scheme == "https" else 80)
     remedy = remedy.format(url=config.url, host=url.hostname, port=port, place=url.netloc)
     if config.ca_file is not None and is_about_issuer:
         whose = f"is {config.ca_file} the certificate of the one who issued Harbor's? Correct [harbor] ca_file"
-        code, remedy = "harbor.wrong_ca", f"{whose}: {remedy}"
+        sent = "If it is, append the certificates between the two to Harbor's own (certificate in harbor.yml)"
+        code, remedy = "harbor.wrong_ca", f"{whose}: {remedy}. {sent}"
     if target := _TARGET.search(said):
         remedy = f'put url = "{target[1]}" into [harbor]'
     return failure(code, HARBOR, error, remedy)
+
+
+def _guarded(config: HarborConfig, status: str) -> Finding:
+    """Harbor itself asks nobody for a password where we knocked."""
+    return wrong(
+        "harbor.guarded",
+        HARBOR,
+        f"something before {config.url} asks for a login of its own ({status}); the account of [harbor] is for Harbor",
+        "let the poller's address through there to /api/v2.0, or put Harbor's own address into [harbor] url",
+    )
 
 
 def late(config: HarborConfig, seconds: float) -> Finding:
@@ -125,8 +152,9 @@ def late(config: HarborConfig, seconds: float) -> Finding:
     )
 
 
-def refused(name: str, *, is_known: bool) -> Finding:
+def refused(config: HarborConfig, *, is_known: bool) -> Finding:
     """Why Harbor may have answered 401 to the account. `is_known`: not on its public pages."""
+    name, odd = config.username, _oddity(config.username, config.password.reveal())
     if is_known:
         return wrong(
             "harbor.oidc_secret",
@@ -142,13 +170,22 @@ def refused(name: str, *, is_known: bool) -> Finding:
             "harbor.login_refused",
             HARBOR,
             f"{said}: the secret is wrong, or the robot is disabled, or has expired; Harbor does not say which",
-            f"look at {robot_page(name)}: disabled → Enable; expired → Edit, Expiration time; neither → Refresh Secret,"
-            " and put the new one into [harbor] password (or password_file)",
+            f"{odd}look at {robot_page(name)}: disabled → Enable; expired → Edit, Expiration time; neither → Refresh"
+            " Secret, and put the new one into [harbor] password (or password_file)",
         )
     return wrong(
         "harbor.login_refused_user",
         HARBOR,
         f"{said}: there is no such user, or the password is wrong; a robot's name has a prefix",
-        f"correct [harbor] password; for a robot, put username = 'robot${name}' into [harbor], as Administration →"
+        f"{odd}correct [harbor] password; for a robot, put username = 'robot${name}' into [harbor], as Administration →"
         " Robot Accounts shows it",
     )
+
+
+def _oddity(name: str, password: str) -> str:
+    """What came along when name or password were copied, and how to mend that before anything else."""
+    if password != password.strip() or password[:1] in ("'", '"'):
+        return "take the blank or quotation mark from the edge of [harbor] password, if it is none of it; otherwise "
+    if re.search(r"\$\$|\\\$", name):
+        return "write the $ once, and nothing before it, in [harbor] username; otherwise "
+    return ""

@@ -381,8 +381,12 @@ class Harbor:
         for pause in self._pauses:
             if answer.status != 401:
                 break
-            # In haste, the time counts for which Harbor held the answer back: it punishes wrong passwords so.
-            self._sleep(pause if self._deadline is None else max(0.0, asked_at + pause - time.monotonic()))
+            # In haste, the time counts for which Harbor held the answer back: it punishes wrong passwords so. Where
+            # there is none left for asking again, the first answer stands.
+            rest = pause if self._deadline is None else max(0.0, asked_at + pause - time.monotonic())
+            if self._deadline is not None and rest >= self._deadline.left:
+                break
+            self._sleep(rest)
             with suppress(OutOfTime):
                 answer = self._exchange(path, params, headers)
         return answer

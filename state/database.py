@@ -156,17 +156,16 @@ def beside(file: Path) -> tuple[Path, Path]:
     return file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")
 
 
-def stamp(url: str) -> tuple[int, ...] | None:
-    """Changes when somebody writes to a file that is read without a lock; None where readers are safe from that."""
+def stamp(url: str) -> tuple[int, ...]:
+    """Changes when somebody writes into SQLite's file itself; () for a server, whose readers are safe from that."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return None
+        return ()
     file = sqlite_file(parsed)
     wal, shm = beside(file)
-    try:
-        return None if wal.exists() and shm.exists() else (*_facts(file), *_facts(wal))
-    except OSError:
-        return None
+    with suppress(OSError):
+        return (1, *_facts(file)) if wal.exists() and shm.exists() else (0, *_facts(file), *_facts(wal))
+    return (0,)
 
 
 def _facts(file: Path) -> tuple[int, ...]:

@@ -307,6 +307,7 @@ _STATES = {
 _SAID = (
     (r"authentication failed|pg_hba|no password|role .* does not exist", Trouble.LOGIN),
     (r"database .* does not exist", Trouble.NOT_THERE),
+    (r"invalid \w+ value", Trouble.UNUSABLE),  # of a word behind the question mark
 )
 """For refused connections, psycopg has no SQLSTATE."""
 

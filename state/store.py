@@ -159,8 +159,8 @@ class Store:
             try:
                 with closing(cls.look(url, harbor_url, route)) as store:
                     answer = ask(store)
-            except StateError:
-                if is_last or database.stamp(url) == before:
+            except StateError:  # in SQLite, its files may just have come or gone
+                if is_last or not before:
                     raise
             else:
                 if is_last or database.stamp(url) == before:

@@ -835,3 +835,11 @@ def test_names_cannot_forge_lines_or_colours(polled: Site) -> None:
     shown = polled.poller("events", "--type", EventType.USER_CREATED).stdout
     assert len(shown.splitlines()) == 1
     assert ESCAPE not in shown
+
+
+def test_a_full_disk_behind_the_output_is_said() -> None:
+    """`status > file` where no space is left."""
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "poller", "reference"]
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "standard output cannot be written: no space is left there\n")

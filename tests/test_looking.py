@@ -124,7 +124,8 @@ def test_what_was_written_under_a_look_is_looked_at_again(tmp_path: Path) -> Non
     assert counts == [0, 1]
 
 
-def test_an_error_of_a_look_is_not_hidden(tmp_path: Path) -> None:
+def test_an_error_that_stays_is_not_hidden(tmp_path: Path) -> None:
+    """What comes of files that come and go under a look is over at the next one."""
     url = f"sqlite:///{tmp_path}/state.db"
     Store.open(url, HARBOR, ROUTE).close()
     counts: list[int] = []
@@ -135,7 +136,7 @@ def test_an_error_of_a_look_is_not_hidden(tmp_path: Path) -> None:
 
     with pytest.raises(StateError, match="malformed"):
         Store.looked(url, HARBOR, ROUTE, ask)
-    assert counts == [0]
+    assert counts == [0, 0, 0]
 
 
 def test_the_state_is_its_owners_alone(tmp_path: Path) -> None:

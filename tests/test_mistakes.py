@@ -496,6 +496,31 @@ def _(scene: Scene) -> Steps:
     scene.set("harbor", url=scene.harbor.url)
 
 
+@mistake("a login before Harbor", "harbor.guarded", text="login of its own .401", remedy="Harbor's own address")
+def _(scene: Scene) -> Steps:
+    wall = Reply(401, b"<html>401 Authorization Required</html>", "text/html", {"WWW-Authenticate": 'Basic realm="x"'})
+    scene.set("harbor", url=scene.open(mistake_scene.answering(wall)))
+    yield
+    scene.set("harbor", url=scene.harbor.url)
+
+
+@mistake(
+    "a proxy of the environment that is down",
+    "harbor.proxy_down",
+    text="the proxy cannot be used",
+    remedy="put registry.example.org into NO_PROXY",
+)
+def _(scene: Scene) -> Steps:
+    patch = _resolve(scene, "registry.example.org")
+    issuer = Issuer(scene.folder, "issuer")
+    url = scene.secured(issuer.tls("registry.example.org")).replace("127.0.0.1", "registry.example.org")
+    scene.set("harbor", url=url, ca_file=str(issuer.file))
+    patch.setenv("NO_PROXY", "")
+    patch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{mistake_scene.closed_port()}")
+    yield
+    patch.setenv("NO_PROXY", "registry.example.org")
+
+
 @mistake("Harbor under maintenance", "harbor.being_started", text="502", remedy="docker compose ps.*try again")
 def _(scene: Scene) -> Steps:
     scene.harbor.fail(Fault.BAD_GATEWAY, times=ALWAYS)
@@ -587,6 +612,15 @@ def _(scene: Scene) -> Steps:
     scene.set("harbor", username="poller")
     yield
     scene.set("harbor", username="robot$poller")
+
+
+@mistake(
+    "password in quotation marks", "harbor.login_refused", text="secret is wrong", remedy="^take the .* quotation mark"
+)
+def _(scene: Scene) -> Steps:
+    scene.set("harbor", password=f'"{ROBOT.password}"')
+    yield
+    scene.set("harbor", password=ROBOT.password)
 
 
 @mistake("user instead of a robot", "harbor.user_instead_of_robot", text="100 ms of CPU", remedy="New Robot Account")
@@ -1351,7 +1385,7 @@ def _without_invalid(look_up: Callable[..., Any]) -> Callable[..., Any]:
     return no_such_name
 
 
-def _resolve(scene: Scene, name: str) -> None:
+def _resolve(scene: Scene, name: str) -> pytest.MonkeyPatch:
     """Let a name be that of this machine."""
     patch, look_up = scene.fixture("monkeypatch"), socket.getaddrinfo
     assert isinstance(patch, pytest.MonkeyPatch)
@@ -1361,6 +1395,7 @@ def _resolve(scene: Scene, name: str) -> None:
 
     patch.setattr(socket, "getaddrinfo", resolve)
     patch.setenv("NO_PROXY", name)
+    return patch
 
 
 def _happen(scene: Scene) -> None:
