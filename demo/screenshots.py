@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from demo import chat_pictures
-from demo.harbor import ALWAYS, POLLER, Fault, HarborStandIn, Outcome, World
+from demo.harbor import POLLER, HarborStandIn, Outcome, World
 from demo.replays.rhythm import Clock, Scene
 from demo.telegram import TOKEN, TelegramStandIn
 from poller import config as configuration
@@ -109,8 +109,8 @@ class Day:
         return max(cursor.polled_at for cursor in self.scene.product.store.cursors().values()) + _A_MOMENT
 
     def go_wrong(self) -> None:
-        """Harbor's robot expires, and the bot is removed from the chat."""
-        self.scene.harbor.fail(Fault.UNAUTHORIZED, times=ALWAYS)
+        """Harbor's robot is disabled, and the bot is removed from the chat."""
+        self.scene.harbor.accounts[POLLER.name] = replace(POLLER, is_disabled=True)
         self.scene.telegram.add_chat(CHAT, "supergroup", bot_is_member=False)
         self.scene.idle(1800)
         self.beat()
