@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import platform
+import shlex
 import sys
 import time
 from collections import Counter
@@ -696,7 +697,7 @@ def _as_written(path: Path) -> Config:
 
 def _tell_next_step(person: Person, path: Path, code: int) -> None:
     me = click.get_current_context().find_root().info_name
-    command = me if path == Path("conf.toml") else f"{me} --config {path}"
+    command = me if path == Path("conf.toml") else f"{me} --config {shlex.quote(str(path))}"
     person.say()
     if code == DONE:
         person.say("Done. This tells what happens from now on (as a service: docs/operations.md):")
@@ -819,5 +820,10 @@ def show_reference(name: str) -> int:
     return DONE
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The command, under the name that it was called by."""
     cli(prog_name=CALLED)
+
+
+if __name__ == "__main__":
+    main()

@@ -27,6 +27,7 @@ from click.testing import CliRunner
 
 from demo.harbor import ALWAYS, POLLER, Account, Fault, HarborStandIn, Outcome, Role, World
 from demo.telegram import Kind, TelegramStandIn
+from poller import called
 from poller import config as configuration
 from poller.__main__ import cli
 from poller.events import WEBHOOK_TYPES, EventType
@@ -512,6 +513,19 @@ def test_run_is_a_good_service(polled: Site, systemd: Systemd) -> None:
     assert polled.poller("once").returncode == DONE  # the lease is free again
 
 
+def test_a_text_names_the_command_as_it_can_be_typed() -> None:
+    """By its short name where a shell finds the same program; else with the path that was typed."""
+    where = {"harbor-poller": "/usr/bin/harbor-poller", "python": "/home/ann/.venv/bin/python"}.get
+    assert called.name("/usr/bin/harbor-poller", "/usr/bin/python3", where) == "harbor-poller"
+    assert called.name(".venv/bin/harbor-poller", "python3", where) == ".venv/bin/harbor-poller"
+    assert called.name("/srv/a b/harbor-poller", "python3", lambda _: None) == "'/srv/a b/harbor-poller'"
+    module = "/srv/poller/__main__.py"
+    assert called.name(module, "python", where) == "python -m poller"
+    assert called.name(module, "/home/ann/.venv/bin/python", where) == "python -m poller"
+    assert called.name(module, ".venv/bin/python", where) == ".venv/bin/python -m poller"
+    assert called.name("/usr/bin/pytest", "python3", where) == "harbor-poller"
+
+
 def test_status_says_that_it_runs_and_since_when_it_does_not(polled: Site) -> None:
     """Killed without a word: seen at once, with how to start it again, and nothing was changed by looking."""
     with running(polled) as process:
@@ -525,7 +539,7 @@ def test_status_says_that_it_runs_and_since_when_it_does_not(polled: Site) -> No
     assert (facts["state"], facts["exit_code"], shown.returncode) == ("stopped", MISTAKE, MISTAKE)
     ago = datetime.now(UTC) - datetime.fromisoformat(facts["since"])
     assert timedelta(0) < ago < timedelta(minutes=1)
-    assert facts["remedy"] == f"python -m poller --config {polled.conf} run"
+    assert facts["remedy"] == f"{sys.executable} -m poller --config {polled.conf} run"
     since = datetime.fromisoformat(facts["since"]).astimezone(ZoneInfo("Europe/Moscow"))
     assert shown.stdout.startswith(f"○ not running since {since:%Y-%m-%d %H:%M} (")
     assert f"→ start it: `{facts['remedy']}`" in shown.stdout
