@@ -19,7 +19,7 @@ from poller.errors import ConfigError
 from poller.secret import Secret
 from poller.setup_asking import Edge, Given, Person, fitting
 from poller.setup_chats import Listener, Wish, choose_chat
-from poller.setup_files import check_folder, reserved
+from poller.setup_files import check_folder, is_as_it_came, reserved
 from poller.setup_harbor import Login, ask_administrator, ask_harbor, ask_robot
 from poller.setup_plan import HarborAnswers, Places, TelegramAnswers, contents, places_for
 from poller.setup_robot import RobotPlan, plan_robot, robot_made
@@ -56,7 +56,7 @@ def run(given: Given, edge: Edge) -> Path:
 
 def _check_beforehand(places: Places, given: Given, person: Person) -> None:
     """What would make all answers vain."""
-    there = [place for place in places.all if place.exists()]
+    there = [place for place in places.all if place.exists() and not (place == places.conf and is_as_it_came(place))]
     if there and not given.overwrites:
         raise ConfigError(
             f"{there[0]} is there already: another folder with --directory, or --force, which keeps a copy of what is"

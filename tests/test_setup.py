@@ -24,7 +24,7 @@ import pytest
 from demo.harbor import ALWAYS, Account, Fault, Generation, Grant, HarborStandIn, Role, World
 from demo.telegram import ANN, Chat, Person, TelegramStandIn
 from poller import config as configuration
-from poller import setup
+from poller import reference, setup
 from poller.__main__ import cli
 from poller.errors import (
     ConfigError,
@@ -603,6 +603,19 @@ def test_what_is_there_is_not_overwritten(site: Site) -> None:
     assert site.harbor.requests == []
     site.setup(overwrites=True)
     assert (site.folder / "conf.toml.2026-11-24T12-00-00.bak").read_text() == "mine = true"
+    assert site.conf().harbor.username == "robot$poller"
+
+
+def test_the_conf_toml_that_comes_with_the_program_is_nobodys(site: Site) -> None:
+    """So `setup` works in a fresh checkout, and beside a package's. A copy is kept; other files still stand."""
+    conf = site.folder / "conf.toml"
+    conf.write_text(reference.text("conf.toml"))
+    (site.folder / "telegram-token").write_text(TOKEN)
+    with pytest.raises(ConfigError, match="telegram-token is there already"):
+        site.setup()
+    (site.folder / "telegram-token").unlink()
+    site.setup()
+    assert (site.folder / "conf.toml.2026-11-24T12-00-00.bak").read_text() == reference.text("conf.toml")
     assert site.conf().harbor.username == "robot$poller"
 
 
