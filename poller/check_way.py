@@ -96,16 +96,25 @@ _WAYS = (
 """What the words of an error are about (in lower case, behind the address), first match first."""
 
 
-def blocked(error: PollerError, config: HarborConfig) -> Finding:
-    """Why Harbor could not be asked at all."""
-    where, _, why = str(error).lower().partition(": ")
-    said, url = why or where, urlsplit(config.url)
+def way(error: PollerError, url: str) -> tuple[str, str]:
+    """Where the way to Harbor ends, in a word, and what mends that."""
+    said, parts = _said(error), urlsplit(url)
     found = ((code, remedy) for pattern, code, remedy in _WAYS if re.search(pattern, said))
     code, remedy = next(found, ("harbor.failed", "look into Harbor's own log (core.log), and try again"))
-    is_about_issuer = remedy == _ISSUER
-    port = url.port or (443 if url.scheme == "https" else 80)
-    remedy = remedy.format(url=config.url, host=url.hostname, port=port, place=url.netloc)
-    if config.ca_file is not None and is_about_issuer:
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return code, remedy.format(url=url, host=parts.hostname, port=port, place=parts.netloc)
+
+
+def _said(error: PollerError) -> str:
+    where, _, why = str(error).lower().partition(": ")
+    return why or where
+
+
+def blocked(error: PollerError, config: HarborConfig) -> Finding:
+    """Why Harbor could not be asked at all."""
+    said = _said(error)
+    code, remedy = way(error, config.url)
+    if config.ca_file is not None and code in ("harbor.certificate_self_signed", "harbor.certificate_not_trusted"):
         whose = f"is {config.ca_file} the certificate of the one who issued Harbor's? Correct [harbor] ca_file"
         code, remedy = "harbor.wrong_ca", f"{whose}: {remedy}"
     if target := _TARGET.search(said):

@@ -25,6 +25,7 @@ from poller.setup_plan import HarborAnswers, Places, TelegramAnswers, contents, 
 from poller.setup_robot import RobotPlan, plan_robot, robot_made
 from poller.telegram import API_URL, Me, Telegram, TelegramRefused, TelegramUnavailable
 
+_COLUMN = 18  # where what is listed begins
 LANGUAGES = {"ru": "Russian", "en": "English"}
 
 
@@ -121,12 +122,13 @@ def _agree(given: Given, person: Person, places: Places, account: Account, teleg
     person.say()
     person.say("This is what will be done:")
     if isinstance(account, NewRobot):
-        person.say(f"  robot account   {account.plan.description}")
+        person.say(f"  robot account   {account.plan.description}", column=_COLUMN)
         for right in account.plan.lacking:
-            person.say(f"                  ! this Harbor does not know the right {right}; `check` says what that costs")
+            said = f"! this Harbor does not know the right {right}; `check` says what that costs"
+            person.say(f"                  {said}", column=_COLUMN + 2)
     person.say(f"  configuration   {places.conf}")
-    person.say(f"  secrets         {places.password} and {places.token}, mode 0600")
-    person.say(f"  messages        to {chat.label}, in {LANGUAGES[chat.language]} (--language)")
+    person.say(f"  secrets         {places.password} and {places.token}, mode 0600", column=_COLUMN)
+    person.say(f"  messages        to {chat.label}, in {LANGUAGES[chat.language]} (--language)", column=_COLUMN)
     if person.is_there and not given.is_agreed and not person.agrees("Go on?", default=True):
         raise click.Abort
 

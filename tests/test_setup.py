@@ -241,6 +241,25 @@ def test_what_is_missing_is_named_together(site: Site) -> None:
     assert site.harbor.requests == []
 
 
+def test_the_chats_are_listed_again_when_they_have_changed(site: Site, nursery: Nursery) -> None:
+    """Also when there are fewer: whoever waits for another would wait for good otherwise."""
+    site.telegram.write(site.telegram.chats[ANN.id], "/start")
+    group = site.telegram.add_chat(-4242, "group", title="Old")
+    site.telegram.add_bot(group)
+    with Terminal() as terminal:
+        pid = nursery.start("setup", *site.flags, "--harbor-url", site.harbor.url, terminal=terminal.name)
+        terminal.answer("administrator")
+        terminal.answer("Password of admin", PASSWORD)
+        terminal.answer("Token", TOKEN)
+        terminal.answer("Which one?", "+")
+        terminal.expect("waiting")
+        site.telegram.remove_bot(group)
+        terminal.expect("1  Ann")
+        terminal.interrupt("another [1]", pid)
+        terminal.expect("nothing was made")
+        assert ended(pid)
+
+
 def test_wrong_answers_have_another_chance(site: Site, nursery: Nursery) -> None:
     """Each is tried at once, and said what is wrong with it; the right ones do then."""
     site.telegram.write(site.telegram.chats[ANN.id], "/start", Person(first_name="Anna", language="ru"))
@@ -456,7 +475,12 @@ def test_a_robot_made_by_hand_needs_no_administrator(site: Site) -> None:
 @pytest.mark.parametrize(
     ("flags", "error", "said"),
     [
-        ({"harbor_url": "http://127.0.0.1:1"}, HarborUnreachable, "refused"),
+        (
+            {"harbor_url": "http://127.0.0.1:1"},
+            HarborUnreachable,
+            r"refused: nothing listens.*the address \(--harbor-url",
+        ),
+        ({"harbor_url": "http://host.invalid"}, HarborUnreachable, r"correct the host in the address"),
         ({"harbor_url": "ftp://127.0.0.1"}, ConfigError, "the address must"),
         ({"password": Secret("wrong")}, WrongCredentials, "refuses admin with this password"),
         ({"admin": "padmin"}, NotAllowed, "no system administrator.*--project NAME"),
@@ -467,7 +491,7 @@ def test_a_robot_made_by_hand_needs_no_administrator(site: Site) -> None:
         ({"robot_name": "Poller"}, ConfigError, "does not take the robot Poller.*illegal characters"),
         ({"ca_file": Path(__file__)}, ConfigError, "no file of certificates"),
         ({"token": Secret("123456:ANOTHER-TOKEN-0123456789abcdefghijk")}, OperatorError, "knows no bot"),
-        ({"chat_id": "-100999"}, ConfigError, "cannot reach the chat -100999"),
+        ({"chat_id": "-100999"}, ConfigError, "cannot reach the chat -100999.*add the bot"),
         ({"chat_id": "Releases"}, ConfigError, "the chat id must be"),
     ],
 )
