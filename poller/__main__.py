@@ -114,10 +114,11 @@ class Context:
         self._masked += filter(None, secrets)
         logs.set_up(self._log_level, self._log_format, self._masked)
 
-    def config(self) -> Config:
+    def config(self, *, warns: bool = True) -> Config:
+        """`warns`: what works says what is unwise; what only looks leaves that to `check`, which has it in its list."""
         config = configuration.load(configuration.find(self.path), os.environ)
         logs.set_up(self._log_level, self._log_format, config.secrets)
-        for warning in config.warnings:
+        for warning in config.warnings if warns else ():
             _log.warning("config.warning", text=str(warning))
         return config
 
@@ -263,7 +264,9 @@ class _TypeOfEvent(click.ParamType[EventType]):
         try:
             return EventType(value.upper())
         except ValueError:
-            near = difflib.get_close_matches(value.upper(), list(EventType), n=1, cutoff=0.5)
+            near = difflib.get_close_matches(value.upper(), list(EventType), n=1, cutoff=0.5) or [
+                each for each in EventType if value.upper() in each
+            ]
             hint = f"Did you mean {near[0]}? " if near else ""
             self.fail(f"{value!r} is no type of event. {hint}There are: {', '.join(EventType)}.", param, ctx)
 
@@ -635,7 +638,7 @@ def check(context: Context, send: bool, timeout: float, as_json: bool) -> int:
 
     Tries configuration, Harbor, rights, Telegram, database and clock: a line each.
     """
-    report = _check(context, context.config, timeout - time_to_start(), is_sending=send)
+    report = _check(context, lambda: context.config(warns=False), timeout - time_to_start(), is_sending=send)
     if as_json:
         _print_json(report.to_json())
     else:
@@ -717,7 +720,7 @@ def status(context: Context, is_checking: bool, as_json: bool) -> int:
 
     Asks neither Harbor nor Telegram, and changes nothing.
     """
-    config, now = context.config(), utc_now()
+    config, now = context.config(warns=False), utc_now()
     result = _standing(context, config, now)
     found = diagnose(result, context.here(), config.timezone, now)
     if as_json:
@@ -758,7 +761,7 @@ def events(
     as_json: bool,
 ) -> int:
     """Show what was seen, newest last, and what became of it."""
-    config = context.config()
+    config = context.config(warns=False)
     if key is not None:
         if since or types or repository or limit:
             raise ConfigError("--explain is of one event: leave --since, --type, --repository and --limit out")

@@ -292,6 +292,7 @@ def test_a_wrong_command_line_is_named(tmp_path: Path, args: str, says: str) -> 
         ("backfill", "Missing option '--since'"),
         ("backfill --since 1h --deliver all", "'all' is not one of 'messages', 'digest', 'none'"),
         ("preview --event PULSE", "'PULSE' is no type of event"),
+        ("preview --event PULL", "Did you mean PULL_ARTIFACT?"),
     ],
 )
 def test_a_wrong_option_is_named(args: str, says: str) -> None:
@@ -524,6 +525,14 @@ def test_a_text_names_the_command_as_it_can_be_typed() -> None:
     assert called.name(module, "/home/ann/.venv/bin/python", where) == "python -m poller"
     assert called.name(module, ".venv/bin/python", where) == ".venv/bin/python -m poller"
     assert called.name("/usr/bin/pytest", "python3", where) == "harbor-poller"
+
+
+def test_only_what_works_warns(polled: Site) -> None:
+    """Over a screen that somebody looks at, the line would come each time; and `check` has it in its list."""
+    polled.conf.chmod(0o644)
+    for command in ("status", "events", "check"):
+        assert polled.poller(command).stderr == "", command
+    assert "config.warning" in polled.poller("once").stderr
 
 
 def test_status_says_that_it_runs_and_since_when_it_does_not(polled: Site) -> None:

@@ -183,7 +183,7 @@ def _(scene: Scene) -> Steps:
 @mistake(
     "conf.toml with secrets readable by all",
     "configuration.readable_by_others",
-    text="holds a secret and may be read by every user",
+    text=r"holds a secret \(\[harbor\] password, \[telegram\] bot_token\) and may be read by every user",
     remedy="^chmod go-r ",
 )
 def _(scene: Scene) -> Steps:
