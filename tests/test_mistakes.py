@@ -158,7 +158,9 @@ def _(scene: Scene) -> Steps:
     _secret(scene).chmod(0o600)
 
 
-@mistake("secret file empty", "configuration.secret", text="is empty", remedy="the secret must be its only line")
+@mistake(
+    "secret file empty", "configuration.secret", text="is empty", remedy="put the secret into it, as its only line"
+)
 def _(scene: Scene) -> Steps:
     scene.set("harbor", password=None, password_file="harbor.secret")
     _secret(scene).touch(0o600)
@@ -1080,7 +1082,7 @@ def _(scene: Scene) -> Steps:
     "old schema",
     "database.older",
     text="schema 0003.*brings it up to date",
-    remedy=r"^take a copy before: sqlite3 .*\.backup",
+    remedy=r"^a copy is made then.*sqlite3 .*\.backup",
 )
 def _(scene: Scene) -> Steps:
     scene.state.unlink()
