@@ -6,6 +6,8 @@ sends is shown here.
 
 from __future__ import annotations
 
+import shlex
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +18,7 @@ import click
 from demo.harbor import ADMIN, Generation, HarborStandIn, World
 from demo.screen import Screen
 from demo.telegram import ANN, Chat, TelegramStandIn
+from demo.telegram_parser import ParserMissing
 
 TOKEN = "123456:TOKEN-OF-THE-TELEGRAM-STAND-IN"
 GENERATIONS = {"2.8": Generation.V2_8, "2.12": Generation.V2_12, "2.16": Generation.V2_16}
@@ -45,7 +48,8 @@ def main(generation: Generation, *, every: float, harbor_port: int, telegram_por
 def _tell(screen: Screen, harbor: HarborStandIn, telegram: TelegramStandIn) -> None:
     screen.say(f"Harbor {harbor.source.version} at {harbor.url}; administrator {ADMIN.name}, password {ADMIN.password}")
     screen.say(f"Telegram at {telegram.url}; the bot's token: {telegram.token}")
-    screen.say(f"In another terminal: python -m poller setup --telegram-api-url {telegram.url} --directory NEW-FOLDER")
+    screen.say("In another terminal, from this folder:")
+    click.echo(f"  {shlex.quote(sys.orig_argv[0])} -m poller setup --telegram-api-url {telegram.url}")
     screen.say("As soon as it listens, ann presses Start, adds the bot to a group and writes in one of its topics.")
 
 
@@ -82,6 +86,8 @@ def command(version: str, every: float, harbor_port: int, telegram_port: int) ->
     """A Harbor and a Telegram on this machine, for trying `setup` and `run` by hand. Ctrl-C ends them."""
     try:
         main(GENERATIONS[version], every=every, harbor_port=harbor_port, telegram_port=telegram_port)
+    except ParserMissing as error:
+        raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
         click.echo()
 

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import platform
+import shlex
 import sys
 import time
 from collections import Counter
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -114,10 +115,11 @@ class Context:
         self._masked += filter(None, secrets)
         logs.set_up(self._log_level, self._log_format, self._masked)
 
-    def config(self, *, is_warning: bool = True) -> Config:
+    def config(self, *, warns: bool = True) -> Config:
+        """`warns`: what works says what is unwise; what only looks leaves that to `check`, which has it in its list."""
         config = configuration.load(configuration.find(self.path), os.environ)
         logs.set_up(self._log_level, self._log_format, config.secrets)
-        for warning in config.warnings if is_warning else ():
+        for warning in config.warnings if warns else ():
             _log.warning("config.warning", text=str(warning))
         return config
 
@@ -273,7 +275,9 @@ class _TypeOfEvent(click.ParamType[EventType]):
         try:
             return EventType(value.upper())
         except ValueError:
-            near = difflib.get_close_matches(value.upper(), list(EventType), n=1, cutoff=0.5)
+            near = difflib.get_close_matches(value.upper(), list(EventType), n=1, cutoff=0.5) or [
+                each for each in EventType if value.upper() in each
+            ]
             hint = f"Did you mean {near[0]}? " if near else ""
             self.fail(f"{value!r} is no type of event. {hint}There are: {', '.join(EventType)}.", param, ctx)
 
@@ -645,8 +649,7 @@ def check(context: Context, send: bool, timeout: float, as_json: bool) -> int:
 
     Tries configuration, Harbor, rights, Telegram, database and clock: a line each.
     """
-    load = partial(context.config, is_warning=False)  # the report has them
-    report = _check(context, load, timeout - time_to_start(), is_sending=send)
+    report = _check(context, lambda: context.config(warns=False), timeout - time_to_start(), is_sending=send)
     if as_json:
         _print_json(report.to_json())
     else:
@@ -708,7 +711,7 @@ def _as_written(path: Path) -> Config:
 
 def _tell_next_step(person: Person, path: Path, code: int) -> None:
     me = click.get_current_context().find_root().info_name
-    command = me if path == Path("conf.toml") else f"{me} --config {path}"
+    command = me if path == Path("conf.toml") else f"{me} --config {shlex.quote(str(path))}"
     person.say()
     if code == DONE:
         person.say("Done. This tells what happens from now on (as a service: docs/operations.md):")
@@ -728,7 +731,7 @@ def status(context: Context, is_checking: bool, as_json: bool) -> int:
 
     Asks neither Harbor nor Telegram, and changes nothing.
     """
-    config, now = context.config(), utc_now()
+    config, now = context.config(warns=False), utc_now()
     result = _standing(context, config, now)
     found = diagnose(result, context.here(), config.timezone, now)
     if as_json:
@@ -769,7 +772,7 @@ def events(
     as_json: bool,
 ) -> int:
     """Show what was seen, newest last, and what became of it."""
-    config = context.config()
+    config = context.config(warns=False)
     if key is not None:
         if since or types or repository or limit:
             raise ConfigError("--explain is of one event: leave --since, --type, --repository and --limit out")
@@ -831,5 +834,10 @@ def show_reference(name: str) -> int:
     return DONE
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The command, under the name that it was called by."""
     cli(prog_name=CALLED)
+
+
+if __name__ == "__main__":
+    main()

@@ -26,7 +26,7 @@ _MISTAKES = (
 """What kind of mistake a line of ConfigError tells, by its words; the first that is found."""
 _IN_THE_LINE = re.compile(
     r"(?:; |: |, | )"
-    r"((?:did you mean|\S+ belongs|(?:the secret )?must|there are|add|name|give|save|put|change|known here)\b.*)$"
+    r"((?:did you mean|\S+ belongs|must|there are|add|name|give|save|put|leave|change|known here)\b.*)$"
 )
 _REMEDIES = {
     "configuration.secret": "put the secret into that file, as its only line, and chmod 600 it",

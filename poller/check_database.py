@@ -50,12 +50,14 @@ def late(seconds: float) -> Finding:
 
 
 def _older(seen: Look, config: Config) -> Finding:
+    is_copied = config.state.file is not None
+    before = "a copy is made then, if there is room; one of your own" if is_copied else "take a copy before"
     return warning(
         "database.older",
         DATABASE,
         f"{seen.place} was written by an older version (schema {seen.revision}): the next start of `run` or `once`"
         " brings it up to date, and the older version cannot use it any more",
-        f"take a copy before: {_copy(seen, config)}",
+        f"{before}: {_copy(seen, config)}",
     )
 
 

@@ -108,20 +108,29 @@ _OF_ENVIRONMENT = (
 )
 
 
-def blocked(error: PollerError, config: HarborConfig) -> Finding:
-    """Why Harbor could not be asked at all."""
-    where, _, why = str(error).lower().partition(": ")
-    said, url = why or where, urlsplit(config.url)
+def way(error: PollerError, url: str, proxy: str | None = None) -> tuple[str, str]:
+    """Where the way to Harbor ends, in a word, and what mends that. `proxy`: that of conf.toml."""
+    said, parts = _said(error), urlsplit(url)
     found = ((code, remedy) for pattern, code, remedy in _WAYS if re.search(pattern, said))
     code, remedy = next(found, ("harbor.failed", _USUAL))
+    if code.startswith("harbor.proxy") and not proxy:
+        remedy = _OF_ENVIRONMENT
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return code, remedy.format(url=url, host=parts.hostname, port=port, place=parts.netloc)
+
+
+def _said(error: PollerError) -> str:
+    where, _, why = str(error).lower().partition(": ")
+    return why or where
+
+
+def blocked(error: PollerError, config: HarborConfig) -> Finding:
+    """Why Harbor could not be asked at all."""
+    said = _said(error)
     if re.match(r"40[13]\b", said):
         return _guarded(config, said[:3])
-    is_about_issuer = remedy == _ISSUER
-    if code.startswith("harbor.proxy") and not config.proxy:
-        remedy = _OF_ENVIRONMENT
-    port = url.port or (443 if url.scheme == "https" else 80)
-    remedy = remedy.format(url=config.url, host=url.hostname, port=port, place=url.netloc)
-    if config.ca_file is not None and is_about_issuer:
+    code, remedy = way(error, config.url, config.proxy)
+    if config.ca_file is not None and code in ("harbor.certificate_self_signed", "harbor.certificate_not_trusted"):
         whose = f"is {config.ca_file} the certificate of the one who issued Harbor's? Correct [harbor] ca_file"
         sent = "If it is, append the certificates between the two to Harbor's own (certificate in harbor.yml)"
         code, remedy = "harbor.wrong_ca", f"{whose}: {remedy}. {sent}"

@@ -443,8 +443,8 @@ def _warnings(
     routes: Sequence[Route],
     metrics: MetricsConfig,
 ) -> Iterator[Caution]:
-    if _holds_secret(document):
-        yield from _open_to_others(path, f"{path} holds a secret and")
+    if secrets := list(_secrets_in(document)):
+        yield from _open_to_others(path, f"{path} holds a secret ({', '.join(secrets)}) and")
     for section_name, places in (("harbor", _PASSWORD), ("telegram", _BOT_TOKEN)):
         if file := secret_file(places, document.get(section_name), environ, path.absolute().parent):
             yield from _open_to_others(file, f"the secret in {file}")
@@ -486,16 +486,24 @@ def _open_to_others(path: Path, what: str) -> Iterator[Caution]:
         yield Caution("readable_by_others", f"{what} may be read by {who}", remedy)
 
 
-def _holds_secret(document: Table) -> bool:
+_SECRETS = (("harbor", "password"), ("telegram", "bot_token"), ("heartbeat", "url"), ("heartbeat", "fail_url"))
+_URLS = (("state", "url"), ("harbor", "proxy"), ("telegram", "proxy"), ("heartbeat", "proxy"))
+
+
+def _secrets_in(document: Table) -> Iterator[str]:
+    """By the names of their keys."""
+
     def given(name: str, key: str) -> str:
         table = document.get(name)
         value = table.get(key) if isinstance(table, Mapping) else None
         return value if isinstance(value, str) else ""
 
-    urls = [given("state", "url"), *(given(name, "proxy") for name in ("harbor", "telegram", "heartbeat"))]
-    heartbeat = {given("heartbeat", "url"), given("heartbeat", "fail_url")}
-    own = ({given("harbor", "password"), given("telegram", "bot_token")} | heartbeat) - {"", values.OFF, *PLACEHOLDERS}
-    return bool(own or _url_passwords(*urls))
+    for name, key in _SECRETS:
+        if given(name, key) not in ("", values.OFF, *PLACEHOLDERS):
+            yield f"[{name}] {key}"
+    for name, key in _URLS:
+        if _url_passwords(given(name, key)):
+            yield f"the password in [{name}] {key}"
 
 
 def _url_passwords(*urls: str | None) -> list[str]:

@@ -77,9 +77,9 @@ def only_line(path: Path) -> str:
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not text in UTF-8") from None
     if not line.strip():
-        raise ConfigError(f"{path}: is empty; the secret must be its only line")
+        raise ConfigError(f"{path}: is empty; put the secret into it, as its only line")
     if "\n" in line or "\r" in line:
-        raise ConfigError(f"{path}: has several lines; the secret must be its only line")
+        raise ConfigError(f"{path}: has several lines; leave the secret in it, as its only line")
     return line
 
 

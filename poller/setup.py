@@ -19,12 +19,13 @@ from poller.errors import ConfigError
 from poller.secret import Secret
 from poller.setup_asking import Edge, Given, Person, fitting
 from poller.setup_chats import Listener, Wish, choose_chat
-from poller.setup_files import check_folder, reserved
+from poller.setup_files import check_folder, is_as_it_came, reserved
 from poller.setup_harbor import Login, ask_administrator, ask_harbor, ask_robot
 from poller.setup_plan import HarborAnswers, Places, TelegramAnswers, contents, places_for
 from poller.setup_robot import RobotPlan, plan_robot, robot_made
 from poller.telegram import API_URL, Me, Telegram, TelegramRefused, TelegramUnavailable
 
+_COLUMN = 18  # where what is listed begins
 LANGUAGES = {"ru": "Russian", "en": "English"}
 
 
@@ -56,7 +57,7 @@ def run(given: Given, edge: Edge) -> Path:
 
 def _check_beforehand(places: Places, given: Given, person: Person) -> None:
     """What would make all answers vain."""
-    there = [place for place in places.all if place.exists()]
+    there = [place for place in places.all if place.exists() and not (place == places.conf and is_as_it_came(place))]
     if there and not given.overwrites:
         raise ConfigError(
             f"{there[0]} is there already: another folder with --directory, or --force, which keeps a copy of what is"
@@ -121,12 +122,13 @@ def _agree(given: Given, person: Person, places: Places, account: Account, teleg
     person.say()
     person.say("This is what will be done:")
     if isinstance(account, NewRobot):
-        person.say(f"  robot account   {account.plan.description}")
+        person.say(f"  robot account   {account.plan.description}", column=_COLUMN)
         for right in account.plan.lacking:
-            person.say(f"                  ! this Harbor does not know the right {right}; `check` says what that costs")
+            said = f"! this Harbor does not know the right {right}; `check` says what that costs"
+            person.say(f"                  {said}", column=_COLUMN + 2)
     person.say(f"  configuration   {places.conf}")
-    person.say(f"  secrets         {places.password} and {places.token}, mode 0600")
-    person.say(f"  messages        to {chat.label}, in {LANGUAGES[chat.language]} (--language)")
+    person.say(f"  secrets         {places.password} and {places.token}, mode 0600", column=_COLUMN)
+    person.say(f"  messages        to {chat.label}, in {LANGUAGES[chat.language]} (--language)", column=_COLUMN)
     if person.is_there and not given.is_agreed and not person.agrees("Go on?", default=True):
         raise click.Abort
 

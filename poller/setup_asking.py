@@ -64,11 +64,14 @@ class Person:
 
     is_there: bool
 
-    def say(self, text: str = "") -> None:
-        """On standard error, as all that is not a result. On a terminal broken at its width. No name forges a line."""
+    def say(self, text: str = "", *, column: int | None = None) -> None:
+        """On standard error, as all that is not a result. On a terminal broken at its width. No name forges a line.
+
+        `column`: where a further line begins, if the terminal is wide enough.
+        """
         text = logs.visible(logs.redact(text))
         if self.is_there:
-            indent = " " * (len(text) - len(text.lstrip(" ")) + 2)
+            indent = " " * (column if column and column < _width() // 3 else len(text) - len(text.lstrip(" ")) + 2)
             text = textwrap.fill(
                 text, _width(), subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
             )

@@ -118,10 +118,10 @@ def _flags(chat: FoundChat) -> str:
 
 
 def _chosen(listener: Listener, person: Person, wish: Wish) -> ChatAnswer:
-    shown = 0
+    shown: tuple[FoundChat, ...] = ()
     while True:
-        shown = _wait_for_more(listener, person, shown)
-        chats = listener.chats
+        _wait_for_others(listener, person, shown)
+        chats = shown = listener.chats
         for number, chat in enumerate(chats, 1):
             person.say(f"  {number}  {chat.label}")
         default = "1" if len(chats) == 1 else None
@@ -132,20 +132,20 @@ def _chosen(listener: Listener, person: Person, wish: Wish) -> ChatAnswer:
             return _read(text, chats, listener.telegram, wish)
         except PollerError as error:
             person.object(error)
-            shown = 0
+            shown = ()
 
 
-def _wait_for_more(listener: Listener, person: Person, shown: int) -> int:
-    """Until there are chats besides those that were shown; how many there are then."""
-    is_told = False
-    while len(listener.chats) <= shown:
-        if not is_told:
-            person.say("  … waiting for the bot to hear of a chat (Ctrl-C ends)")
-        elif not listener.chats:
-            person.say("  … nothing yet: did you write to this bot? In a group it hears only what names it")
-        is_told = True
+def _wait_for_others(listener: Listener, person: Person, shown: tuple[FoundChat, ...]) -> None:
+    """Until the chats are not those that were shown; only for a while if there are some, which can be chosen, too."""
+    if listener.chats == shown:
+        person.say("  … waiting for the bot to hear of a chat (Ctrl-C ends)")
+    while listener.chats == shown:
         listener.listen(LONGEST_WAIT)
-    return len(listener.chats)
+        if listener.chats != shown:
+            return
+        person.say("  … nothing yet: did you write to this bot? In a group it hears only what names it")
+        if shown:
+            return
 
 
 def _read(text: str, chats: Sequence[FoundChat], telegram: Telegram, wish: Wish) -> ChatAnswer:
@@ -176,5 +176,8 @@ def _check_standing(telegram: Telegram, chat_id: int | str) -> str:
                 f"the bot may not write in {chat.title or chat_id}: an administrator of the chat has to let it"
             )
     except TelegramRefused as error:
-        raise ConfigError(f"the bot cannot reach the chat {chat_id}: {error}") from None
+        hint = (
+            "; add the bot to it (a person presses Start), or correct the number" if "not found" in str(error) else ""
+        )
+        raise ConfigError(f"the bot cannot reach the chat {chat_id}: {error}{hint}") from None
     return chat.title

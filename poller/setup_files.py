@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from poller.config_file import read_toml
+from poller.config_values import PLACEHOLDER_HOST
 from poller.errors import ConfigError
 from poller.setup_plan import Content
 
@@ -61,6 +63,14 @@ def check_folder(folder: Path) -> None:
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
         raise ConfigError(f"{there}: nothing can be written there by this user; name another folder with --directory")
+
+
+def is_as_it_came(conf: Path) -> bool:
+    """The conf.toml that comes with the program, into which nobody has put an address yet: nothing of anybody's."""
+    with suppress(ConfigError):
+        harbor = read_toml(conf).get("harbor")
+        return isinstance(harbor, Mapping) and PLACEHOLDER_HOST in str(harbor.get("url"))
+    return False
 
 
 def _missing(folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from poller import versions
 from poller.administrator import Administrator
 from poller.certificates import shown_by
 from poller.check_harbor import OLDEST
+from poller.check_way import way
 from poller.config_file import read_bytes
 from poller.config_values import leads_here
 from poller.errors import (
@@ -38,6 +39,8 @@ _FLAGS = {
     "of ca_file": "of --ca-file",
     "[harbor] proxy": "--harbor-proxy",
 }
+_UNSAID = ("harbor.unknown_host", "harbor.connection_refused", "harbor.proxy_down", "harbor.proxy_password")
+"""What the error itself gives no hint about."""
 BY_HAND = (
     "have the robot created by hand (README, «An account in Harbor») and run `setup --robot-user NAME` with its name"
 )
@@ -125,7 +128,9 @@ def _knock(harbor: HarborAnswers) -> None:
         except UntrustedCertificate as error:
             raise UntrustedCertificate(_in_flags(f"{error}{_shown(harbor)}")) from None
         except PollerError as error:
-            raise type(error)(_in_flags(str(error))) from None
+            code, remedy = way(error, harbor.url, harbor.proxy)
+            hint = f": {remedy}" if code in _UNSAID else ""
+            raise type(error)(_in_flags(f"{error}{hint}")) from None
 
 
 def _in_flags(text: str) -> str:

@@ -27,6 +27,7 @@ from click.testing import CliRunner
 
 from demo.harbor import ALWAYS, POLLER, Account, Fault, HarborStandIn, Outcome, Role, World
 from demo.telegram import Kind, TelegramStandIn
+from poller import called
 from poller import config as configuration
 from poller.__main__ import cli
 from poller.events import WEBHOOK_TYPES, EventType
@@ -291,6 +292,7 @@ def test_a_wrong_command_line_is_named(tmp_path: Path, args: str, says: str) -> 
         ("backfill", "Missing option '--since'"),
         ("backfill --since 1h --deliver all", "'all' is not one of 'messages', 'digest', 'none'"),
         ("preview --event PULSE", "'PULSE' is no type of event"),
+        ("preview --event PULL", "Did you mean PULL_ARTIFACT?"),
     ],
 )
 def test_a_wrong_option_is_named(args: str, says: str) -> None:
@@ -512,6 +514,27 @@ def test_run_is_a_good_service(polled: Site, systemd: Systemd) -> None:
     assert polled.poller("once").returncode == DONE  # the lease is free again
 
 
+def test_a_text_names_the_command_as_it_can_be_typed() -> None:
+    """By its short name where a shell finds the same program; else with the path that was typed."""
+    where = {"harbor-poller": "/usr/bin/harbor-poller", "python": "/home/ann/.venv/bin/python"}.get
+    assert called.name("/usr/bin/harbor-poller", "/usr/bin/python3", where) == "harbor-poller"
+    assert called.name(".venv/bin/harbor-poller", "python3", where) == ".venv/bin/harbor-poller"
+    assert called.name("/srv/a b/harbor-poller", "python3", lambda _: None) == "'/srv/a b/harbor-poller'"
+    module = "/srv/poller/__main__.py"
+    assert called.name(module, "python", where) == "python -m poller"
+    assert called.name(module, "/home/ann/.venv/bin/python", where) == "python -m poller"
+    assert called.name(module, ".venv/bin/python", where) == ".venv/bin/python -m poller"
+    assert called.name("/usr/bin/pytest", "python3", where) == "harbor-poller"
+
+
+def test_only_what_works_warns(polled: Site) -> None:
+    """Over a screen that somebody looks at, the line would come each time; and `check` has it in its list."""
+    polled.conf.chmod(0o644)
+    for command in ("status", "events", "check"):
+        assert polled.poller(command).stderr == "", command
+    assert "config.warning" in polled.poller("once").stderr
+
+
 def test_status_says_that_it_runs_and_since_when_it_does_not(polled: Site) -> None:
     """Killed without a word: seen at once, with how to start it again, and nothing was changed by looking."""
     with running(polled) as process:
@@ -525,7 +548,7 @@ def test_status_says_that_it_runs_and_since_when_it_does_not(polled: Site) -> No
     assert (facts["state"], facts["exit_code"], shown.returncode) == ("stopped", MISTAKE, MISTAKE)
     ago = datetime.now(UTC) - datetime.fromisoformat(facts["since"])
     assert timedelta(0) < ago < timedelta(minutes=1)
-    assert facts["remedy"] == f"python -m poller --config {polled.conf} run"
+    assert facts["remedy"] == f"{sys.executable} -m poller --config {polled.conf} run"
     since = datetime.fromisoformat(facts["since"]).astimezone(ZoneInfo("Europe/Moscow"))
     assert shown.stdout.startswith(f"○ not running since {since:%Y-%m-%d %H:%M} (")
     assert f"→ start it: `{facts['remedy']}`" in shown.stdout

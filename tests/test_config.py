@@ -433,7 +433,10 @@ def test_the_repr_shows_no_secret(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("mode", "reader"), [(0o644, "every user"), (0o604, "every user"), (0o640, "its group")])
 def test_a_file_with_secrets_that_others_may_read(tmp_path: Path, mode: int, reader: str) -> None:
     (warning,) = load(written(tmp_path, HARBOR + TELEGRAM, mode), {}).warnings
-    assert f"{tmp_path}/conf.toml holds a secret and may be read by {reader}" in str(warning)
+    assert f"{tmp_path}/conf.toml holds a secret ([harbor] password, [telegram] bot_token) and may be read by" in str(
+        warning
+    )
+    assert reader in warning.text
     assert "chmod" in warning.remedy
 
 

@@ -158,7 +158,9 @@ def _(scene: Scene) -> Steps:
     _secret(scene).chmod(0o600)
 
 
-@mistake("secret file empty", "configuration.secret", text="is empty", remedy="the secret must be its only line")
+@mistake(
+    "secret file empty", "configuration.secret", text="is empty", remedy="put the secret into it, as its only line"
+)
 def _(scene: Scene) -> Steps:
     scene.set("harbor", password=None, password_file="harbor.secret")
     _secret(scene).touch(0o600)
@@ -183,7 +185,7 @@ def _(scene: Scene) -> Steps:
 @mistake(
     "conf.toml with secrets readable by all",
     "configuration.readable_by_others",
-    text="holds a secret and may be read by every user",
+    text=r"holds a secret \(\[harbor\] password, \[telegram\] bot_token\) and may be read by every user",
     remedy="^chmod go-r ",
 )
 def _(scene: Scene) -> Steps:
@@ -1114,7 +1116,7 @@ def _(scene: Scene) -> Steps:
     "old schema",
     "database.older",
     text="schema 0003.*brings it up to date",
-    remedy=r"^take a copy before: sqlite3 .*\.backup",
+    remedy=r"^a copy is made then.*sqlite3 .*\.backup",
 )
 def _(scene: Scene) -> Steps:
     scene.state.unlink()

@@ -118,11 +118,12 @@ def test_the_installed_command_knows_its_version(installed: Path, tmp_path: Path
 
 def test_texts_call_the_command_by_its_name(installed: Path, tmp_path: Path) -> None:
     """What they tell people to type works for them."""
-    said = run(installed, "--help", cwd=tmp_path)
+    said = run(installed.name, "--help", cwd=tmp_path, env={"PATH": f"{installed.parent}:{os.environ['PATH']}"})
     assert said.startswith("Usage: harbor-poller ")
     assert "\n    harbor-poller check --send " in said
     assert "python -m" not in said
-    assert "\n    python -m poller check --send " in run(sys.executable, "-m", "poller", "--help", cwd=ROOT)
+    assert f"\n    {installed} check --send " in run(installed, "--help", cwd=tmp_path)
+    assert f"\n    {sys.executable} -m poller check --send " in run(sys.executable, "-m", "poller", "--help", cwd=ROOT)
 
 
 def test_the_installed_command_needs_nothing_beside_it(installed: Path, tmp_path: Path) -> None:

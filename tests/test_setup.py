@@ -24,7 +24,7 @@ import pytest
 from demo.harbor import ALWAYS, Account, Fault, Generation, Grant, HarborStandIn, Role, World
 from demo.telegram import ANN, Chat, Person, TelegramStandIn
 from poller import config as configuration
-from poller import setup
+from poller import reference, setup
 from poller.__main__ import cli
 from poller.errors import (
     ConfigError,
@@ -239,6 +239,25 @@ def test_what_is_missing_is_named_together(site: Site) -> None:
     for flag in ("--harbor-url", "HARBOR_ADMIN_PASSWORD", "TELEGRAM_BOT_TOKEN"):
         assert flag in str(error.value)
     assert site.harbor.requests == []
+
+
+def test_the_chats_are_listed_again_when_they_have_changed(site: Site, nursery: Nursery) -> None:
+    """Also when there are fewer: whoever waits for another would wait for good otherwise."""
+    site.telegram.write(site.telegram.chats[ANN.id], "/start")
+    group = site.telegram.add_chat(-4242, "group", title="Old")
+    site.telegram.add_bot(group)
+    with Terminal() as terminal:
+        pid = nursery.start("setup", *site.flags, "--harbor-url", site.harbor.url, terminal=terminal.name)
+        terminal.answer("administrator")
+        terminal.answer("Password of admin", PASSWORD)
+        terminal.answer("Token", TOKEN)
+        terminal.answer("Which one?", "+")
+        terminal.expect("waiting")
+        site.telegram.remove_bot(group)
+        terminal.expect("1  Ann")
+        terminal.interrupt("another [1]", pid)
+        terminal.expect("nothing was made")
+        assert ended(pid)
 
 
 def test_wrong_answers_have_another_chance(site: Site, nursery: Nursery) -> None:
@@ -456,7 +475,12 @@ def test_a_robot_made_by_hand_needs_no_administrator(site: Site) -> None:
 @pytest.mark.parametrize(
     ("flags", "error", "said"),
     [
-        ({"harbor_url": "http://127.0.0.1:1"}, HarborUnreachable, "refused"),
+        (
+            {"harbor_url": "http://127.0.0.1:1"},
+            HarborUnreachable,
+            r"refused: nothing listens.*the address \(--harbor-url",
+        ),
+        ({"harbor_url": "http://host.invalid"}, HarborUnreachable, r"correct the host in the address"),
         ({"harbor_url": "ftp://127.0.0.1"}, ConfigError, "the address must"),
         ({"password": Secret("wrong")}, WrongCredentials, "refuses admin with this password"),
         ({"admin": "padmin"}, NotAllowed, "no system administrator.*--project NAME"),
@@ -467,7 +491,7 @@ def test_a_robot_made_by_hand_needs_no_administrator(site: Site) -> None:
         ({"robot_name": "Poller"}, ConfigError, "does not take the robot Poller.*illegal characters"),
         ({"ca_file": Path(__file__)}, ConfigError, "no file of certificates"),
         ({"token": Secret("123456:ANOTHER-TOKEN-0123456789abcdefghijk")}, OperatorError, "knows no bot"),
-        ({"chat_id": "-100999"}, ConfigError, "cannot reach the chat -100999"),
+        ({"chat_id": "-100999"}, ConfigError, "cannot reach the chat -100999.*add the bot"),
         ({"chat_id": "Releases"}, ConfigError, "the chat id must be"),
     ],
 )
@@ -603,6 +627,19 @@ def test_what_is_there_is_not_overwritten(site: Site) -> None:
     assert site.harbor.requests == []
     site.setup(overwrites=True)
     assert (site.folder / "conf.toml.2026-11-24T12-00-00.bak").read_text() == "mine = true"
+    assert site.conf().harbor.username == "robot$poller"
+
+
+def test_the_conf_toml_that_comes_with_the_program_is_nobodys(site: Site) -> None:
+    """So `setup` works in a fresh checkout, and beside a package's. A copy is kept; other files still stand."""
+    conf = site.folder / "conf.toml"
+    conf.write_text(reference.text("conf.toml"))
+    (site.folder / "telegram-token").write_text(TOKEN)
+    with pytest.raises(ConfigError, match="telegram-token is there already"):
+        site.setup()
+    (site.folder / "telegram-token").unlink()
+    site.setup()
+    assert (site.folder / "conf.toml.2026-11-24T12-00-00.bak").read_text() == reference.text("conf.toml")
     assert site.conf().harbor.username == "robot$poller"
 
 
