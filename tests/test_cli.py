@@ -838,7 +838,7 @@ def test_a_backfill_shows_a_bar_on_a_terminal(past: Site) -> None:
     assert "message.sent" in shown
 
 
-@pytest.mark.parametrize("command", ["events --json", "check"])
+@pytest.mark.parametrize("command", ["events --json", "events"])
 def test_a_reader_that_goes_away_is_no_error(known: Site, command: str) -> None:
     """As with `| head`."""
     read, write = os.pipe()
@@ -849,6 +849,17 @@ def test_a_reader_that_goes_away_is_no_error(known: Site, command: str) -> None:
     assert "Traceback" not in stderr
     assert "BrokenPipe" not in stderr
     assert process.returncode == DONE
+
+
+def test_a_reader_that_goes_away_changes_no_exit_code(polled: Site) -> None:
+    """Whatever monitoring makes of the first line: `status --check | head -1` is still about what is wrong."""
+    (polled.folder / "state.db").unlink()
+    read, write = os.pipe()
+    os.close(read)
+    with polled.launch("status", "--check", stdout=write) as process:
+        os.close(write)
+        _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (MISTAKE, "")
 
 
 def test_names_cannot_forge_lines_or_colours(polled: Site) -> None:

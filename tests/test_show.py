@@ -202,6 +202,15 @@ def test_what_passes_by_itself_is_told_from_what_does_not(nothing: Standing) -> 
     assert found(refused).exit_code == 2
 
 
+def test_no_time_is_named_for_the_next_run_after_a_failure(nothing: Standing) -> None:
+    """The schedule's would be wrong: pauses grow."""
+    away = at_work(nothing, ago=5 * MINUTE, failure=failing("HarborUnreachable: h: refused"), next_run=NOW)
+    for standing, said in ((away, "after a pause"), (replace(away, failure=None), f"{NOW:%Y-%m-%d}")):
+        page = show.status_page(standing, found(standing), UTC, NOW)
+        (line,) = (line for line in plain.lines(page, glyphs.sayer("utf-8")) if line.startswith("next run"))
+        assert said in line
+
+
 def test_the_worst_comes_first(nothing: Standing) -> None:
     """What a person must mend, before what is tried again; the rest is told below it."""
     silent = route(needs_operator=True, failures=1, reason="telegram.kicked")

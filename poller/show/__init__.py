@@ -33,7 +33,15 @@ __all__ = [
 
 
 def write(page: Page) -> None:
-    """To standard output, as fits what that is."""
+    """To standard output, as fits what that is. A reader who leaves early, such as `head`, changes no exit code."""
+    try:
+        _write(page)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _write(page: Page) -> None:
     say = glyphs.sayer(getattr(sys.stdout, "encoding", None))
     if sys.stdout.isatty():
         from poller.show import terminal  # rich takes long to load, and nobody sees it in a pipe

@@ -243,4 +243,6 @@ def _next_run(standing: Standing, zone: tzinfo) -> str:
     schedule = standing.schedule if standing.schedule.startswith("every") else f'cron "{standing.schedule}"'
     if standing.next_run is None:
         return f"whenever `run` or `once` is started ([schedule]: {schedule})"
+    if standing.failure is not None and not standing.is_mended:
+        return f"after a pause of at most 15 min, as the last one failed ({schedule})"
     return f"{local(standing.next_run, zone)} ({schedule})"
