@@ -7,6 +7,7 @@ sends is shown here.
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -84,6 +85,8 @@ def _day(world: World, every: float) -> None:
 @click.option("--telegram-port", type=int, default=0, help="Default: any that is free.")
 def command(version: str, every: float, harbor_port: int, telegram_port: int) -> None:
     """A Harbor and a Telegram on this machine, for trying `setup` and `run` by hand. Ctrl-C ends them."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # a job in the background is born deaf to Ctrl-C
     try:
         main(GENERATIONS[version], every=every, harbor_port=harbor_port, telegram_port=telegram_port)
     except ParserMissing as error:

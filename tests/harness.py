@@ -237,6 +237,7 @@ for line in sys.stdin:
     pid = os.fork()
     if not pid:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to it
         order = json.loads(line)
         os.environ.update(order["env"])
         if order["terminal"]:
