@@ -7,7 +7,6 @@ writes them anew; read the difference before you commit it.
 from __future__ import annotations
 
 import pickle
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -590,12 +589,10 @@ def test_what_is_no_scan_for_vulnerabilities_is_not_counted() -> None:
 def test_any_number_of_images_is_summed_up_in_bounded_memory() -> None:
     """Ten of the worst and ten failures are kept, whatever their order; the rest is counted."""
     scan = MassScan()
-    begin = time.perf_counter()
     for number in range(20_000):
         name = f"team/app{number:06}"
         counts = {"Critical": number % 7919, f"odd {number % 1000}": 1}
         scan.add(failed(name) if number % 1000 == 1 else completed(counts, name))
-    assert time.perf_counter() - begin < 20
     text = scan.message(RU)
     assert len(pickle.dumps(scan)) < 10_000
     assert "Всего: 20000 сканирований" in seen(text)
@@ -971,11 +968,9 @@ def test_a_run_of_everything_says_what_was_done() -> None:
 def test_any_number_of_deletions_is_told_in_bounded_memory() -> None:
     """Of some the names are kept, of all the number."""
     told = Run()
-    begin = time.perf_counter()
     for number in range(100_000):
         told.add(deleted(f"team/app{number % 2000:04}", f"v{number}"))
     text = told.message(EN)
-    assert time.perf_counter() - begin < 20
     assert len(pickle.dumps(told)) < 1_000_000
     assert seen(text)[1:3] == ["Repositories: at least 500", "Total: 100000 images"]
     *listed, last = quoted(text)
@@ -1284,12 +1279,10 @@ def test_lines_say_less_before_any_is_left_out(events: list[Event], first_line: 
     assert units(parse(text).text) <= LIMIT
 
 
-def test_ten_thousand_events_make_one_message_quickly() -> None:
+def test_ten_thousand_events_make_one_message() -> None:
     """Its counts cover all of them, and its last line says how many are not listed."""
     events = pushes(10_000, 3_000, tag="v{}.0_rc")
-    begin = time.perf_counter()
     text = digest(events, RU, Occasion.BACKFILL)
-    assert time.perf_counter() - begin < 1
     parsed = parse(text)
     assert LIMIT - 200 < units(parsed.text) <= LIMIT
     assert len(parsed.entities) <= 20

@@ -613,7 +613,7 @@ def test_an_answer_that_drips_for_ever_is_given_up(wax: Wax) -> None:
     began = time.monotonic()
     with pytest.raises(HarborUnreachable, match="no whole answer"):
         client(wax.url, timeout=0.3).rows_from(NEW, 1)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15  # it would take 20 s to the end
 
 
 @pytest.mark.parametrize(
