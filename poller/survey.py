@@ -21,7 +21,9 @@ from state import Cursor, Store
 DETECT_AGAIN = timedelta(minutes=10)
 """An upgrade of Harbor moves the live audit log; the old one goes on answering, without new rows."""
 
-LOOK_FOR_NEW_LOG = timedelta(minutes=1)
+LOOK_FOR_NEW_LOG = timedelta(seconds=50)
+"""Less than the minute from one watch to the next, so that the first one after a start asks already."""
+
 LOOK_FOR_PROJECTS = timedelta(minutes=1)
 """Where projects are read one by one, a new project or right must be noticed soon."""
 
@@ -64,6 +66,7 @@ class Survey:
 
     def reach(self, now: datetime) -> Reach:
         """Which audit log is alive and what of it this account can see; asked again from time to time."""
+        self._probed_at = self._probed_at or now  # what is remembered at the start may be of before an upgrade
         _, detected, at = self._store.harbor()
         if detected is None or at is None:
             return self.detect(now)

@@ -392,6 +392,19 @@ def test_an_upgrade_during_an_outage_is_noticed_at_once(polled: Opened) -> None:
     assert tags(here.news) == ["new"]
 
 
+def test_an_upgrade_while_nobody_polled_is_noticed_by_the_first_watch(polled: Opened) -> None:
+    """What is remembered at the start may be of before it: the first look, a minute later, asks for the new log."""
+    here = polled(LAST_OLD)
+    here.world.upgrade(NEW)
+    names = push_many(here, 3)
+    here.restart()
+    here.poll()
+    here.poll(after=60)
+    here.poller.watch(here.clock.now)
+    here.poll()
+    assert tags(here.news) == names
+
+
 def test_an_upgrade_that_is_taken_back(polled: Opened) -> None:
     """The new log's path is unknown then: an error once, and then the old log is read on from where it was left."""
     here = polled(LAST_OLD)
