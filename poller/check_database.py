@@ -14,6 +14,7 @@ from poller.events import Gap
 from poller.findings import WRONG, Finding, fine, warning, wrong
 from poller.jobs import over_routes
 from poller.routes import DEFAULT
+from poller.words import number
 from state import Age, Hitch, Look, RouteState, Store, Trouble
 
 DATABASE, TELEGRAM = "database", "Telegram"
@@ -230,7 +231,7 @@ def _content(store: Store, seen: Look, config: Config, now: datetime) -> Iterato
     counts = over_routes(store, config).counts()
     events = counts.pending + counts.sent + counts.folded + counts.refused + counts.off
     if not seen.hitches:
-        yield fine("database.usable", DATABASE, f"{seen.place} can be written; it holds {_number(events, 'event')}")
+        yield fine("database.usable", DATABASE, f"{seen.place} can be written; it holds {number(events, 'event')}")
     yield _lease(store, now)
     yield from map(_gap, store.open_gaps())
     for route in config.telling_routes:
@@ -277,11 +278,7 @@ def _route(route: RouteState, pending: int, now: datetime) -> Iterator[Finding]:
         yield warning(
             "telegram.last_not_accepted",
             TELEGRAM,
-            f"{of}the last message was not accepted ({route.reason}); {_number(pending, 'event')}"
+            f"{of}the last message was not accepted ({route.reason}); {number(pending, 'event')}"
             f" {'waits' if pending == 1 else 'wait'} until {until}",
             "mend what is said of the chat above, if anything is: the poller tries again by itself",
         )
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
