@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from formatters.digests import digest
@@ -13,6 +12,7 @@ from formatters.pulls import Pulls
 from formatters.runs import Run
 from formatters.texts import Occasion, Style
 from poller.events import Change, Event, EventType, Finding, Index, Repository, Scan, Since
+from poller.values import replace
 
 _EXAMPLES = {event.type: event for event in examples()}
 _PUSH, _PULL = _EXAMPLES[EventType.PUSH_ARTIFACT], _EXAMPLES[EventType.PULL_ARTIFACT]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,6 +28,7 @@ from poller.events import (
     Since,
     Source,
 )
+from poller.values import replace
 
 _MIME_TYPE = "application/vnd.security.vulnerability.report; version=1.1"
 _TRIVY = {"name": "Trivy", "vendor": "Aqua Security", "version": "v0.58.0"}

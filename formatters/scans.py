@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from formatters.markdown import ABSENT, MARK, shorten, visible
 from poller.events import SCAN_TYPES, Event, Scan
+from poller.values import replace
 
 WORST_FIRST = ("critical", "high", "medium", "low", "negligible", "none", "unknown")
 """The severities of scanners, in lower case."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -22,6 +22,7 @@ from poller.knowledge import Changes, Knowledge
 from poller.normalize import Entry
 from poller.rows import AuditRow
 from poller.survey import log_name
+from poller.values import replace
 from state import PAST, Coverage, Cursor, DeliveryState, Mode, Store, Telling
 
 WINDOW = timedelta(hours=1)

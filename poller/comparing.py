@@ -6,7 +6,7 @@ Mostly from what is remembered; Harbor is asked only as far as the allowance goe
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from logging import INFO, WARNING
 from typing import Any
@@ -19,6 +19,7 @@ from poller.harbor import Harbor
 from poller.knowledge import LONG_AGO, Changes, PlatformFact, ReportFact, TagFact
 from poller.rows import Artifact
 from poller.troubles import Trouble, Troubles
+from poller.values import replace
 from state import Store
 
 NOT_ALLOWED_AGAIN = timedelta(hours=1)

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
+import msgspec
+
 ANONYMOUS = "anonymous"  # the audit log's word for a caller without a name; webhooks say ""
 
 
@@ -81,8 +83,7 @@ class Source(StrEnum):
     WATCH = "watch"  # this program's own watch over what it can see
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(msgspec.Struct, frozen=True):
     """A repository as webhooks describe it. None means: could not be found out."""
 
     full_name: str
@@ -299,8 +300,7 @@ NEARLY = timedelta(minutes=15)
 """So long ago the last poll may be, or something may wait, without being worth a word."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that happened, with exactly the information of Harbor's webhook.
 
     `occurred_at` is UTC with the audit log's milliseconds. `source` and `source_id` say which row told it

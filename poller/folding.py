@@ -7,7 +7,7 @@ job's deletions; whoever tells waits a moment, and adds to a message what comes 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -38,6 +38,7 @@ from poller.threads import (
     about_pushes,
     about_subject,
 )
+from poller.values import replace
 from state import MADE_ANEW, SCANNERS_OWN, DeliveryState, Store, Telling, Thread, Waiting
 
 

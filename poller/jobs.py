@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -38,6 +38,7 @@ from poller.survey import Survey, alive, log_name, table_of
 from poller.sweep import Sweep
 from poller.threads import REMEMBERED
 from poller.troubles import Trouble, Troubles
+from poller.values import replace
 from poller.watch import Watch
 from poller.waves import Waves
 from poller.wholes import Wholes

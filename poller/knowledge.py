@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 SAME_DELETION = timedelta(seconds=2)
 """Deleting a repository writes its rows within milliseconds of each other, in any order."""
@@ -21,8 +23,7 @@ ROBOT_LIVES = timedelta(hours=24)
 """A scanner's robot is made for one scan; a name whose UUID is older belongs to a person's robot."""
 
 
-@dataclass(frozen=True, slots=True)
-class TagFact:
+class TagFact(msgspec.Struct, frozen=True):
     """A tag pointed at `digest` since `at`. No digest: it points at nothing that is known.
 
     `previous`: the image that it pointed at before, as far as one is known.

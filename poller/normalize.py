@@ -7,7 +7,8 @@ row does not hold (digest, tag of a deletion, the repository's type and age) to 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from poller.events import Event, EventType, Repository, Source
 from poller.rows import AuditRow
@@ -49,8 +50,7 @@ _WITH_REFERENCE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """What one audit row says by itself."""
 
     row: AuditRow
@@ -66,8 +66,7 @@ class Entry:
         return (self.repository or self.row.project or "").partition("/")[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """What a row does not say: remembered or looked up. None: could not be found out."""
 
     registry: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from formatters.scans import rank
@@ -20,6 +20,7 @@ from poller.rows import Artifact
 from poller.scans import Result, ScanFacts
 from poller.survey import Survey
 from poller.threads import Threads, about_image
+from poller.values import replace
 from poller.wholes import Wholes
 from state import DeliveryState, Mode, NoticedScan, Store, Telling, Thread, Wave
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from fnmatch import fnmatchcase
 
@@ -11,6 +11,7 @@ from formatters.scans import rank
 from poller.comparison import severity_of
 from poller.events import PROJECT_TYPES, Event, EventType
 from poller.scans import ROBOT_TYPES, project_of_robot
+from poller.values import replace
 from state import DeliveryState, Telling
 
 ALL_SEVERITIES = "none"

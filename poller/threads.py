@@ -6,7 +6,7 @@ Pure. The times are those of the events, by Harbor's clock: rows may come late, 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from poller.events import Event, EventType
@@ -14,6 +14,7 @@ from poller.kin import cosign_tag
 from poller.knowledge import LONG_AGO
 from poller.plan import PULLS, PUSH, RUN
 from poller.scans import JOBSERVICE
+from poller.values import replace
 from state import Thread
 
 LONGEST = timedelta(hours=24)

@@ -6,7 +6,6 @@ Asked for only where routes look at tags or operators: in all else a part is lik
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from poller.events import SCAN_TYPES, Event, EventType
 from poller.families import recalled
@@ -15,6 +14,7 @@ from poller.kin import cosign_tag, is_head
 from poller.knowledge import TagFact
 from poller.plan import PULLS
 from poller.routes import DEFAULT, Route, tag_of
+from poller.values import replace
 from state import DeliveryState, Store, Telling
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+import msgspec
+
 from poller.events import Event, Source, row_key
 
 
@@ -42,8 +44,7 @@ class Mode(StrEnum):
     DIGEST = "digest"
 
 
-@dataclass(frozen=True, slots=True)
-class Telling:
+class Telling(msgspec.Struct, frozen=True):
     """An event and what is to become of it on the route."""
 
     event: Event
@@ -302,8 +303,7 @@ class Wave:
     asked_at: datetime | None = None  # when Harbor was last asked whether it goes on
 
 
-@dataclass(frozen=True, slots=True)
-class Thread:
+class Thread(msgspec.Struct, frozen=True):
     """What is told as one message as long as it goes on, such as the pulls of an image by somebody.
 
     `about`: what they have in common. `group`: of their deliveries. The times are those of the first and last event.

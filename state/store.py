@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from copy import copy
-from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import cache
 from itertools import groupby
@@ -50,6 +49,7 @@ from poller.knowledge import (
     TagFact,
 )
 from poller.measures import Delivered, Recorded, ScanEnded, Sink, ignore
+from poller.values import as_dict, replace
 from state import database, refusals, retention, statements
 from state import schema as t
 from state.records import (
@@ -919,7 +919,7 @@ class Store:
             else:
                 connection.execute(update(t.attempts).where(t.attempts.c.id == attempt).values(at=maybe_at))
             if route is not None:
-                self._upsert(connection, t.routes, ["name"], asdict(route))
+                self._upsert(connection, t.routes, ["name"], as_dict(route))
 
     def told(
         self,
@@ -944,7 +944,7 @@ class Store:
             self._finish(connection, leave_group, group=None)
             self._settle(connection, attempt)
             if route is not None:
-                self._upsert(connection, t.routes, ["name"], asdict(route))
+                self._upsert(connection, t.routes, ["name"], as_dict(route))
         self._ended(DeliveryState.SENT, ids[:1])
         self._ended(DeliveryState.FOLDED, ids[1:])
 
@@ -963,7 +963,7 @@ class Store:
             self._finish(connection, ids, **_folded_into(message_id), **_told_with(chat_id, message_id, now))
             connection.execute(update(t.attempts).where(t.attempts.c.id == attempt).values(at=now))
             if route is not None:
-                self._upsert(connection, t.routes, ["name"], asdict(route))
+                self._upsert(connection, t.routes, ["name"], as_dict(route))
         self._ended(DeliveryState.FOLDED, ids)
 
     def fold_into(self, ids: Sequence[int], *, chat_id: str, message_id: int, now: datetime) -> None:
@@ -1103,7 +1103,7 @@ class Store:
 
     def save_route(self, route: RouteState) -> None:
         with self._writing() as connection:
-            self._upsert(connection, t.routes, ["name"], asdict(route))
+            self._upsert(connection, t.routes, ["name"], as_dict(route))
 
     def counts(self) -> Counts:
         """Of the route; over all routes also of those that are gone."""
@@ -1391,7 +1391,7 @@ class Store:
 
     def _own(self, record: Any) -> dict[str, Any]:
         """A record's columns, with the Harbor that it is about."""
-        return {"harbor_id": self._harbor_id, **asdict(record)}
+        return {"harbor_id": self._harbor_id, **as_dict(record)}
 
     def _known_harbor(self, url: str) -> int | None:
         with self._reading() as connection:
@@ -1620,7 +1620,7 @@ class Store:
             }
             connection.execute(statements.LENGTHEN_LINE, {"line": last.id, **values})
             return
-        values = asdict(coverage)
+        values = as_dict(coverage)
         values["duration_ms"] = round(values.pop("seconds") * 1000)
         connection.execute(t.polls.insert().values(harbor_id=self._harbor_id, **values))
 
@@ -1639,7 +1639,7 @@ class Store:
             t.gaps.c.reason == gap.reason,
             t.gaps.c.began_at == gap.began_at,
         ]
-        values = asdict(gap) | {"noticed_at": gap.noticed_at or now}
+        values = as_dict(gap) | {"noticed_at": gap.noticed_at or now}
         found = connection.scalar(select(t.gaps.c.id).where(*mine))
         if found is None:
             connection.execute(t.gaps.insert().values(harbor_id=self._harbor_id, **values))

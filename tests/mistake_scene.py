@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -33,6 +33,7 @@ from poller.errors import ConfigError
 from poller.findings import Report
 from poller.harbor import Harbor
 from poller.telegram import Telegram
+from poller.values import replace
 from tests.harness import TOKEN
 
 CHAT = -1001234567890
@@ -273,7 +274,7 @@ class Scene:
     def account(self, **changes: object) -> None:
         """Change the robot, as in Harbor's portal."""
         old = self.harbor.accounts[ROBOT.name]
-        self.harbor.accounts[ROBOT.name] = replace(old, **changes)  # type: ignore[arg-type] # fields by name
+        self.harbor.accounts[ROBOT.name] = replace(old, **changes)
 
     def secured(self, context: ssl.SSLContext) -> str:
         """The address of the same Harbor behind HTTPS."""

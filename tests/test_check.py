@@ -12,7 +12,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from poller.harbor import Harbor
 from poller.routes import DEFAULT, Route
 from poller.secret import Secret
 from poller.telegram import Telegram
+from poller.values import replace
 from state import POLLER, DeliveryState, RouteState, Store, Telling
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,6 +16,7 @@ from poller import config as configuration
 from poller.daily import DailyAt, event_of
 from poller.errors import ConfigError
 from poller.events import Day, Event, EventType, Gap, Reason
+from poller.values import replace
 from tests.harness import NOON, Clock, Site, site, write_conf
 from tests.telegram_parser import parse
 from tests.test_episodes import Stage, staged

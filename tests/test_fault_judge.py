@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from poller.values import replace
 from tests.faults.judge import Cause, Evidence, Happening, Line, Sort, Told, judge
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
@@ -52,6 +51,7 @@ from poller.events import (
     Scan,
     Since,
 )
+from poller.values import replace
 from tests.telegram_parser import Entity, parse, stored
 
 LIMIT = 4096  # Telegram's, in UTF-16 units after parsing

@@ -10,7 +10,6 @@ import pickle
 import random
 import unicodedata
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -52,6 +51,7 @@ from poller.events import (
     Since,
     Source,
 )
+from poller.values import replace
 from tests.telegram_parser import Entity, parse, stored
 
 LIMIT = 4096  # Telegram's, in UTF-16 units after parsing

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("poller", "formatters", "state")
-VOCABULARY = {"poller.events", "poller.errors", "poller.secret", "poller.knowledge", "poller.measures"}
+VOCABULARY = {"poller.events", "poller.errors", "poller.secret", "poller.knowledge", "poller.measures", "poller.values"}
 CLOCK_BEGINS = {"poller.__main__", "poller.daemon", "poller.foreground"}
 """The programs: they read the clock and wait, and hand the time down."""
 
@@ -138,7 +138,7 @@ def test_the_scheduler_is_only_in_the_daemon() -> None:
 def test_formatters_know_events_and_nothing_else(module: str) -> None:
     """A message depends on the event and the style alone."""
     strangers = {name for name in imports_of_ours(module) if name.split(".")[0] != "formatters"}
-    assert strangers <= {"poller.events"}
+    assert strangers <= {"poller.events", "poller.values"}
 
 
 @pytest.mark.parametrize("module", sorted(VOCABULARY))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from demo.harbor import ALWAYS, Account, Fault, Generation, HarborStandIn, Outco
 from poller.backfill import Backfill, Wanted
 from poller.errors import HarborUnreachable, NotAllowed, PollerError, Temporary, WrongCredentials
 from poller.events import Event, EventType
+from poller.values import replace
 from state import SCANNERS_OWN, Mode
 from tests.harness import NOON, Clock, Site, site
 

@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,6 +18,7 @@ from poller import lease
 from poller.errors import LeaseTaken, StateBusy
 from poller.events import Event
 from poller.lease import BACKFILL, BEAT_SECONDS, KEEP, KEEP_SECONDS, LOOK_SECONDS, Candidate, Owner
+from poller.values import replace
 from state import POLLER, DeliveryState, Grant, Lease, Store, Telling
 from tests.conftest import NOBODY
 from tests.processes import Other, others

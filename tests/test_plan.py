@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -31,6 +30,7 @@ from poller.plan import (
     Step,
 )
 from poller.routes import QuietHours
+from poller.values import replace
 from state import Due, GroupMessage, Mode
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,6 +14,7 @@ from poller import reading
 from poller.events import Source
 from poller.reading import OVERLAP, OVERLAP_ROWS, PROJECT_BOUND, SeenRow
 from poller.rows import PAGE, AuditRow
+from poller.values import replace
 from state import Cursor
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

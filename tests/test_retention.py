@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from poller.errors import StateError
 from poller.events import Event, EventType, Scan, Source
 from poller.knowledge import AccessoryFact, Changes, PlatformFact, ProjectFact, ReportFact, RepositoryFact, TagFact
 from poller.standing import pauses
+from poller.values import replace
 from state import (
     Coverage,
     Cursor,

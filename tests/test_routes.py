@@ -7,7 +7,6 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import time, timedelta
 from functools import cache
 from itertools import pairwise
@@ -46,6 +45,7 @@ from poller.standing import standing
 from poller.telegram import Telegram
 from poller.telling import Teller, Told, Wait
 from poller.turns import Tellers, soonest
+from poller.values import replace
 from state import SCANNERS_OWN, DeliveryState, Mode, NoticedScan, Outcome, RouteState, Store, Telling, Wave
 from tests import test_cli
 from tests.harness import NOON, TOKEN, Clock, Site, site

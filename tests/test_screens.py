@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import redirect_stderr
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -28,6 +28,7 @@ from poller.events import SBOM, Event, Scan
 from poller.show import glyphs, plain, seen_json, terminal
 from poller.show.page import Page
 from poller.standing import unrecorded
+from poller.values import replace
 from state import Coverage, DeliveryRecord, DeliveryState, Seen
 
 pytestmark = pytest.mark.xdist_group("screens")

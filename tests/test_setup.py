@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -47,6 +47,7 @@ from poller.setup_plan import (
     places_for,
 )
 from poller.telegram import Telegram
+from poller.values import replace
 from tests.harness import NOON, ROOT, Nursery, Terminal, is_alive, wait_for
 
 TOKEN = "123456:TOKEN-FOR-TESTS-ONLY-0123456789abcdef"
@@ -87,7 +88,7 @@ class Site:
 
     def setup(self, **flags: object) -> Path:
         edge = Edge(Operator(is_there=False), lambda: NOON, self.slept.append, self.masked.append)
-        return setup.run(replace(self.given, **flags), edge)  # type: ignore[arg-type] # a test's keywords
+        return setup.run(replace(self.given, **flags), edge)
 
     def group(self) -> Chat:
         """The bot is added to one, with a topic."""

@@ -6,7 +6,6 @@ import io
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from poller.here import SERVICE, TIMER, Here, look
 from poller.show import glyphs, plain, terminal
 from poller.show.page import Block, Fact, Facts, Headline, Item, Items, Line, Message, Page, Part, Tone
 from poller.standing import Covered, RouteStanding, Standing, unrecorded
+from poller.values import replace
 from state import Counts, Coverage, DeliveryRecord, DeliveryState, Lease, RouteState, Seen
 from tests.harness import write_conf
 from tests.telegram_parser import parse

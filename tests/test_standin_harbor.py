@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from demo.harbor import (
 )
 from demo.harbor.registry import NOTATION
 from demo.harbor.rows import split
+from poller.values import replace
 from tests.harness import wait_for
 
 RECORDINGS = Path(__file__).parent / "recordings"

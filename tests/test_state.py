@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from multiprocessing.connection import Connection
@@ -21,6 +20,7 @@ from poller import reading
 from poller.errors import LeaseTaken, PollerError, StateBusy, StateError, StateFull
 from poller.events import Change, Event, EventType, Finding, Index, Repository, Scan, Since, Source
 from poller.knowledge import Changes, ProjectFact, ReportFact, RepositoryFact, TagFact
+from poller.values import replace
 from state import (
     POLLER,
     SCANNERS_OWN,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from poller.secret import Secret
 from poller.telegram import Telegram
 from poller.telling import MOST_DUE, Teller, Told, Wait
 from poller.turns import Tellers
+from poller.values import replace
 from state import DeliveryState, Mode, Store, Telling
 from tests.harness import NOON, TOKEN, Clock, write_conf
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -21,6 +20,7 @@ from poller.threads import (
     held_until,
     run_begins,
 )
+from poller.values import replace
 from state import Thread
 from tests.harness import NOON
 

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from demo.harbor import POLLER, Generation, HarborStandIn, World
 from demo.telegram import TelegramStandIn
 from poller.errors import PollerError
 from poller.telling import ROUTE
+from poller.values import replace
 from state import Store
 from tests.faults import child
 from tests.faults.clocks import Clocks

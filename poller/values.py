@@ -1,0 +1,27 @@
+"""Plain values that are not changed but made anew: dataclasses, and Structs where there are many of them.
+
+A Struct is made five times as fast as a frozen dataclass, which shows in what there is one of for each row of a log.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeVar
+
+import msgspec
+
+_T = TypeVar("_T")
+
+
+def replace(value: _T, **changes: Any) -> _T:
+    """The same but for these fields."""
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.replace(value, **changes)
+    return dataclasses.replace(value, **changes)  # type: ignore[type-var] # a value is the one or the other
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """Its fields by name, as they are."""
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.asdict(value)
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
