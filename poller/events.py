@@ -6,6 +6,7 @@ recorded webhooks of Harbor 2.8.6, 2.12.4 and 2.16-dev. This module imports noth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,8 @@ from enum import StrEnum
 from typing import Any, Self
 
 import msgspec
+
+_ROW_KEY = re.compile(r"(audit_log(?:_ext)?):(-?\d{1,19}):(\d{4}-\d\d-\d\dT[\d:.]+\+00:00)")
 
 ANONYMOUS = "anonymous"  # the audit log's word for a caller without a name; webhooks say ""
 
@@ -81,6 +84,36 @@ class Source(StrEnum):
     NEW_LOG = "audit_log_ext"  # /auditlog-exts, Harbor 2.13 and later
     SCAN = "scan"  # an artifact's scan overview
     WATCH = "watch"  # this program's own watch over what it can see
+
+
+LOGS = frozenset({Source.OLD_LOG, Source.NEW_LOG})
+
+
+class RowName(msgspec.Struct, frozen=True):
+    """What makes an audit row this one: its table, id and time.
+
+    Ids collide between the two tables and come again after a restored database, so the time belongs to it; names do
+    not, because Harbor rewrites them when a user is deleted (GDPR).
+    """
+
+    source: Source
+    id: int
+    op_time: datetime
+
+    @property
+    def key(self) -> str:
+        """The same as text, to the millisecond."""
+        time = self.op_time.astimezone(UTC).isoformat(timespec="milliseconds")
+        return f"{self.source}:{self.id}:{time}"
+
+    @classmethod
+    def of_key(cls, key: str) -> Self | None:
+        """None for what is no row's key."""
+        found = _ROW_KEY.fullmatch(key)
+        try:
+            return cls(Source(found[1]), int(found[2]), datetime.fromisoformat(found[3])) if found else None
+        except ValueError:
+            return None
 
 
 class Repository(msgspec.Struct, frozen=True):
@@ -323,18 +356,20 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """What makes an event the same event, within one Harbor.
+        """What makes an event the same event, within one Harbor."""
+        identity = self.identity
+        return identity if isinstance(identity, str) else identity.key
 
-        Ids collide between the two tables and come again after a restored database, so the time belongs
-        to the key; names do not, because Harbor rewrites them when a user is deleted (GDPR).
-        """
+    @property
+    def identity(self) -> RowName | str:
+        """The same, without making a text of what tells a row from others."""
         if self.scan is not None:
             return event_key(self.repository.full_name if self.repository else "", self.digest, self.scan)
         if self.coverage is not None:
             return coverage_key(self.coverage)
         if self.day is not None:
             return day_key(self.day.date)
-        return row_key(self.source, self.source_id, self.occurred_at)
+        return RowName(self.source, self.source_id, self.occurred_at)
 
     @property
     def occur_at(self) -> int:
@@ -427,8 +462,3 @@ def coverage_key(news: CoverageNews) -> str:
 def day_key(date: str) -> str:
     """The identity of what is told of a day, whoever tells it and however late."""
     return f"{Source.WATCH}:daily:{date}"
-
-
-def row_key(source: Source, row_id: int, op_time: datetime) -> str:
-    """The identity of an audit row within one Harbor: table, id and time."""
-    return f"{source}:{row_id}:{op_time.astimezone(UTC).isoformat(timespec='milliseconds')}"

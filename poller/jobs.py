@@ -50,7 +50,6 @@ from state import (
     DeliveryState,
     NoticedScan,
     Outcome,
-    RowName,
     Store,
     Telling,
 )
@@ -457,10 +456,9 @@ class AuditPoller:
         return is_in_projects and bool(self._config.events & SCAN_TYPES)
 
     def unknown(self, rows: Sequence[AuditRow]) -> list[Entry]:
-        known = self._store.known_keys([row.key for row in rows]) if rows else frozenset()
-        fresh = {row.key: row for row in rows if row.key not in known}
-        forgotten = self._store.forgotten_keys([RowName(row.table, row.id, row.op_time) for row in fresh.values()])
-        return [normalize.read(row) for key, row in fresh.items() if key not in forgotten]
+        named = {row.name: row for row in rows}
+        met = self._store.met(named.keys())
+        return [normalize.read(row) for name, row in named.items() if name not in met]
 
     def events(
         self,

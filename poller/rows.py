@@ -17,7 +17,7 @@ from zlib import crc32
 import msgspec
 
 from poller.errors import HarborGarbled
-from poller.events import Finding, Source, row_key
+from poller.events import Finding, RowName, Source
 from poller.knowledge import ATTESTATION
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,8 +46,8 @@ class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
     raw: str = ""
 
     @property
-    def key(self) -> str:
-        return row_key(self.table, self.id, self.op_time)
+    def name(self) -> RowName:
+        return RowName(self.table, self.id, self.op_time)
 
 
 class Tag(msgspec.Struct, frozen=True):

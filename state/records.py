@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from poller.events import Event, Source, row_key
+from poller.events import Event
 
 
 class DeliveryState(StrEnum):
@@ -56,20 +56,6 @@ class Telling(msgspec.Struct, frozen=True):
     held_until: datetime | None = None  # when the rest of its group is waited for no longer
     route: str | None = None  # None: that of the store
     along: tuple[Event, ...] = ()  # what it is a part of, or is called besides: it goes where these go
-
-
-@dataclass(frozen=True, slots=True)
-class RowName:
-    """What makes an audit row this one: its table, id and time."""
-
-    source: Source
-    id: int
-    op_time: datetime
-
-    @property
-    def key(self) -> str:
-        """As that of its event."""
-        return row_key(self.source, self.id, self.op_time)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, and_, delete, func, or_, select, tuple_, update
 
-from poller.events import Source
+from poller.events import RowName, Source
 from state import bitmap
 from state import schema as t
-from state.records import PAST, DeliveryState, Outcome, RowName
+from state.records import PAST, DeliveryState, Outcome
 
 PORTION = 5000
 _LOGS = (Source.OLD_LOG, Source.NEW_LOG)

@@ -77,12 +77,12 @@ events = Table(
     metadata,
     Column("id", Id, primary_key=True),
     _harbor(),
-    Column("key", String(700), nullable=False),
+    Column("key", String(700)),  # of what no row of a log tells: a row is known by its table, id and time
     Column("type", String(40), nullable=False),
     Column("occurred_at", UtcTime, nullable=False),
     Column("seen_at", UtcTime, nullable=False),
     Column("source", String(20), nullable=False),
-    Column("source_id", BigInteger, nullable=False),
+    Column("source_id", BigInteger),  # the row's, if it is one
     Column("operator", Text, nullable=False),
     Column("repository", Text),
     Column("is_public", Boolean),
@@ -96,8 +96,15 @@ events = Table(
     Column(
         "coverage", JSON(none_as_null=True)
     ),  # what could not be seen, or what a day was like, of an event that tells of it
-    UniqueConstraint("harbor_id", "key"),
-    Index("ix_events_recent_rows", "harbor_id", "source", "source_id"),
+    Index(
+        "uq_events_key",
+        "harbor_id",
+        "key",
+        unique=True,
+        sqlite_where=text("key IS NOT NULL"),
+        postgresql_where=text("key IS NOT NULL"),
+    ),
+    Index("uq_events_row", "harbor_id", "source", "source_id", "occurred_at", unique=True),
     Index("ix_events_occurred_at", "harbor_id", "occurred_at"),
 )
 
@@ -119,8 +126,19 @@ deliveries = Table(
     Column("held_until", UtcTime),  # not due before that
     Column("follows", Id),  # the event that tells of this one, too
     UniqueConstraint("event_id", "route"),
-    Index("ix_deliveries_group", "route", "group"),
-    Index("ix_deliveries_follows", "follows"),
+    Index(
+        "ix_deliveries_group",
+        "route",
+        "group",
+        sqlite_where=text('"group" IS NOT NULL'),
+        postgresql_where=text('"group" IS NOT NULL'),
+    ),
+    Index(
+        "ix_deliveries_follows",
+        "follows",
+        sqlite_where=text("follows IS NOT NULL"),
+        postgresql_where=text("follows IS NOT NULL"),
+    ),
     Index(
         "ix_deliveries_pending",
         "route",
@@ -128,7 +146,13 @@ deliveries = Table(
         sqlite_where=text("state = 'pending'"),
         postgresql_where=text("state = 'pending'"),
     ),
-    Index("ix_deliveries_finished", "chat_id", "finished_at"),
+    Index(
+        "ix_deliveries_finished",
+        "chat_id",
+        "finished_at",
+        sqlite_where=text("chat_id IS NOT NULL"),
+        postgresql_where=text("chat_id IS NOT NULL"),
+    ),
 )
 
 cursors = Table(

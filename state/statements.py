@@ -34,6 +34,11 @@ ATTEMPT_TIMES = (
 LENGTHEN_LINE = update(t.polls).where(t.polls.c.id == bindparam("line"))
 
 
+LAST_EVENT = select(func.max(t.events.c.id))
+NEW_EVENTS = select(func.nextval("events_id_seq")).select_from(func.generate_series(1, bindparam("count")).alias())
+"""PostgreSQL's, so many of them."""
+
+
 def all_events(*more: Any) -> Select[Any]:
     return select(t.events, t.harbors.c.registry, *more).select_from(
         t.events.join(t.harbors, t.harbors.c.id == t.events.c.harbor_id)
@@ -93,9 +98,42 @@ def harbor(harbor_id: int) -> Select[Any]:
 
 
 @cache
+def lock_of_harbor(harbor_id: int) -> Select[Any]:
+    c = t.harbors.c
+    return select(c.id).where(c.id == harbor_id).with_for_update(key_share=True)
+
+
+@cache
 def known_keys(harbor_id: int) -> Select[Any]:
     c = t.events.c
     return select(c.key).where(c.harbor_id == harbor_id, c.key.in_(bindparam("keys", expanding=True)))
+
+
+@cache
+def known_rows(harbor_id: int, source: Source) -> Select[Any]:
+    """Ids and times of the recorded rows among these ids."""
+    c = t.events.c
+    return _rows(harbor_id, source).where(c.source_id.in_(bindparam("ids", expanding=True)))
+
+
+@cache
+def known_rows_between(harbor_id: int, source: Source) -> Select[Any]:
+    c = t.events.c
+    return _rows(harbor_id, source).where(c.source_id.between(bindparam("first"), bindparam("last")))
+
+
+def _rows(harbor_id: int, source: Source) -> Select[Any]:
+    c = t.events.c
+    return select(c.source_id, c.occurred_at).where(c.harbor_id == harbor_id, c.source == source)
+
+
+@cache
+def events_now(harbor_id: int, columns: tuple[str, ...]) -> Any:
+    """For events that were recorded just now, and are to be told alike: what is to become of them."""
+    same = [bindparam(name, type_=t.deliveries.c[name].type).label(name) for name in columns]
+    c = t.events.c
+    new = select(c.id, *same).where(c.harbor_id == harbor_id, c.id.between(bindparam("first"), bindparam("last")))
+    return t.deliveries.insert().from_select(["event_id", *columns], new.order_by(c.id))
 
 
 @cache

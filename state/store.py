@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import closing, contextmanager
 from copy import copy
 from datetime import datetime, timedelta
-from functools import cache
-from itertools import groupby
+from functools import cache, partial
+from itertools import groupby, islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from poller.errors import LeaseTaken, PollerError, StateError
-from poller.events import CoverageNews, Day, Event, EventType, Gap, Reason, Repository, Scan, Source
+from poller.events import CoverageNews, Day, Event, EventType, Gap, Reason, Repository, RowName, Scan, Source
 from poller.knowledge import (
     ROBOT_LIVES,
     SAME_DELETION,
@@ -50,7 +50,7 @@ from poller.knowledge import (
 )
 from poller.measures import Delivered, Recorded, ScanEnded, Sink, ignore
 from poller.values import as_dict, replace
-from state import database, refusals, retention, statements
+from state import bulk, database, refusals, retention, statements
 from state import schema as t
 from state.records import (
     CLOCKS_APART,
@@ -74,7 +74,6 @@ from state.records import (
     NoticedScan,
     Outcome,
     RouteState,
-    RowName,
     Seen,
     SweepPlace,
     Telling,
@@ -102,6 +101,24 @@ _WRITTEN_AFTER = timedelta(seconds=2)
 _LONGEST_LINE = timedelta(hours=1)
 """A line of the ledger in which something happened says when to the hour."""
 _TOLD = (DeliveryState.SENT, DeliveryState.FOLDED)
+_ROW_COLUMNS = (
+    "type",
+    "occurred_at",
+    "source",
+    "source_id",
+    "operator",
+    "repository",
+    "is_public",
+    "repository_created_at",
+    "tag",
+    "digest",
+    "subject",
+)
+_FATE = ("route", "state", "reason", "mode", "group", "since", "held_until", "finished_at")
+"""What is to become of an event; its times come last."""
+_TIMES = 3
+_SAME_TIME = timedelta(microseconds=999)
+"""A key has milliseconds, and a row that is not as promised may have more."""
 _SCAN_KEPT = frozenset({"harbor_id", "robot", "looks", "outcome", "look_at"})
 
 
@@ -212,14 +229,17 @@ class Store:
     def known_keys(self, keys: Collection[str]) -> frozenset[str]:
         """Those of the keys whose events are recorded already."""
         with self._reading() as connection:
-            return frozenset(connection.scalars(statements.known_keys(self._harbor_id), {"keys": list(keys)}))
+            known = self._known_events(connection, [RowName.of_key(key) or key for key in keys])
+            return frozenset(each if isinstance(each, str) else each.key for each in known)
 
-    def forgotten_keys(self, rows: Collection[RowName]) -> frozenset[str]:
-        """Those of the rows whose events were recorded and have been forgotten, by key."""
+    def met(self, rows: Collection[RowName]) -> frozenset[RowName]:
+        """Those of the rows whose events were recorded, whether they have been forgotten since or not."""
         if not rows:
             return frozenset()
         with self._reading() as connection:
-            return frozenset(row.key for row in retention.forgotten(connection, self._harbor_id, rows))
+            known = self._known_rows(connection, rows)
+            unknown = [row for row in rows if row not in known] if known else rows
+            return known.union(retention.forgotten(connection, self._harbor_id, unknown))
 
     def recent_rows(
         self,
@@ -275,7 +295,7 @@ class Store:
         key, where they are to go where those go. `held`: until when what waits of a group goes on waiting. `scanners`:
         keys of what waits and was found to be part of a scan.
         """
-        with self._writing() as connection:
+        with self._recording() as connection:
             recorded = self._record_all(connection, tellings, now)
             if learnt is not None:
                 self._learn(connection, learnt)
@@ -515,7 +535,7 @@ class Store:
         """
         names = ("outcome", "looks", "look_at", "repository", "digest", "ended_at")
         mine = and_(t.scans.c.harbor_id == self._harbor_id, t.scans.c.robot == scan.robot)
-        with self._writing() as connection:
+        with self._recording() as connection:
             connection.execute(update(t.scans).where(mine).values({name: getattr(scan, name) for name in names}))
             if learnt is not None:
                 self._learn(connection, learnt)
@@ -704,7 +724,7 @@ class Store:
             .order_by(t.events.c.id)
         )
         with self._reading() as connection:
-            found = {row.key: Waiting(_event(row), row.group) for row in connection.execute(query)}
+            found = {row.id: Waiting(_event(row), row.group) for row in connection.execute(query)}
             return tuple(found.values())
 
     def waiting_deletions(self, digests: Collection[str], *, since: datetime) -> tuple[Event, ...]:
@@ -1208,7 +1228,7 @@ class Store:
     def event(self, key: str) -> tuple[Seen, tuple[Fate, ...]] | None:
         """An event, and all that is known of what became of it."""
         with self._reading() as connection:
-            row = connection.execute(self._events().where(t.events.c.key == key)).one_or_none()
+            row = connection.execute(self._events().where(self._is_key(key))).one_or_none()
             if row is None:
                 return None
             deliveries = t.deliveries.c
@@ -1218,11 +1238,12 @@ class Store:
 
     def keys_with(self, part: str, *, most: int) -> tuple[str, ...]:
         """Keys of recorded events that hold this text, the newest first."""
-        query = select(t.events.c.key).where(
-            t.events.c.harbor_id == self._harbor_id, t.events.c.key.contains(part, autoescape=True)
-        )
+        c = t.events.c
+        query = select(c.key, c.source, c.source_id, c.occurred_at).where(c.harbor_id == self._harbor_id)
         with self._reading() as connection:
-            return tuple(connection.scalars(query.order_by(t.events.c.id.desc()).limit(most)))
+            rows = connection.execute(query.order_by(c.id.desc()).execution_options(yield_per=_JUST_RECORDED))
+            keys = (row.key or RowName(Source(row.source), row.source_id, row.occurred_at).key for row in rows)
+            return tuple(islice((key for key in keys if part in key), most))
 
     # -- when the clock was set -------------------------------------------------------------------
 
@@ -1344,6 +1365,16 @@ class Store:
                 _guard(connection, self._grant)
             yield connection
 
+    @contextmanager
+    def _recording(self) -> Iterator[Connection]:
+        """For whoever writes events: one at a time, so that what is not recorded yet stays so until it is written.
+
+        On SQLite every transaction that writes has that to itself.
+        """
+        with self._writing() as connection:
+            connection.execute(statements.lock_of_harbor(self._harbor_id))
+            yield connection
+
     def _insert(self, table: Any) -> Any:
         return (sqlite if self._engine.dialect.name == "sqlite" else postgresql).insert(table)
 
@@ -1410,39 +1441,100 @@ class Store:
         if not tellings:
             return Recorded()
         tellings = [each for telling in tellings for each in self._spread(telling)]
-        common = {"harbor_id": self._harbor_id, "seen_at": now}
-        insert = self._insert(t.events).on_conflict_do_nothing(index_elements=["harbor_id", "key"])
-        # In one order whoever records, or two that record the same would wait for each other.
-        events: dict[str, Event] = {}
+        events = dict[RowName | str, Event]()
         for telling in tellings:
-            events.setdefault(telling.event.key, telling.event)
-        in_order = sorted(events.values(), key=lambda event: (event.source, event.source_id))
-        values = [common | _columns(event) for event in in_order]
-        rows = connection.execute(insert.returning(t.events.c.key, t.events.c.id), values)
-        ids = {row.key: row.id for row in rows}
+            events.setdefault(telling.event.identity, telling.event)
+        ids = self._write_events(connection, events, now)
         # Deliveries are told in the order of their ids; of an event that is there twice the first counts.
         fresh: dict[tuple[int, str], Telling] = {}
         for each in tellings:
-            if each.event.key in ids:
-                fresh.setdefault((ids[each.event.key], each.route or self._route), each)
-        if fresh:
-            deliveries = [self._delivery(event_id, telling, now) for (event_id, _), telling in fresh.items()]
-            connection.execute(t.deliveries.insert(), deliveries)
-        types = Counter(event.type for event in in_order if event.key in ids)
+            if (event_id := ids.get(each.event.identity)) is not None:
+                fresh.setdefault((event_id, each.route or self._route), each)
+        self._write_deliveries(connection, fresh, now)
+        types = Counter(events[identity].type for identity in ids)
         return Recorded(types, Counter((route, telling.state) for (_, route), telling in fresh.items()))
 
+    def _write_events(
+        self, connection: Connection, events: Mapping[RowName | str, Event], now: datetime
+    ) -> dict[RowName | str, int]:
+        """The ids of those that were not recorded, by identity; ascending in the order in which they are to be told."""
+        known = self._known_events(connection, events.keys())
+        fresh = [identity for identity in events if identity not in known]
+        ids = dict(zip(fresh, self._new_ids(connection, len(fresh)), strict=True))
+        at = partial(bulk.moment, connection)
+        seen_at = at(now)
+        rows = [
+            (id_, self._harbor_id, seen_at, *_of_row(events[identity], at))
+            for identity, id_ in ids.items()
+            if isinstance(identity, RowName)
+        ]
+        bulk.insert(connection, t.events, ("id", "harbor_id", "seen_at", *_ROW_COLUMNS), rows)
+        common = {"harbor_id": self._harbor_id, "seen_at": now}
+        others = [
+            common | {"id": id_, "key": identity} | _columns(events[identity])
+            for identity, id_ in ids.items()
+            if isinstance(identity, str)
+        ]
+        if others:
+            connection.execute(t.events.insert(), others)
+        return ids
+
+    def _new_ids(self, connection: Connection, count: int) -> Sequence[int]:
+        if connection.dialect.name == "sqlite":
+            last = connection.scalar(statements.LAST_EVENT) or 0
+            return range(last + 1, last + 1 + count)
+        return connection.scalars(statements.NEW_EVENTS, {"count": count}).all() if count else ()
+
+    def _write_deliveries(
+        self, connection: Connection, tellings: Mapping[tuple[int, str], Telling], now: datetime
+    ) -> None:
+        """What is alike for all of them is written by one statement."""
+        fates = [self._fate(route, telling, now) for (_, route), telling in tellings.items()]
+        ids = [event_id for event_id, _ in tellings]
+        if len(set(fates)) == 1:
+            same = dict(zip(_FATE, fates[0], strict=True))
+            statement = statements.events_now(self._harbor_id, _FATE)
+            connection.execute(statement, {"first": ids[0], "last": ids[-1], **same})
+        elif fates:
+            at = {time: bulk.moment(connection, time) for fate in fates for time in fate[-_TIMES:]}
+            rows = [
+                (event_id, *fate[:-_TIMES], *map(at.__getitem__, fate[-_TIMES:]))
+                for event_id, fate in zip(ids, fates, strict=True)
+            ]
+            bulk.insert(connection, t.deliveries, ("event_id", *_FATE), rows)
+
+    def _fate(self, route: str, telling: Telling, now: datetime) -> tuple[Any, ...]:
+        finished_at = None if telling.state is DeliveryState.PENDING else now
+        told_as = (route, telling.state, telling.reason, telling.mode, telling.group)
+        return (*told_as, telling.since or now, telling.held_until, finished_at)
+
     def _delivery(self, event_id: int, telling: Telling, now: datetime) -> dict[str, Any]:
-        return {
-            "event_id": event_id,
-            "route": telling.route or self._route,
-            "since": telling.since or now,
-            "mode": telling.mode,
-            "group": telling.group,
-            "held_until": telling.held_until,
-            "state": telling.state,
-            "reason": telling.reason,
-            "finished_at": None if telling.state is DeliveryState.PENDING else now,
-        }
+        fate = self._fate(telling.route or self._route, telling, now)
+        return {"event_id": event_id, **dict(zip(_FATE, fate, strict=True))}
+
+    def _known_events(self, connection: Connection, identities: Collection[RowName | str]) -> frozenset[RowName | str]:
+        """Those that are recorded."""
+        rows = [each for each in identities if isinstance(each, RowName)]
+        keys = [each for each in identities if isinstance(each, str)]
+        found = connection.scalars(statements.known_keys(self._harbor_id), {"keys": keys}) if keys else ()
+        return frozenset(found) | self._known_rows(connection, rows)
+
+    def _known_rows(self, connection: Connection, rows: Collection[RowName]) -> frozenset[RowName]:
+        found = set[RowName]()
+        for source in {row.source for row in rows}:
+            ids = sorted({row.id for row in rows if row.source is source})
+            for part in _parts(ids, 10_000):
+                found |= {
+                    RowName(source, row.source_id, row.occurred_at) for row in self._rows_with(connection, source, part)
+                }
+        return frozenset(found.intersection(rows))
+
+    def _rows_with(self, connection: Connection, source: Source, ids: Sequence[int]) -> Iterable[Row[Any]]:
+        """Ids and times of recorded rows, these at least. Ids in a row are found as a range, much quicker."""
+        if ids[-1] - ids[0] < 2 * len(ids) + _FEW_OF_GROUP:
+            between = statements.known_rows_between(self._harbor_id, source)
+            return connection.execute(between, {"first": ids[0], "last": ids[-1]})
+        return connection.execute(statements.known_rows(self._harbor_id, source), {"ids": ids})
 
     def _learn(self, connection: Connection, learnt: Changes) -> None:
         if learnt.tags:
@@ -1692,7 +1784,12 @@ class Store:
         )
 
     def _is_key(self, key: str) -> Any:
-        return and_(t.events.c.harbor_id == self._harbor_id, t.events.c.key == key)
+        c = t.events.c
+        row = RowName.of_key(key)
+        if row is None:
+            return and_(c.harbor_id == self._harbor_id, c.key == key)
+        is_then = c.occurred_at.between(row.op_time, row.op_time + _SAME_TIME)
+        return and_(c.harbor_id == self._harbor_id, c.source == row.source, c.source_id == row.id, is_then)
 
     def _change_pending(self, connection: Connection, mine: Any, **values: Any) -> None:
         """Of the pending deliveries, on all routes, of the events that meet the condition."""
@@ -1835,14 +1932,32 @@ def _is_told_by(chat_id: str, message_id: int) -> Any:
     return and_(d.chat_id == chat_id, d.message_id == message_id, d.state.in_(_TOLD))
 
 
+def _of_row(event: Event, at: Callable[[datetime | None], Any]) -> tuple[Any, ...]:
+    """The columns of an event that a row tells; `at` makes of times what is stored."""
+    repository = event.repository
+    of_repository = (
+        (repository.full_name, repository.is_public, at(repository.created_at)) if repository else (None, None, None)
+    )
+    return (
+        event.type,
+        at(event.occurred_at),
+        event.source,
+        event.source_id,
+        event.operator,
+        *of_repository,
+        event.tag,
+        event.digest,
+        event.subject,
+    )
+
+
 def _columns(event: Event) -> dict[str, Any]:
+    """The columns of any other event."""
     repository = event.repository
     return {
-        "key": event.key,
         "type": event.type,
         "occurred_at": event.occurred_at,
         "source": event.source,
-        "source_id": event.source_id,
         "operator": event.operator,
         "repository": repository.full_name if repository else None,
         "is_public": repository.is_public if repository else None,
@@ -1881,7 +1996,7 @@ def _event(row: Row[Any]) -> Event:
         occurred_at=row.occurred_at,
         operator=row.operator,
         source=Source(row.source),
-        source_id=row.source_id,
+        source_id=row.source_id or 0,
         registry=row.registry,
         repository=repository,
         tag=row.tag,

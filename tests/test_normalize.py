@@ -221,7 +221,7 @@ def test_no_row_stops_the_line(
     """Whatever stands in it, it becomes an event that can be recorded."""
     told = row(operation, resource_type, resource, description, operation_result=result, table=table)
     event = normalize.complete(normalize.read(told), Facts())
-    assert event.key == told.key
+    assert event.key == told.name.key
 
 
 @given(st.sampled_from(["create", "pull", "delete"]), st.sampled_from(["artifact", "tag", "repository"]), st.text())
@@ -266,7 +266,7 @@ def test_without_facts_the_repository_is_still_named() -> None:
 def test_the_key_of_an_event_is_that_of_its_row() -> None:
     """So that a row can be known before it is understood."""
     told = row("pull", "artifact", "team/app:1")
-    assert normalize.complete(normalize.read(told), Facts()).key == told.key
+    assert normalize.complete(normalize.read(told), Facts()).key == told.name.key
 
 
 # -- what is fetched at all -------------------------------------------------------------------------

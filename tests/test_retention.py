@@ -16,7 +16,7 @@ from demo.harbor import Generation, World
 from poller import jobs
 from poller.backfill import Backfill, Wanted
 from poller.errors import StateError
-from poller.events import Event, EventType, Scan, Source
+from poller.events import Event, EventType, RowName, Scan, Source
 from poller.knowledge import AccessoryFact, Changes, PlatformFact, ProjectFact, ReportFact, RepositoryFact, TagFact
 from poller.standing import pauses
 from poller.values import replace
@@ -27,7 +27,6 @@ from state import (
     Mode,
     NoticedScan,
     Outcome,
-    RowName,
     Store,
     SweepPlace,
     Telling,
@@ -184,12 +183,11 @@ def record(store: Store, *numbers: int) -> None:
 def test_a_forgotten_row_is_known_by_its_table_id_and_age(store: Store) -> None:
     """In blocks near and far; not by an id in the other table, nor by one that has come again lately."""
     record(store, 1, 2, 9000, 500_000)
-    assert store.forgotten_keys([row(1)]) == frozenset()
     assert store.prune(before=HORIZON) == 4
     forgotten = [row(1), row(2), row(9000), row(500_000)]
     others = [row(3), row(9001), row(1, source=Source.OLD_LOG), row(1, HORIZON), row(2, NOON)]
-    assert store.forgotten_keys(forgotten + others) == {each.key for each in forgotten}
-    assert store.forgotten_keys([]) == frozenset()
+    assert store.met(forgotten + others) == set(forgotten)
+    assert store.met([]) == frozenset()
 
 
 def test_what_is_forgotten_later_is_added(store: Store) -> None:
@@ -198,7 +196,7 @@ def test_what_is_forgotten_later_is_added(store: Store) -> None:
     store.prune(before=HORIZON)
     record(store, 2)
     store.prune(before=HORIZON)
-    assert store.forgotten_keys([row(1), row(2), row(3)]) == {row(1).key, row(2).key}
+    assert store.met([row(1), row(2), row(3)]) == {row(1), row(2)}
 
 
 def test_the_horizon_never_goes_back(store: Store) -> None:
@@ -210,7 +208,7 @@ def test_the_horizon_never_goes_back(store: Store) -> None:
 
 
 def test_the_bits_are_written_with_the_deletion_or_not_at_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the deletion fails, the events are still there and no row is called forgotten."""
+    """When the deletion fails, the events are still there, and forgotten the next time."""
     record(store, 1, 2)
 
     def refuse(*_: object) -> None:
@@ -221,8 +219,8 @@ def test_the_bits_are_written_with_the_deletion_or_not_at_all(store: Store, monk
         with pytest.raises(StateError):
             store.prune(before=HORIZON)
     assert len(store.seen()) == 2
-    assert store.forgotten_keys([row(1), row(2)]) == frozenset()
     assert store.prune(before=HORIZON) == 2
+    assert store.met([row(1), row(2), row(3)]) == {row(1), row(2)}
 
 
 def test_another_harbors_rows_are_not_mistaken_for_ours(store: Store, state_url: str) -> None:
@@ -232,7 +230,7 @@ def test_another_harbors_rows_are_not_mistaken_for_ours(store: Store, state_url:
     store.prune(before=HORIZON)
     other.save_cursor(Cursor(LOG, 10_000_000, NOON, 0, NOON, OLD))
     other.prune(before=HORIZON)
-    assert other.forgotten_keys([row(1)]) == frozenset()
+    assert other.met([row(1)]) == frozenset()
     other.close()
 
 

@@ -128,7 +128,7 @@ def test_a_row_of_harbor_2_0_has_its_time_in_words() -> None:
     """Go's Time.String(), with microseconds."""
     row = only(ROW | {"op_time": "2020-05-11 10:00:00.123456 +0000 UTC"})
     assert row.op_time == datetime(2020, 5, 11, 10, 0, 0, 123456, UTC)
-    assert row.key == "audit_log_ext:501:2020-05-11T10:00:00.123+00:00"
+    assert row.name.key == "audit_log_ext:501:2020-05-11T10:00:00.123+00:00"
 
 
 @pytest.mark.parametrize(
@@ -168,13 +168,13 @@ def test_what_is_no_row_is_kept_below_every_cursor(odd: object) -> None:
     assert row.id < 0
     assert row.op_time == EPOCH
     assert row.raw == json.dumps(odd)
-    assert row.key == page(odd, ROW)[0].key != only({"other": odd}).key
+    assert row.name == page(odd, ROW)[0].name != only({"other": odd}).name
 
 
 def test_a_row_without_a_time_has_the_same_key_wherever_it_stands() -> None:
     """Otherwise the page's start would decide whether it is told again."""
     untimed = {name: value for name, value in ROW.items() if name != "op_time"} | {"id": 502}
-    assert page(ROW, untimed)[1].key == only(untimed).key
+    assert page(ROW, untimed)[1].name == only(untimed).name
 
 
 def test_fields_that_we_do_not_know_are_left_alone() -> None:
@@ -216,7 +216,7 @@ def test_any_list_is_a_page_of_as_many_rows(said: list[object]) -> None:
         assert any("\ud800" <= letter <= "\udfff" for letter in str(said))  # no JSON parser need take these
         return
     assert len(read) == len(said)
-    assert all(row.op_time.tzinfo is UTC and row.key for row in read)
+    assert all(row.op_time.tzinfo is UTC and row.name for row in read)
 
 
 # -- other answers ------------------------------------------------------------------------------------

@@ -99,6 +99,7 @@ FULL = event(
     repository=Repository("team/deep/app", is_public=True, created_at=NOW - DAY),
     scan=Scan({"application/vnd.security.vulnerability.report; version=1.1": REPORT}),
     source=Source.SCAN,
+    source_id=0,
 )
 TOLD_OF = replace(
     FULL,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from sqlalchemy import JSON, Boolean, Column, DateTime, Engine, MetaData, Table
 
 from demo.harbor import POLLER, HarborStandIn, World
 from poller.errors import StateError
-from poller.events import EventType
+from poller.events import LOGS, EventType
 from poller.telling import ROUTE
 from state import DeliveryState, Store, copies, schema
 from state.database import HEAD
@@ -131,16 +132,25 @@ def contents(url: str) -> dict[str, list[dict[str, Any]]]:
     """Every row of every table."""
     with engine_of(url) as engine, engine.connect() as connection:
         return {
-            table.name: [dict(row._mapping) for row in connection.execute(table.select())] for table in tables(engine)
+            table.name: [dict(row._mapping) for row in connection.execute(table.select().order_by(*table.primary_key))]
+            for table in tables(engine)
         }
 
 
 def is_all_there(before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]) -> bool:
-    """Whether the rows of before are those of now, as far as their columns go."""
+    """Whether the rows of before are those of now, as far as their columns go.
+
+    What is known of an event by the row that told it is not told again by its key, and other events are of no row.
+    """
+    before["events"] = [event | _named(event) for event in before["events"]]
     return all(
         [{name: row[name] for name in old} for old, row in zip(rows, after[table], strict=True)] == rows
         for table, rows in before.items()
     )
+
+
+def _named(event: dict[str, Any]) -> dict[str, Any]:
+    return {"key": None} if event["source"] in LOGS else {"source_id": None}
 
 
 @pytest.fixture(params=RELEASED)
@@ -222,17 +232,19 @@ def test_a_new_database_is_as_the_migrations_make_it(state_url: str) -> None:
 # -- the upgrade ------------------------------------------------------------------------------------
 
 
-def test_everything_is_there_after_an_upgrade(old_url: str) -> None:
+def test_everything_is_there_after_an_upgrade(old_url: str, revision: str) -> None:
     """Every value of every row; what waited still waits, and what was told, refused or off still is."""
     before = contents(old_url)
     store = Store.open(old_url, HARBOR, ROUTE)
     assert is_all_there(before, contents(old_url))
-    states = [delivery.state for seen in store.seen() for delivery in seen.deliveries]
-    assert {each: states.count(each) for each in set(states)} == {
+    states = Counter(delivery.state for seen in store.seen() for delivery in seen.deliveries)
+    folded = 2 if revision == "0004" else 0  # parts of a scan
+    assert states == {
         DeliveryState.SENT: 8,
         DeliveryState.REFUSED: 1,
-        DeliveryState.OFF: 5,
+        DeliveryState.OFF: 5 - folded,
         DeliveryState.PENDING: 2,
+        **({DeliveryState.FOLDED: folded} if folded else {}),
     }
     store.close()
 
@@ -281,7 +293,7 @@ def upgrade_until(word: str, url: str, words: Connection) -> None:
     Store.open(url, HARBOR, ROUTE)
 
 
-@pytest.mark.parametrize("word", ["ALTER TABLE", "CREATE TABLE known_accessories", "UPDATE alembic_version"])
+@pytest.mark.parametrize("word", ["ALTER TABLE", "CREATE UNIQUE INDEX uq_events_row", "UPDATE alembic_version"])
 def test_an_upgrade_that_is_killed_has_not_happened(old_url: str, revision: str, word: str) -> None:
     """SIGKILL after its first step, late in it, or when it is as good as done: the next start upgrades as if new."""
     before = contents(old_url)

@@ -13,7 +13,7 @@ from itertools import islice
 from demo.harbor import Generation, Table, World
 from demo.harbor.rows import Row, split
 from formatters.texts import EMOJI
-from poller.events import EventType, Source, row_key
+from poller.events import EventType, RowName, Source
 from tests.faults.judge import Happening
 
 REPOSITORIES = tuple(f"team/app-{number}" for number in range(4))
@@ -94,7 +94,7 @@ class Journal:
 
 
 def _key(row: Row, table: Table) -> str:
-    return row_key(_SOURCES[table], row.id, row.op_time)
+    return RowName(_SOURCES[table], row.id, row.op_time).key
 
 
 class Life:

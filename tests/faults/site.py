@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select
 
 from demo.harbor import POLLER, Generation, HarborStandIn, World
 from demo.telegram import TelegramStandIn
 from poller.errors import PollerError
+from poller.events import RowName, Source
 from poller.telling import ROUTE
 from poller.values import replace
-from state import Store
+from state import Store, schema
 from tests.faults import child
 from tests.faults.clocks import Clocks
 from tests.faults.databases import Postgresql, Sqlite
@@ -248,12 +249,14 @@ def _unknown(store: Store, keys: list[str]) -> list[str]:
 
 def groups_in(url: str) -> dict[str, str]:
     """By the keys of events, what they are told as one with."""
-    query = 'SELECT events.key, deliveries."group" FROM deliveries JOIN events ON events.id = deliveries.event_id'
+    c = schema.events.c
+    events = schema.deliveries.join(schema.events, schema.deliveries.c.event_id == c.id)
+    query = select(c.key, c.source, c.source_id, c.occurred_at, schema.deliveries.c.group).select_from(events)
     engine = create_engine(url)
     with engine.connect() as connection:
-        found = {key: group for key, group in connection.execute(text(query)) if group is not None}
+        rows = connection.execute(query.where(schema.deliveries.c.group.is_not(None))).all()
     engine.dispose()
-    return found
+    return {row.key or RowName(Source(row.source), row.source_id, row.occurred_at).key: row.group for row in rows}
 
 
 def lines_of(output: str) -> list[Line]:
