@@ -40,7 +40,7 @@ run: $(VENV)/run.stamp    ## the daemon, with ./conf.toml
 	$(BIN)/python -m poller run
 
 bench: $(VENV)/dev.stamp  ## the benchmarks, as ratios measured in one run
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --results bench/results
 
 KILLS ?= 1000
 soak: $(VENV)/dev.stamp   ## every kind of fault for half an hour, on both databases; SEED=, KILLS=
