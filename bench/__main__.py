@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench import backlog, burden, formatting, growth, machine, memory, past, scans, year
+from bench import backlog, burden, formatting, growth, machine, memory, past, recording, scans, year
 from bench.report import Sheet, markdown, show
 from bench.sizes import FULL, QUICK, Sizes
 from poller import __version__
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[Sizes], Sheet]] = {
     "scans": scans.run,
     "year": year.run,
     "past": past.run,
+    "recording": recording.run,
 }
 
 

@@ -74,7 +74,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | N
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for number, column in enumerate(columns):
         is_text = number == 0 or column == _GOALS[-1]
-        table.add_column(column, justify="left" if is_text else "right", no_wrap=not number)
+        table.add_column(column, justify="left" if is_text else "right", no_wrap=not is_text)
     for row in rows:
         table.add_row(*row)
     return table

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from bench import burden, scans
+from bench import burden, recording, scans
 from bench.__main__ import BENCHMARKS, main
+from bench.client import Took
 from bench.log import START, RowLog
 from bench.report import Sheet, at_least, markdown, not_measured, ratio, show, times
 from bench.scan_script import Kind
@@ -42,6 +43,10 @@ TINY = Sizes(
     events_a_day=20,
     past=(300, 3_000),
     past_told=300,
+    recorded=300,
+    recording_repetitions=1,
+    pages_at_once=(10,),
+    with_peers=False,
 )
 
 
@@ -144,6 +149,23 @@ def test_results_name_goals_that_were_not_reached() -> None:
     assert "| speed | ×1.2 | ×1.5 or more | no: a busy disk |" in page
     assert "| peer | – | ×6 | not measured: it is not installed |" in page
     assert r"| c | d\|e |" in page
+
+
+def test_recording_hides_no_peer() -> None:
+    """Each has its line, whether it is beaten, or not, or not installed."""
+    best = {
+        recording.LIMIT: Took(1_000, 0.1),
+        recording.SAME: Took(1_000, 0.2),
+        recording.HARBORAPI: Took(1_000, 1.5),
+        "ours": Took(1_000, 1.0),
+    }
+    ours = recording.Client("ours", lambda: best["ours"], is_ours=True, has_goals=True)
+    assert [(goal.found, goal.verdict) for goal in recording.goals(ours, best, 1_000)] == [
+        ("×1.5", "yes"),
+        ("–", "not measured: `make bench` installs it"),
+        ("20%", "no: 800 µs a row for recording"),
+        ("10%", "no: 800 µs a row for recording"),
+    ]
 
 
 @pytest.mark.parametrize(
