@@ -9,7 +9,7 @@ START = datetime(2025, 6, 2, tzinfo=UTC)
 PER_HOUR = 2_000
 APART = timedelta(hours=1) / PER_HOUR
 REPOSITORIES = tuple(f"team/service-{number}" for number in range(40))
-MIX = "Of 50 rows 43 are pulls, 6 pushes and 1 is a deletion, in 40 repositories."
+MIX = "Of 50 rows 43 are pulls of 40 images, 6 pushes and 1 is a deletion."
 _KEEPS = 1_000
 """So many rows after its push an image is deleted."""
 

@@ -70,7 +70,7 @@ def run(sizes: Sizes) -> Sheet:
         server = _postgres_version(urls)
     versions = [f"{name} {best[name].version}" for name in (HARBORAPI, DLT) if name in best]
     return Sheet(
-        f"8. {sizes.recorded:,} rows recorded",
+        f"9. {sizes.recorded:,} rows recorded",
         ("", "rows/s", *(f"/ {name}" for name in GOALS)),
         [_line(client, best, sizes.recorded) for client in clients],
         (

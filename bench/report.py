@@ -125,4 +125,4 @@ def times(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    return f"{share:.0%}"
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
