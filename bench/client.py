@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from datetime import datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
@@ -21,6 +21,7 @@ from bench.served import Served
 from demo.harbor import POLLER
 from poller import backfill, jobs
 from poller.__main__ import cli
+from poller.exit_codes import DONE
 from poller.harbor import PAGE, Harbor
 from poller.secret import Secret
 
@@ -89,8 +90,12 @@ def past(conf: str, rows: str, batch: str, deliver: str) -> Took:
     """The product's `backfill`, over the time of the whole log. Its own clock stops before it tells anything."""
     _set_batch(batch)
     period = ("--since", START.isoformat(), "--until", end_of(int(rows)).isoformat())
-    with redirect_stdout(io.StringIO()) as said, suppress(SystemExit):
-        cli(["--config", conf, "backfill", *period, "--deliver", deliver])
+    with redirect_stdout(io.StringIO()) as said:
+        try:
+            cli(["--config", conf, "backfill", *period, "--deliver", deliver])
+        except SystemExit as end:
+            if end.code != DONE:
+                raise
     found = re.match(r"(\d+) rows read in \S+ s \((\d+) rows/s\)", said.getvalue())
     assert found, said.getvalue()
     return Took(int(found[1]), int(found[1]) / int(found[2]))

@@ -139,7 +139,7 @@ class _Site:
 
     def ways(self, database: str, server: str | None, batches: Sequence[int]) -> Iterator[Client]:
         """`server`: the url of a database on it; None: SQLite. The goals are those of SQLite and the most pages."""
-        poll_batches = batches if hasattr(jobs, "BATCH") else batches[:1]
+        poll_batches = batches if hasattr(jobs, "BATCH") else (1,)  # an older version takes one
         for pages in poll_batches:
             has_goals = server is None and pages == poll_batches[-1]
             yield self._client(f"poll, {database}", pages, server, "poll", has_goals=has_goals)

@@ -73,11 +73,16 @@ def show(sheet: Sheet, console: Console) -> None:
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for number, column in enumerate(columns):
-        is_text = number == 0 or column == _GOALS[-1]
+        is_text = _is_text(number, column)
         table.add_column(column, justify="left" if is_text else "right", no_wrap=not is_text)
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _is_text(number: int, column: str) -> bool:
+    """Whether a column is one of words, which may take several lines; figures are never cut or broken."""
+    return number == 0 or column == _GOALS[-1]
 
 
 def markdown(sheets: Sequence[Sheet], head: Sequence[str]) -> str:
@@ -92,7 +97,7 @@ def markdown(sheets: Sequence[Sheet], head: Sequence[str]) -> str:
 
 
 def _lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    ruler = ["---", *("---:" for _ in columns[1:])]
+    ruler = ["---" if _is_text(number, column) else "---:" for number, column in enumerate(columns)]
     escaped = ([cell.replace("|", "\\|") for cell in row] for row in (columns, ruler, *rows))
     return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
 

@@ -194,7 +194,7 @@ def _headers(head: bytes) -> dict[str, str]:
 def _whole(reply: Reply) -> bytes:
     more = "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items())
     return (
-        f"HTTP/1.1 {reply.status} OK\r\nContent-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n"
+        f"HTTP/1.1 {reply.status} \r\nContent-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n"
         f"{more}\r\n"
     ).encode() + reply.body
 
