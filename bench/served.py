@@ -116,6 +116,8 @@ class Rows:
 
 
 class PreparedHarbor(HarborStandIn):
+    """`answered` is all that there is to it: what listens for it is below."""
+
     def __init__(self, log: RowLog, rows: int) -> None:
         super().__init__(BusyRegistry(Clock(log.start)).world, [POLLER])
         self._log = log
