@@ -13,7 +13,6 @@ import dlt
 from dlt.sources.rest_api import rest_api_source
 
 url, folder = sys.argv[1:]
-started = time.perf_counter()
 pipeline = dlt.pipeline(
     "harbor",
     pipelines_dir=folder,
@@ -32,6 +31,7 @@ source = rest_api_source(
         ],
     }
 )
+started = time.perf_counter()
 pipeline.run(source)
 seconds = time.perf_counter() - started
 with closing(sqlite3.connect(f"{folder}/state.db")) as database:
