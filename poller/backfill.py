@@ -22,7 +22,6 @@ from poller.knowledge import Changes, Knowledge
 from poller.normalize import Entry
 from poller.rows import AuditRow
 from poller.survey import log_name
-from poller.values import replace
 from state import PAST, Coverage, Cursor, DeliveryState, Mode, Store, Telling
 
 WINDOW = timedelta(hours=1)
@@ -173,10 +172,12 @@ class Backfill:
 
     def _telling(self, event: Event, now: datetime) -> Telling:
         telling = self._poller.decide(event)
-        if telling.state is DeliveryState.PENDING and not self._is_told:
-            telling = Telling(event, DeliveryState.OFF, "backfill --deliver none")
-        held_until = now + HELD if telling.state is DeliveryState.PENDING else None
-        return replace(telling, since=now, mode=Mode.DIGEST, held_until=held_until)
+        state, reason, held_until = telling.state, telling.reason, None
+        if state is DeliveryState.PENDING and self._is_told:
+            held_until = now + HELD
+        elif state is DeliveryState.PENDING:
+            state, reason = DeliveryState.OFF, "backfill --deliver none"
+        return Telling(event, state, reason, Mode.DIGEST, now, held_until=held_until)
 
     def _count(self, tellings: list[Telling]) -> None:
         self.found.new.update(telling.event.type for telling in tellings)

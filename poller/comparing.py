@@ -133,7 +133,7 @@ class Comparer:
         if event.tag is not None or event.repository is None or place is None:
             return event
         repository = event.repository.full_name
-        tags = self._store.knowledge({repository}, digests={place.index_digest})
+        tags = self._store.knowledge({repository}, digests={(repository, place.index_digest)})
         for tag in learnt.tags:
             tags.tag_points_at(tag.repository, tag.tag, tag.digest, tag.at)
         newest = tags.newest_tag_of(repository, place.index_digest)

@@ -105,6 +105,7 @@ class Enricher:
         self._now = now
         self._may_trust_tags = versions.parse(server.version) not in versions.SILENT_ON_KNOWN_DIGESTS
         self._patience = patience
+        self._fresh_since = now - PROJECT_FRESH
         self._last_push: dict[str, datetime] = {}  # by repository
 
     def facts(self, entry: Entry, *, is_wanted: bool = True) -> Facts:
@@ -199,8 +200,11 @@ class Enricher:
 
     def _is_public(self, entry: Entry) -> bool | None:
         name = entry.project
+        fresh = self.knowledge.is_public(name, not_before=self._fresh_since)
+        if fresh is not None:
+            return fresh
         scanners = self._scanners(entry)
-        fresh = self.knowledge.is_public(name, not_before=LONG_AGO if scanners else self._now - PROJECT_FRESH)
+        fresh = self.knowledge.is_public(name) if scanners else None
         if fresh is not None or name in self._patience.gone:
             return fresh if fresh is not None else self.knowledge.is_public(name)
         for fact in self._ask_for_project(name, scanners):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Self
 
 import msgspec
@@ -333,7 +334,7 @@ NEARLY = timedelta(minutes=15)
 """So long ago the last poll may be, or something may wait, without being worth a word."""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One thing that happened, with exactly the information of Harbor's webhook.
 
     `occurred_at` is UTC with the audit log's milliseconds. `source` and `source_id` say which row told it
@@ -354,7 +355,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     coverage: CoverageNews | None = None
     day: Day | None = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What makes an event the same event, within one Harbor."""
         identity = self.identity

@@ -103,21 +103,19 @@ class Folder:
         """Each pull of a platform after those of the indexes, whose rows may come later."""
         indexes = self._indexes(pulls)
         window = timedelta(seconds=self._config.pull_window or 0)
-        abouts = {about_pull(pull) for pull in pulls}
-        threads.need(abouts | {about_pull(pull, indexes[pull.key]) for pull in pulls if pull.key in indexes})
+        abouts = {pull.key: about_pull(pull) for pull in pulls}
+        of_indexes = (about_pull(pull, indexes[pull.key]) for pull in pulls if pull.key in indexes)
+        threads.need({*abouts.values(), *of_indexes})
         folded.lines |= {pull.key: [indexes[pull.key]] if pull.key in indexes else [] for pull in pulls}
         for pull in sorted(pulls, key=lambda pull: pull.key in indexes):
             group = self._with_index(pull, indexes.get(pull.key), threads)
-            folded.groups[pull.key] = group or self._with_the_last(pull, window, threads)
+            folded.groups[pull.key] = group or _with_the_last(abouts[pull.key], pull, window, threads)
 
     def _with_index(self, pull: Event, index: str | None, threads: Threads) -> str | None:
         if index is None:
             return None
         thread = threads.going_on(about_pull(pull, index), pull.occurred_at, SAME_PULL, SAME_PULL)
         return thread.group if thread else None
-
-    def _with_the_last(self, pull: Event, window: timedelta, threads: Threads) -> str:
-        return threads.join(about_pull(pull), pull, window) if window else threads.open(about_pull(pull), pull)
 
     def _indexes(self, pulls: Iterable[Event]) -> dict[str, str]:
         """The digests of the indexes that pulled platforms belong to, by the pull's key."""
@@ -173,13 +171,12 @@ class Folder:
         known = self._heads_before(heads)
         for about, some in groupby(sorted(heads, key=about_pushes), key=about_pushes):
             ours = list(some)
-            pushed = [*ours, *(each for each in known if about_pushes(each) == about)]
+            run_begins = _RunBegins([*ours, *(each for each in known if about_pushes(each) == about)])
             for head in ours:
                 if threads.going_on(about, head.occurred_at, BETWEEN_PUSHES, BETWEEN_PUSHES):
                     runs[head.key] = threads.join(about, head, BETWEEN_PUSHES)
                     continue
-                before = threads.find(about)
-                begun = going_on.run_begins(each for each in pushed if not _is_within(each, before))
+                begun = run_begins.after(threads.find(about))
                 if begun is not None and begun <= head.occurred_at:
                     runs[head.key] = group = threads.open(about, head, at=begun)
                     self._catch_up(head, begun, group, threads, folded, now)
@@ -283,6 +280,21 @@ class _Place:
         return None
 
 
+@dataclass(slots=True)
+class _RunBegins:
+    """When the first run begins among pushes by one operator into one project; asked again only after another one."""
+
+    pushed: Sequence[Event]
+    _asked: tuple[Thread | None, datetime | None] | None = None
+
+    def after(self, before: Thread | None) -> datetime | None:
+        """Without those that belong to the run before."""
+        if self._asked is None or self._asked[0] is not before:
+            others = (each for each in self.pushed if not _is_within(each, before))
+            self._asked = (before, going_on.run_begins(others))
+        return self._asked[1]
+
+
 def _fold_repository(new: Sequence[Event], waiting: Sequence[Waiting], place: _Place, folded: Folded) -> None:
     """Images first, then what belongs to them; then what waits for an image that has come now."""
     images = [event for event in new if is_head(event) or not place.kin.line_of(event)]
@@ -297,6 +309,10 @@ def _fold_repository(new: Sequence[Event], waiting: Sequence[Waiting], place: _P
         if is_alone and not is_head(each.event) and (group := place.home(each.event)):
             folded.regrouped[each.event.key] = group
             folded.lines[each.event.key] = place.kin.line_of(each.event)
+
+
+def _with_the_last(about: str, pull: Event, window: timedelta, threads: Threads) -> str:
+    return threads.join(about, pull, window) if window else threads.open(about, pull)
 
 
 def _gone(events: Iterable[Event]) -> dict[str, list[datetime]]:

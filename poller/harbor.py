@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import SplitResult, quote, urlsplit
+from typing import Any, TypeVar
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import requests
 import urllib3
@@ -104,6 +104,8 @@ class Harbor:
         self._pauses = pauses if deadline is None else IN_HASTE
         self._run = uuid.uuid4().hex[:12]
         self._session = _session(username, password)
+        self._template: requests.PreparedRequest | None = None
+        self._of_environment: Any = None
         self._redactor = Redactor((password, Secret(f"{username}:{password.reveal()}")))
         # Proxies of the environment are for the world outside, not for this machine.
         self._session.trust_env = not leads_here(self._base)
@@ -412,18 +414,32 @@ class Harbor:
         self.requests_sent += 1
         request_id = f"{self._run}-{self.requests_sent}"
         deadline = min(time.monotonic() + 2 * timeout, self._deadline.at if self._deadline else math.inf)
-        with self._session.get(
-            self._base + _API + path,
-            params=dict(params or {}),
-            headers={**(headers or {}), "X-Request-Id": request_id},
-            timeout=timeout,
-            allow_redirects=False,
-            stream=True,
-            verify=self._verify,  # per request: on the session, REQUESTS_CA_BUNDLE would win over ca_file
-            proxies=self._proxies,
-        ) as response:
+        request = self._prepared(path, params, {**(headers or {}), "X-Request-Id": request_id})
+        with self._session.send(request, timeout=timeout, allow_redirects=False, **self._settings()) as response:
+            if response.cookies:
+                self._template = None
             body = bodies.read(response.raw, most=_MOST_BYTES, end=deadline)
             return Answer(self._where(path), response.url, request_id, response.status_code, response.headers, body)
+
+    def _prepared(
+        self, path: str, params: Mapping[str, str] | None, headers: Mapping[str, str]
+    ) -> requests.PreparedRequest:
+        """As the library makes it, but once for all questions: what they have in common takes it longest."""
+        if self._template is None:
+            self._template = self._session.prepare_request(requests.Request("GET", self._base + _API))
+        request = self._template.copy()
+        request.url = f"{request.url}{path}?{urlencode(params)}" if params else f"{request.url}{path}"
+        request.headers.update(headers)
+        return request
+
+    def _settings(self) -> Any:
+        """What the environment says of proxies and certificates, where nothing else does. It does not change."""
+        if self._of_environment is None:
+            # Per request: on the session, REQUESTS_CA_BUNDLE would win over ca_file.
+            self._of_environment = self._session.merge_environment_settings(
+                self._base, self._proxies or {}, stream=True, verify=self._verify, cert=None
+            )
+        return self._of_environment
 
     def _out_of_time(self, path: str) -> OutOfTime | None:
         """What a failure is when the time for everything ended with it."""

@@ -61,6 +61,9 @@ DRAIN_OLD_LOG = timedelta(hours=1)
 
 MOST_LOGS_ASKED = 5
 
+BATCH = 1000
+"""Rows in a transaction: each has its price, and what a kill undoes is read again."""
+
 EVERYTHING = "*"  # the ledger's name for "no log could be read"
 
 LOG_REFUSED = Trouble("audit.log_refused", "audit.log_still_refused", "audit.log_readable", WARNING)
@@ -400,14 +403,13 @@ class AuditPoller:
         *,
         is_old: Callable[[AuditRow], bool] | None = None,
     ) -> Polled:
-        """Record page by page; each is written together with the position behind it."""
+        """Record what was read, some pages at once, each time together with the position behind it."""
         total = Polled()
         covered_from = cursor.polled_at
         floor = cursor.floor_id
         is_old = is_old or (lambda row: 0 < row.id <= floor)
-        for rows in pages:
+        for rows, is_last in walk.gathered(pages, BATCH):
             cursor = reading.advanced(cursor, rows)
-            is_last = len(rows) < PAGE
             if is_last:
                 cursor = replace(cursor, polled_at=now)
             new = self._record([row for row in rows if not is_old(row)], cursor, covered_from, now, read=len(rows))
@@ -476,8 +478,12 @@ class AuditPoller:
         """What is remembered of that which the entries name. Only deletions ask which tags a digest had."""
         return self._store.knowledge(
             {entry.repository for entry in entries if entry.repository},
-            tags={entry.tag for entry in entries if entry.tag},
-            digests={e.digest for e in entries if e.digest and e.type is EventType.DELETE_ARTIFACT},
+            tags={(entry.repository, entry.tag) for entry in entries if entry.repository and entry.tag},
+            digests={
+                (entry.repository, entry.digest)
+                for entry in entries
+                if entry.type is EventType.DELETE_ARTIFACT and entry.repository and entry.digest
+            },
         )
 
     def _is_wanted(self, entry: Entry) -> bool:
@@ -501,7 +507,8 @@ class AuditPoller:
 
     def is_told(self, telling: Telling) -> bool:
         """Whether any route tells it."""
-        return any(each.state is DeliveryState.PENDING for each in spread(telling, self._config.routes))
+        is_pending = telling.state is DeliveryState.PENDING or telling.group is not None
+        return is_pending and any(each.state is DeliveryState.PENDING for each in spread(telling, self._config.routes))
 
     def decide(self, event: Event) -> Telling:
         """What is to become of an event: told, told by another one, or off, and by which setting."""

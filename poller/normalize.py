@@ -7,6 +7,7 @@ row does not hold (digest, tag of a deletion, the repository's type and age) to 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -16,6 +17,9 @@ from poller.rows import AuditRow
 _DIGEST = re.compile(r"(?:@|:)((?:sha256|sha512):[0-9a-fA-F]{32,128})$")
 _REPOSITORY = re.compile(r"[^/:@]+(?:/[^/:@]+)+")
 """A project and a name in it; neither ever holds a `:` or `@`."""
+
+_TEXTS_IN_MIND = 1000
+"""Most rows of a busy log are pulls of the same images."""
 
 _TYPES: dict[tuple[str, str], EventType] = {
     ("create", "artifact"): EventType.PUSH_ARTIFACT,
@@ -83,7 +87,7 @@ def read(row: AuditRow) -> Entry:
     if kind in _WITH_REFERENCE:
         return _read_reference(row, kind)
     if kind is EventType.REPOSITORY_DELETED:
-        is_name = _REPOSITORY.fullmatch(row.resource)
+        is_name = is_repository(row.resource)
         return Entry(row, kind, repository=row.resource) if is_name else _not_understood(row)
     if kind is EventType.LOGIN and not row.operation_result:
         kind = EventType.LOGIN_REFUSED
@@ -106,6 +110,7 @@ def complete(entry: Entry, facts: Facts) -> Event:
     )
 
 
+@lru_cache(_TEXTS_IN_MIND)
 def split_resource(resource: str) -> tuple[str, str | None, str | None]:
     """`project/repo:tag`, `project/repo@digest`, or up to Harbor 2.10 `project/repo:sha256:…`.
 
@@ -120,6 +125,18 @@ def split_resource(resource: str) -> tuple[str, str | None, str | None]:
     return repository, tag, None
 
 
+@lru_cache(_TEXTS_IN_MIND)
+def is_repository(name: str) -> bool:
+    return _REPOSITORY.fullmatch(name) is not None
+
+
+@lru_cache(_TEXTS_IN_MIND)
+def _described(description: str) -> str | None:
+    """The digest that a description ends with."""
+    found = _DIGEST.search(description)
+    return found[1] if found else None
+
+
 def unneeded_operations(wanted: frozenset[EventType], *, scans_wanted: bool) -> frozenset[str]:
     """Operations whose rows nobody wants. Only pulls are worth leaving out: they are most of a busy log."""
     return frozenset() if EventType.PULL_ARTIFACT in wanted or scans_wanted else frozenset({"pull"})
@@ -131,11 +148,10 @@ def known_operations() -> frozenset[str]:
 
 def _read_reference(row: AuditRow, kind: EventType) -> Entry:
     repository, tag, digest = split_resource(row.resource)
-    if not _REPOSITORY.fullmatch(repository) or not (tag or digest):
+    if not is_repository(repository) or not (tag or digest):
         return _not_understood(row)
     if digest is None and row.table is Source.NEW_LOG:
-        described = _DIGEST.search(row.operation_description)
-        digest = described[1] if described else None
+        digest = _described(row.operation_description)
     return Entry(row, kind, repository, tag, digest)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from urllib.parse import quote
 
 from poller.errors import OperatorError
@@ -37,6 +38,7 @@ KINDS = (
 OTHER_KIND = "other"
 
 
+@lru_cache(100)
 def kind_of(path: str) -> str:
     """The word for a path below the API's that names nothing of the registry."""
     return next((kind for kind, pattern in KINDS if re.fullmatch(pattern, path)), OTHER_KIND)

@@ -62,11 +62,17 @@ class Filter:
     operators: tuple[str, ...] = ()
     severity: str | None = None
 
+    @property
+    def takes_all(self) -> bool:
+        return not (self.types or self.projects or self.repositories or self.tags or self.operators or self.severity)
+
     def takes(self, event: Event) -> bool:
         return not self.why_not(event)
 
     def why_not(self, event: Event) -> str:
         """The key of the configuration that does not match the event, and why; "" for what is taken."""
+        if self.takes_all:
+            return ""
         if self.types and event.type not in self.types:
             return f"events does not name {event.type}"
         globs = (
@@ -151,6 +157,8 @@ def _with_first_that_tells(asked: Sequence[Asked]) -> list[Asked]:
 
 def ask_of_all(events: Sequence[Event], routes: Sequence[Route]) -> tuple[Asked, ...]:
     """The same of something that goes where these go: a route takes it that takes one of them."""
+    if len(events) == 1:
+        return ask(events[0], routes)
     found = dict[str, Asked]()
     for each in (asked for event in events for asked in ask(event, routes)):
         if each.route.name not in found or not each.why_not:

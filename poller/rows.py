@@ -31,19 +31,23 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d+))?\s*([+-]
 
 
 class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of an audit log, in Harbor's own words. `raw` is set only where the row was not as promised."""
+    """One row of an audit log, in Harbor's own words. `raw` is set only where the row was not as promised.
+
+    Rows are decoded into this as they come: empty strings are left out of them, and the description and the result
+    exist since 2.13. What Harbor does not say has names that no row has.
+    """
 
     id: int
-    op_time: datetime
+    op_time: Annotated[datetime, msgspec.Meta(tz=True)]
     operation: str = ""
     resource_type: str = ""
     resource: str = ""
     username: str = ""
     operation_description: str = ""
     operation_result: bool = True
-    table: Source
-    project: str | None = None  # set when the row was read from a project's log
-    raw: str = ""
+    table: Source = msgspec.field(name="(table)", default=Source.NEW_LOG)
+    project: str | None = msgspec.field(name="(project)", default=None)  # set when it was read from a project's log
+    raw: str = msgspec.field(name="(raw)", default="")
 
     @property
     def name(self) -> RowName:
@@ -129,20 +133,7 @@ class CurrentUser(msgspec.Struct, frozen=True):
 # -- the audit log ----------------------------------------------------------------------------------
 
 
-class _Row(msgspec.Struct):
-    """A row as the API promises it. Empty strings are left out; the two last fields exist since 2.13."""
-
-    id: int
-    op_time: Annotated[datetime, msgspec.Meta(tz=True)]
-    operation: str = ""
-    resource_type: str = ""
-    resource: str = ""
-    username: str = ""
-    operation_description: str = ""
-    operation_result: bool = True
-
-
-_rows = msgspec.json.Decoder(list[_Row] | None)
+_rows = msgspec.json.Decoder(tuple[AuditRow, ...] | None)
 _raw_rows = msgspec.json.Decoder(list[msgspec.Raw] | None)
 
 
@@ -157,28 +148,18 @@ def audit_rows(body: bytes, table: Source, project: str | None) -> tuple[AuditRo
         return tuple(_repaired(_decode(_raw_rows, body, "a list of audit rows") or (), table, project))
     except msgspec.DecodeError as error:
         raise HarborGarbled(_not_json(body, error)) from None
-    return tuple(_audit_row(row, table, project) for row in rows)
+    is_as_it_is = table is Source.NEW_LOG and project is None and all(row.op_time.tzinfo is UTC for row in rows)
+    return rows if is_as_it_is else tuple(_audit_row(row, table, project) for row in rows)
 
 
-def _audit_row(row: _Row, table: Source, project: str | None) -> AuditRow:
-    return AuditRow(
-        id=row.id,
-        op_time=row.op_time.astimezone(UTC),
-        operation=row.operation,
-        resource_type=row.resource_type,
-        resource=row.resource,
-        username=row.username,
-        operation_description=row.operation_description,
-        operation_result=row.operation_result,
-        table=table,
-        project=project,
-    )
+def _audit_row(row: AuditRow, table: Source, project: str | None) -> AuditRow:
+    return msgspec.structs.replace(row, op_time=row.op_time.astimezone(UTC), table=table, project=project)
 
 
 def _repaired(raws: Iterable[msgspec.Raw], table: Source, project: str | None) -> Iterable[AuditRow]:
     for raw in raws:
         try:
-            yield _audit_row(msgspec.json.decode(raw, type=_Row), table, project)
+            yield _audit_row(msgspec.json.decode(raw, type=AuditRow), table, project)
         except msgspec.ValidationError:
             yield _repair(bytes(raw), table, project)
 

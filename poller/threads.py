@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 
 from poller.events import Event, EventType
 from poller.kin import cosign_tag
@@ -125,11 +126,13 @@ class Threads:
     def need(self, abouts: Collection[str]) -> None:
         """Load these at once, as far as they are not known yet."""
         missing = set(abouts) - self.known.keys()
-        stored = self.load(missing) if missing else {}
-        self.known |= {about: stored.get(about) for about in missing}
+        if missing:
+            stored = self.load(missing)
+            self.known |= {about: stored.get(about) for about in missing}
 
     def find(self, about: str) -> Thread | None:
-        self.need([about])
+        if about not in self.known:
+            self.need([about])
         return self.known[about]
 
     def going_on(self, about: str, at: datetime, within: timedelta, late: timedelta = LATE) -> Thread | None:
@@ -137,8 +140,9 @@ class Threads:
         newest = self.find(about)
         if newest is None:
             return None
-        begun = [each for each in (newest, *reversed(self.past.get(about, ()))) if each.began_at <= at]
-        return next((each for each in (*begun, newest) if _goes_on(each, at, within, late)), None)
+        past = reversed(self.past.get(about, ()))
+        begun = (each for each in chain((newest,), past) if each.began_at <= at)
+        return next((each for each in chain(begun, (newest,)) if _goes_on(each, at, within, late)), None)
 
     def join(self, about: str, event: Event, within: timedelta) -> str:
         """The group of the event: that of the thread, which is opened anew if it does not go on."""
@@ -183,12 +187,8 @@ def _goes_on(thread: Thread, at: datetime, within: timedelta, late: timedelta) -
 
 
 def _grown(thread: Thread, at: datetime) -> Thread:
-    return replace(
-        thread,
-        began_at=min(thread.began_at, at),
-        last_at=max(thread.last_at, at),
-        members=thread.members + 1,
-    )
+    began_at, last_at = min(thread.began_at, at), max(thread.last_at, at)
+    return Thread(thread.about, thread.group, began_at, last_at, thread.members + 1)
 
 
 def run_begins(pushes: Iterable[Event]) -> datetime | None:

@@ -20,6 +20,13 @@ def replace(value: _T, **changes: Any) -> _T:
     return dataclasses.replace(value, **changes)  # type: ignore[type-var] # a value is the one or the other
 
 
+def field_names(kind: Any) -> tuple[str, ...]:
+    """In the order in which a value is made of them."""
+    if issubclass(kind, msgspec.Struct):
+        return tuple(kind.__struct_fields__)
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
 def as_dict(value: Any) -> dict[str, Any]:
     """Its fields by name, as they are."""
     if isinstance(value, msgspec.Struct):

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import chain
 
+from poller.errors import PollerError
 from poller.queries import NEVER
 from poller.rows import PAGE, AuditRow
 
@@ -45,6 +47,26 @@ def in_batches(answers: Iterable[tuple[AuditRow, ...]], size: int) -> Iterator[t
             yield rest[:size]
             rest = rest[size:]
     yield rest
+
+
+def gathered(pages: Iterable[tuple[AuditRow, ...]], most: int) -> Iterator[tuple[tuple[AuditRow, ...], bool]]:
+    """The rows of several pages at once, about so many, and whether the last of them ended the log.
+
+    When a question fails, what was read before it comes first.
+    """
+    rest = list[tuple[AuditRow, ...]]()
+    try:
+        for page in pages:
+            rest.append(page)
+            if len(page) < PAGE or len(rest) * PAGE >= most:
+                yield tuple(chain.from_iterable(rest)), len(page) < PAGE
+                rest.clear()
+    except PollerError:
+        if rest:
+            yield tuple(chain.from_iterable(rest)), False
+        raise
+    if rest:
+        yield tuple(chain.from_iterable(rest)), False
 
 
 def windows(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:

@@ -87,8 +87,16 @@ def of_harbor(table: Table, harbor_id: int) -> Select[Any]:
 
 
 @cache
-def named(table: Table, column: str, harbor_id: int) -> Select[Any]:
-    return of_harbor(table, harbor_id).where(table.c[column].in_(bindparam("names", expanding=True)))
+def named(table: Table, columns: tuple[str, ...], column: str, harbor_id: int) -> Select[Any]:
+    query = select(*(table.c[name] for name in columns)).where(table.c.harbor_id == harbor_id)
+    return query.where(table.c[column].in_(bindparam("names", expanding=True)))
+
+
+@cache
+def tags(columns: tuple[str, ...], column: str, harbor_id: int) -> Select[Any]:
+    """Those of a repository, by the tag or by what it points at."""
+    query = named(t.known_tags, columns, column, harbor_id)
+    return query.where(t.known_tags.c.repository == bindparam("in_repository"))
 
 
 @cache

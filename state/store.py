@@ -9,6 +9,7 @@ from copy import copy
 from datetime import datetime, timedelta
 from functools import cache, partial
 from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -49,7 +50,7 @@ from poller.knowledge import (
     TagFact,
 )
 from poller.measures import Delivered, Recorded, ScanEnded, Sink, ignore
-from poller.values import as_dict, replace
+from poller.values import as_dict, field_names, replace
 from state import bulk, database, refusals, retention, statements
 from state import schema as t
 from state.records import (
@@ -427,33 +428,32 @@ class Store:
     # -- what is known of the registry ----------------------------------------------------------
 
     def knowledge(
-        self, repositories: Collection[str], *, tags: Collection[str] = (), digests: Collection[str] = ()
+        self,
+        repositories: Collection[str],
+        *,
+        tags: Collection[tuple[str, str]] = (),
+        digests: Collection[tuple[str, str]] = (),
     ) -> Knowledge:
         """What is known of these repositories and their projects; of their tags only what is asked for.
 
-        `tags`: where these point. `digests`: which tags point at these. A repository may have thousands of tags.
+        `tags`: where these point, {(repository, tag)}. `digests`: which tags point at these, {(repository, digest)}.
+        A repository may have thousands of tags.
         """
         projects = {name.partition("/")[0] for name in repositories}
         with self._reading() as connection:
             facts = [
-                *self._known_tags(connection, repositories, t.known_tags.c.tag, tags),
-                *self._known_tags(connection, repositories, t.known_tags.c.digest, digests),
+                *self._known_tags(connection, "tag", tags),
+                *self._known_tags(connection, "digest", digests),
             ]
             return Knowledge.of(
                 facts,
-                (
-                    RepositoryFact(**_without(r, "harbor_id"))
-                    for r in self._known(connection, t.known_repositories, "name", repositories)
-                ),
-                (
-                    ProjectFact(**_without(r, "harbor_id"))
-                    for r in self._known(connection, t.known_projects, "name", projects)
-                ),
+                self._known(connection, t.known_repositories, RepositoryFact, "name", repositories),
+                self._known(connection, t.known_projects, ProjectFact, "name", projects),
             )
 
     def tag(self, repository: str, tag: str) -> TagFact | None:
         with self._reading() as connection:
-            return next(self._known_tags(connection, [repository], t.known_tags.c.tag, [tag]), None)
+            return next(self._known_tags(connection, "tag", [(repository, tag)]), None)
 
     def tag_before(self, repository: str, digest: str, at: datetime) -> str | None:
         """A tag that pointed at this image then, and has moved on since."""
@@ -479,8 +479,7 @@ class Store:
 
     def project(self, name: str) -> ProjectFact | None:
         with self._reading() as connection:
-            rows = self._known(connection, t.known_projects, "name", [name])
-            return next((ProjectFact(**_without(row, "harbor_id")) for row in rows), None)
+            return next(self._known(connection, t.known_projects, ProjectFact, "name", [name]), None)
 
     def harbor(self) -> tuple[str, Mapping[str, Any] | None, datetime | None]:
         """The registry's host, what was detected of the server, and when."""
@@ -658,9 +657,8 @@ class Store:
     def reports(self, digests: Collection[str]) -> dict[tuple[str, str], ReportFact]:
         """The last results that are known of these artifacts, by (digest, scanner)."""
         with self._reading() as connection:
-            rows = self._known(connection, t.known_reports, "digest", digests)
-            facts = (_report(row) for row in rows)
-            return {(fact.digest, fact.scanner): fact for fact in facts}
+            facts = self._known(connection, t.known_reports, ReportFact, "digest", digests)
+            return {(fact.digest, fact.scanner): _with_tuples(fact) for fact in facts}
 
     def platforms(self, repository: str, digests: Collection[str]) -> dict[str, PlatformFact]:
         """The indexes that these artifacts belong to, by digest, as far as known."""
@@ -696,8 +694,8 @@ class Store:
     def threads(self, abouts: Collection[str]) -> dict[str, Thread]:
         """The threads about these, whether they still go on or not."""
         with self._reading() as connection:
-            rows = self._known(connection, t.threads, "about", abouts)
-            return {row.about: Thread(**_without(row, "harbor_id")) for row in rows}
+            threads = self._known(connection, t.threads, Thread, "about", abouts)
+            return {thread.about: thread for thread in threads}
 
     def waiting_pushes(
         self, *, since: datetime, repositories: Collection[str] = (), project: str | None = None
@@ -1738,19 +1736,23 @@ class Store:
         else:
             connection.execute(update(t.gaps).where(t.gaps.c.id == found).values(values))
 
-    def _known(self, connection: Connection, table: Any, column: str, names: Collection[str]) -> Iterator[Row[Any]]:
+    def _known(
+        self, connection: Connection, table: Any, fact: type[_T], column: str, names: Collection[str]
+    ) -> Iterator[_T]:
+        """The facts with these names, each made of the columns that are called as its fields."""
+        query = statements.named(table, field_names(fact), column, self._harbor_id)
         for part in _parts(sorted(names)):
-            yield from connection.execute(statements.named(table, column, self._harbor_id), {"names": part})
+            yield from (fact(*row) for row in connection.execute(query, {"names": part}))
 
     def _known_tags(
-        self, connection: Connection, repositories: Collection[str], column: Any, wanted: Collection[str]
+        self, connection: Connection, column: str, places: Collection[tuple[str, str]]
     ) -> Iterator[TagFact]:
-        for names in _parts(sorted(repositories)):
-            for part in _parts(sorted(wanted)):
-                query = select(t.known_tags).where(
-                    t.known_tags.c.harbor_id == self._harbor_id, t.known_tags.c.repository.in_(names), column.in_(part)
-                )
-                yield from (TagFact(**_without(row, "harbor_id")) for row in connection.execute(query))
+        """By repository and a column; a repository at a time, or each would be looked for in all of them."""
+        query = statements.tags(field_names(TagFact), column, self._harbor_id)
+        for repository, some in groupby(sorted(places), key=itemgetter(0)):
+            for part in _parts([value for _, value in some]):
+                rows = connection.execute(query, {"in_repository": repository, "names": part})
+                yield from (TagFact(*row) for row in rows)
 
     def _scans(self, query: Select[Any], **parameters: object) -> tuple[NoticedScan, ...]:
         with self._reading() as connection:
@@ -2018,10 +2020,9 @@ def _scan(row: Row[Any]) -> NoticedScan:
     return NoticedScan(**values | {"outcome": Outcome(row.outcome)})
 
 
-def _report(row: Row[Any]) -> ReportFact:
-    values = _without(row, "harbor_id")
-    findings = values["findings"]
-    return ReportFact(**values | {"findings": tuple(findings) if findings is not None else None})
+def _with_tuples(fact: ReportFact) -> ReportFact:
+    """As it was before JSON made lists of them."""
+    return replace(fact, findings=tuple(fact.findings) if fact.findings is not None else None)
 
 
 def _coverage(row: Row[Any]) -> Coverage:

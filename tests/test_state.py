@@ -88,7 +88,7 @@ def deliveries(store: Store) -> list[DeliveryRecord]:
 
 
 def digest_of(store: Store, tag: str) -> str | None:
-    return store.knowledge({"team/app"}, tags={tag}).digest_of("team/app", tag)
+    return store.knowledge({"team/app"}, tags={("team/app", tag)}).digest_of("team/app", tag)
 
 
 # -- recording --------------------------------------------------------------------------------------
@@ -578,7 +578,7 @@ def test_knowledge_comes_back(store: Store) -> None:
     repository, project = RepositoryFact("team/app", NOW - DAY), ProjectFact("team", True, NOW)
     other = TagFact("team/app", "other", "sha256:other", NOW)
     learn(store, TAG, repository, project, other, replace(TAG, repository="team/app2"), ProjectFact("x", False, NOW))
-    knowledge = store.knowledge({"team/app"}, tags={"1.27"})
+    knowledge = store.knowledge({"team/app"}, tags={("team/app", "1.27")})
     assert list(knowledge.tags.values()) == [TAG]
     assert list(knowledge.repositories.values()) == [repository]
     assert list(knowledge.projects.values()) == [project]
@@ -590,7 +590,7 @@ def test_the_tags_of_a_deleted_digest_are_known(store: Store) -> None:
     """A deletion names the digest only; all its tags come back, so that the one pushed last can be told."""
     newer = replace(TAG, tag="latest", at=NOW + SECOND)
     learn(store, newer, TAG, replace(TAG, tag="other", digest="sha256:other"))
-    knowledge = store.knowledge({"team/app"}, digests={DIGEST})
+    knowledge = store.knowledge({"team/app"}, digests={("team/app", DIGEST)})
     assert {tag for _, tag in knowledge.tags} == {"1.27", "latest"}
     assert knowledge.newest_tag_of("team/app", DIGEST) == "latest"
 
@@ -599,7 +599,7 @@ def test_many_tags_are_learnt_and_asked_for_at_once(store: Store) -> None:
     """A scan of a repository with very many tags teaches them all."""
     facts = [replace(TAG, tag=f"v{number}") for number in range(700)]
     learn(store, *facts)
-    assert len(store.knowledge({"team/app"}, tags={fact.tag for fact in facts}).tags) == 700
+    assert len(store.knowledge({"team/app"}, tags={(fact.repository, fact.tag) for fact in facts}).tags) == 700
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["old first", "new first"])
@@ -1100,7 +1100,9 @@ def test_pruning_forgets_the_old_ledger_and_finished_scans(store: Store) -> None
     store.prune(before=NOW - DAY)
     assert store.ledger(since=OLD) == (Coverage(LOG, OLD, NOW),)
     assert store.scans_due(NOW, most=9) == (open_scan,)
-    assert [tag for _, tag in store.knowledge({"team/app"}, tags={"1.27", "gone"}).tags] == ["1.27"]
+    assert [
+        tag for _, tag in store.knowledge({"team/app"}, tags={("team/app", "1.27"), ("team/app", "gone")}).tags
+    ] == ["1.27"]
     store.record([], now=OLD, scans=[replace(done, outcome=Outcome.RUNNING)])
     assert len(store.scans_due(NOW, most=9)) == 2
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from poller import walk
+from poller.errors import HarborUnreachable
 from poller.events import Source
 from poller.queries import NEVER
 from poller.rows import PAGE, AuditRow
@@ -105,3 +107,33 @@ def test_the_time_until_now_is_cut_into_closed_windows() -> None:
     assert [end - start for start, end in hours[:-1]] == [timedelta(hours=1), timedelta(hours=1), timedelta(hours=0.5)]
     assert hours[-1] == (NOON + timedelta(hours=2.5), NEVER)
     assert len(list(walk.windows(NOON, NOON + timedelta(days=365)))) <= walk.MOST_WINDOWS + 2
+
+
+# -- several pages at once --------------------------------------------------------------------------
+
+
+def a_page(first: int, count: int = PAGE) -> tuple[AuditRow, ...]:
+    return tuple(AuditRow(id=first + number, op_time=NOON, table=Source.NEW_LOG) for number in range(count))
+
+
+def test_pages_are_gathered_up_to_the_last_one() -> None:
+    """Each row once and in its place; a page that is not full is the end, even if it is empty."""
+    pages = [a_page(1), a_page(101), a_page(201), a_page(301, 7)]
+    found = list(walk.gathered(pages, 2 * PAGE))
+    assert [(len(rows), is_last) for rows, is_last in found] == [(200, False), (107, True)]
+    assert [row.id for rows, _ in found for row in rows] == list(range(1, 308))
+    assert [is_last for _, is_last in walk.gathered([a_page(1), ()], 2 * PAGE)] == [True]
+    assert list(walk.gathered([a_page(1)], 2 * PAGE)) == [(a_page(1), False)]  # whoever reads was stopped
+
+
+def test_what_was_read_before_a_question_failed_comes_first() -> None:
+    """So that a Harbor which fails at every tenth page is still read to the end."""
+
+    def pages() -> Iterator[tuple[AuditRow, ...]]:
+        yield a_page(1)
+        raise HarborUnreachable("it is away")
+
+    found = walk.gathered(pages(), 10 * PAGE)
+    assert next(found) == (a_page(1), False)
+    with pytest.raises(HarborUnreachable):
+        next(found)
