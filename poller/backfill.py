@@ -46,8 +46,9 @@ class Wanted:
     types: frozenset[EventType] = frozenset()
 
     def takes(self, event: Event) -> bool:
-        project = event.repository.namespace if event.repository else event.subject
-        return (not self.types or event.type in self.types) and (not self.projects or project in self.projects)
+        if self.types and event.type not in self.types:
+            return False
+        return not self.projects or (event.repository.namespace if event.repository else event.subject) in self.projects
 
     @property
     def scope(self) -> str:

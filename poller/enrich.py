@@ -113,8 +113,8 @@ class Enricher:
         if entry.repository is None:
             self._learn_project(entry)
             return Facts(self._registry)
-        digest = self._digest(entry, is_wanted)
-        tag = self._tag_of_deletion(entry)
+        digest = entry.digest or self._digest(entry, is_wanted)
+        tag = self._tag_of_deletion(entry) if entry.type is EventType.DELETE_ARTIFACT else None
         self._learn(entry, digest)
         repository = Repository(entry.repository)
         if is_wanted:
@@ -124,8 +124,9 @@ class Enricher:
     # -- digest and tag -------------------------------------------------------------------------
 
     def _digest(self, entry: Entry, is_wanted: bool) -> str | None:
-        if entry.digest or not entry.tag or entry.type is EventType.TAG_DELETED:
-            return entry.digest
+        """Of what the row names by a tag alone."""
+        if not entry.tag or entry.type is EventType.TAG_DELETED:
+            return None
         if entry.type is EventType.PULL_ARTIFACT:
             return self._digest_pulled(entry, is_wanted)
         return self._digest_pushed(entry) if is_wanted or entry.type is EventType.TAG_CREATED else None
@@ -167,7 +168,7 @@ class Enricher:
         return artifact
 
     def _tag_of_deletion(self, entry: Entry) -> str | None:
-        if entry.type is not EventType.DELETE_ARTIFACT or entry.tag:
+        if entry.tag:
             return None
         assert entry.repository
         assert entry.digest

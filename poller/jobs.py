@@ -147,6 +147,9 @@ class AuditPoller:
         self._store = store = self.over_routes(store)
         self.survey = Survey(harbor, store, config.harbor)
         unneeded = normalize.unneeded_operations(config.events, scans_wanted=bool(config.events & SCAN_TYPES))
+        self._projects = config.harbor.projects
+        is_push_needed = EventType.DELETE_ARTIFACT in config.events
+        self._looked_up = config.events | ({EventType.PUSH_ARTIFACT} if is_push_needed else set())
         self._operations = normalize.known_operations() - unneeded if unneeded else frozenset[str]()
         self._is_stopping = False
         projects = Projects(harbor, store)
@@ -488,14 +491,7 @@ class AuditPoller:
 
     def _is_wanted(self, entry: Entry) -> bool:
         """Whether look-ups for this entry are worth their price. Deletions need what pushes teach."""
-        wanted = self._config.events
-        is_needed = entry.type in wanted or (
-            entry.type is EventType.PUSH_ARTIFACT and EventType.DELETE_ARTIFACT in wanted
-        )
-        return is_needed and self._is_in_projects(entry.project)
-
-    def _is_in_projects(self, project: str) -> bool:
-        return not self._config.harbor.projects or project in self._config.harbor.projects
+        return entry.type in self._looked_up and (not self._projects or entry.project in self._projects)
 
     def over_routes(self, store: Store) -> Store:
         """The state, to be written by somebody else who records what this poller decides."""
@@ -514,8 +510,7 @@ class AuditPoller:
         """What is to become of an event: told, told by another one, or off, and by which setting."""
         if event.type not in self._config.events:
             return Telling(event, DeliveryState.OFF, f"events.{event.type} = false")
-        project = project_of(event)
-        if project is not None and not self._is_in_projects(project):
+        if self._projects and (project := project_of(event)) is not None and project not in self._projects:
             return Telling(event, DeliveryState.OFF, "harbor.projects does not name its project")
         if self._config.delivery.is_calm and self._is_scanners_own(event):
             if not self._config.events & SCAN_TYPES:

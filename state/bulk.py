@@ -1,17 +1,19 @@
 """Many rows into a table at once: what there is one of for each row of a log.
 
 Elsewhere SQLAlchemy makes a dict of each row and asks each column what it makes of each value, which takes longer than
-the writing. Here a row is a tuple of what the driver takes as it is: of plain values, and of times as `moment` says.
+the writing. Here a row is a tuple of what the driver takes as it is: of plain values, and of times as `moments` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError
+
+Moments = Callable[[datetime | None], Any]
 
 
 def insert(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -24,11 +26,17 @@ def insert(connection: Connection, table: Table, columns: Sequence[str], rows: S
         connection.exec_driver_sql(f"INSERT INTO {into} VALUES ({', '.join('?' * len(columns))})", list(rows))
 
 
-def moment(connection: Connection, time: datetime | None) -> Any:
-    """A time as the driver takes it: SQLite's text is that of SQLAlchemy."""
-    if time is None or connection.dialect.name == "postgresql":
-        return time
-    return time.astimezone(UTC).isoformat(" ", "microseconds")[:26]
+def moments(connection: Connection) -> Moments:
+    """Makes of a time what the driver takes. SQLite's text is that of SQLAlchemy."""
+    return _as_it_is if connection.dialect.name == "postgresql" else _as_text
+
+
+def _as_it_is(time: datetime | None) -> datetime | None:
+    return time
+
+
+def _as_text(time: datetime | None) -> str | None:
+    return time.astimezone(UTC).isoformat(" ", "microseconds")[:26] if time is not None else None
 
 
 def _copy(connection: Connection, into: str, rows: Iterable[tuple[Any, ...]]) -> None:

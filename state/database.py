@@ -18,6 +18,8 @@ from sqlalchemy.exc import DBAPIError, InternalError, OperationalError, SQLAlche
 from poller.errors import PollerError, StateBusy, StateError, StateFull
 from state import copies, fresh, refusals
 
+_PAGE_SIZE = 8192
+"""Of SQLite's, in bytes: half as many pages to write for a thousand rows, and a log before it twice as long."""
 BUSY_SECONDS = 15
 LOOK_SECONDS = 5
 """A person waits for what was looked up."""
@@ -295,7 +297,9 @@ def _begin_to_make(engine: Engine) -> Iterator[Connection]:
     if engine.dialect.name == "sqlite":
         # Locked: somebody else is making the database at this moment, and says the same.
         with engine.connect() as connection, suppress(sqlite3.OperationalError):
-            connection.connection.driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr] # a pooled connection has a driver's
+            driver: Any = connection.connection.driver_connection
+            driver.execute(f"PRAGMA page_size = {_PAGE_SIZE}")  # of a new file; one that is there keeps its own
+            driver.execute("PRAGMA journal_mode = WAL")
     with writer(engine).begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MAKING})

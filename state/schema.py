@@ -218,6 +218,7 @@ known_tags = Table(
     Column("digest", String(160)),
     Column("at", UtcTime, nullable=False),
     Column("previous", String(160)),
+    Index("ix_known_tags_digest", "harbor_id", "repository", "digest"),  # a repository may have thousands of tags
 )
 
 known_repositories = Table(

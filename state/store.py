@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import closing, contextmanager
 from copy import copy
 from datetime import datetime, timedelta
-from functools import cache, partial
+from functools import cache
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -1438,16 +1438,16 @@ class Store:
         """In few statements, however many events there are: one for each would be most of a backlog's time."""
         if not tellings:
             return Recorded()
-        tellings = [each for telling in tellings for each in self._spread(telling)]
-        events = dict[RowName | str, Event]()
-        for telling in tellings:
-            events.setdefault(telling.event.identity, telling.event)
-        ids = self._write_events(connection, events, now)
+        named = [(telling.event.identity, each) for telling in tellings for each in self._spread(telling)]
         # Deliveries are told in the order of their ids; of an event that is there twice the first counts.
+        events = dict[RowName | str, Event]()
+        for identity, each in named:
+            events.setdefault(identity, each.event)
+        ids = self._write_events(connection, events, now)
         fresh: dict[tuple[int, str], Telling] = {}
-        for each in tellings:
-            if (event_id := ids.get(each.event.identity)) is not None:
-                fresh.setdefault((event_id, each.route or self._route), each)
+        for identity, each in named:
+            if identity in ids:
+                fresh.setdefault((ids[identity], each.route or self._route), each)
         self._write_deliveries(connection, fresh, now)
         types = Counter(events[identity].type for identity in ids)
         return Recorded(types, Counter((route, telling.state) for (_, route), telling in fresh.items()))
@@ -1459,10 +1459,10 @@ class Store:
         known = self._known_events(connection, events.keys())
         fresh = [identity for identity in events if identity not in known]
         ids = dict(zip(fresh, self._new_ids(connection, len(fresh)), strict=True))
-        at = partial(bulk.moment, connection)
-        seen_at = at(now)
+        at = bulk.moments(connection)
+        seen_at, made_at = at(now), cache(at)  # few repositories make many rows
         rows = [
-            (id_, self._harbor_id, seen_at, *_of_row(events[identity], at))
+            (id_, self._harbor_id, seen_at, *_of_row(events[identity], at, made_at))
             for identity, id_ in ids.items()
             if isinstance(identity, RowName)
         ]
@@ -1494,10 +1494,9 @@ class Store:
             statement = statements.events_now(self._harbor_id, _FATE)
             connection.execute(statement, {"first": ids[0], "last": ids[-1], **same})
         elif fates:
-            at = {time: bulk.moment(connection, time) for fate in fates for time in fate[-_TIMES:]}
+            at = bulk.moments(connection)
             rows = [
-                (event_id, *fate[:-_TIMES], *map(at.__getitem__, fate[-_TIMES:]))
-                for event_id, fate in zip(ids, fates, strict=True)
+                (event_id, *fate[:-_TIMES], *map(at, fate[-_TIMES:])) for event_id, fate in zip(ids, fates, strict=True)
             ]
             bulk.insert(connection, t.deliveries, ("event_id", *_FATE), rows)
 
@@ -1934,12 +1933,10 @@ def _is_told_by(chat_id: str, message_id: int) -> Any:
     return and_(d.chat_id == chat_id, d.message_id == message_id, d.state.in_(_TOLD))
 
 
-def _of_row(event: Event, at: Callable[[datetime | None], Any]) -> tuple[Any, ...]:
-    """The columns of an event that a row tells; `at` makes of times what is stored."""
-    repository = event.repository
-    of_repository = (
-        (repository.full_name, repository.is_public, at(repository.created_at)) if repository else (None, None, None)
-    )
+def _of_row(event: Event, at: bulk.Moments, made_at: bulk.Moments) -> tuple[Any, ...]:
+    """The columns of an event that a row tells. `made_at`: for the times of repositories."""
+    its = event.repository
+    of_repository = (its.full_name, its.is_public, made_at(its.created_at)) if its else (None, None, None)
     return (
         event.type,
         at(event.occurred_at),

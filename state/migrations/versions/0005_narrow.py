@@ -60,6 +60,7 @@ def _index() -> None:
                     sqlite_where=sa.text('key IS NOT NULL'), postgresql_where=sa.text('key IS NOT NULL'))
     op.create_index('uq_events_row', 'events', ['harbor_id', 'source', 'source_id', 'occurred_at'], unique=True)
     op.create_index('ix_events_occurred_at', 'events', ['harbor_id', 'occurred_at'])
+    op.create_index('ix_known_tags_digest', 'known_tags', ['harbor_id', 'repository', 'digest'])
     for name, (columns, where) in PARTIAL.items():
         op.create_index(name, 'deliveries', columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
 
