@@ -426,9 +426,10 @@ class AuditPoller:
             is_last = len(rows) < PAGE
             if is_last:
                 cursor = replace(cursor, polled_at=now)
-            new = self._record(fresh, cursor, covered_from, now, read=len(rows)) if fresh else 0
-            if not fresh:
-                self._move_on(cursor, covered_from, read=len(rows))
+            if fresh or self._folder.has_unasked:
+                new = self._record(fresh, cursor, covered_from, now, read=len(rows))
+            else:
+                new = self._move_on(cursor, covered_from, read=len(rows))
             if recent:
                 recent.note((row.id for row in fresh), cursor, now)
             total += Polled(len(rows), new)
@@ -437,11 +438,11 @@ class AuditPoller:
             _log.debug("audit.log_read", log=log_name(log), rows=total.rows, new=total.new, position=cursor.row_id)
         return total
 
-    def _move_on(self, cursor: Cursor, covered_from: datetime, *, read: int) -> None:
+    def _move_on(self, cursor: Cursor, covered_from: datetime, *, read: int) -> int:
         """Nothing is new: only how far the log was read is written down."""
         coverage = Coverage(cursor.log, covered_from, cursor.polled_at, rows=read, new=0)
-        self._store.record((), now=cursor.polled_at, cursor=cursor, coverage=coverage)
         self._found.update(rows=read)
+        return self._store.record((), now=cursor.polled_at, cursor=cursor, coverage=coverage)
 
     def _record(
         self, rows: Sequence[AuditRow], cursor: Cursor, covered_from: datetime, now: datetime, *, read: int
