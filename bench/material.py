@@ -140,6 +140,7 @@ def write_conf(
     *,
     account: Account = POLLER,
     telegram: TelegramStandIn | None = None,
+    chat: str = "-1001",
     state_url: str = "sqlite:///state.db",
     more: str = "",
 ) -> Path:
@@ -148,7 +149,7 @@ def write_conf(
     token, api_url = (telegram.token, telegram.url) if telegram else (TOKEN, NOWHERE)
     path.write_text(
         f"[harbor]\nurl = '{harbor_url}'\nusername = '{account.name}'\npassword = '{account.password}'\n"
-        f"[telegram]\nbot_token = '{token}'\nchat_id = '-1001'\napi_url = '{api_url}'\n"
+        f"[telegram]\nbot_token = '{token}'\nchat_id = '{chat}'\napi_url = '{api_url}'\n"
         f"[state]\nurl = '{state_url}'\n{more}"
     )
     path.chmod(0o600)

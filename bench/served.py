@@ -232,13 +232,24 @@ class _Server(ThreadingTCPServer):
             super().handle_error(request, client_address)
 
 
+@contextmanager
+def serving(harbor: PreparedHarbor) -> Iterator[str]:
+    """Its url, as long as this is open; in this process."""
+    server = _Server(harbor)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def main() -> None:
     rows, start, apart = sys.argv[1:]
     log = RowLog(datetime.fromisoformat(start), timedelta(seconds=float(apart)))
-    server = _Server(PreparedHarbor(log, int(rows)))
-    Thread(target=server.serve_forever, daemon=True).start()
-    print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
-    sys.stdin.read()
+    with serving(PreparedHarbor(log, int(rows))) as url:
+        print(url, flush=True)
+        sys.stdin.read()
 
 
 if __name__ == "__main__":

@@ -34,16 +34,18 @@ from poller.errors import (
 from poller.exit_codes import DONE
 from poller.heartbeat import UNHEARD, Heartbeat
 from poller.logs import Log
-from poller.measures import Leads, Sink
+from poller.measures import Leads, Measure, Recorded, Sink
 from poller.pulse import Ping, Pulse
 from poller.standby import Standby
 from poller.telling import PACE_REMEMBERS, Told
 from poller.times import utc_now
 from poller.troubles import Trouble, Troubles
 from poller.turns import Tellers
-from state import Grant, Store
+from state import DeliveryState, Grant, Store
 
 _DELIVER_SECONDS = 1
+_LOOK_SECONDS = 5
+"""So often delivery looks by itself: what is recorded here wakes it, but a backfill may let it have something, too."""
 _SWEEP_SECONDS = 10
 """So often the sweep may take a step, or as often as its budget allows; a step is a request."""
 _WATCH_SECONDS = 60
@@ -164,9 +166,9 @@ class Daemon:
 
     def _work(self, grant: Grant) -> None:
         """Nothing is kept in memory from one shift to the next: others have worked in between."""
-        held, steady = self._store.under(grant), SteadyClock(self._clock)
+        held, steady, bell = self._store.under(grant), SteadyClock(self._clock), Bell(self._sink)
         try:
-            poller, tellers = self._new_poller(held), self._new_tellers(held, steady)
+            poller, tellers = self._new_poller(held.measured(bell.heed)), self._new_tellers(held, steady)
         except PollerError as error:
             self._troubles.failed(NOT_STARTED, error)
             self._stop.wait(lease.LOOK_SECONDS)
@@ -182,6 +184,7 @@ class Daemon:
             steady,
             sink=self._sink,
             heartbeat=self._heartbeat,
+            bell=bell,
         )
         self._sink(Leads(is_leading=True))
         if self._stop.is_set():
@@ -201,6 +204,30 @@ class Daemon:
             self._shift.end()
 
 
+class Bell:
+    """Rings when something was recorded that is to be told: delivery begins while the poll still goes on."""
+
+    def __init__(self, sink: Sink = measures.ignore) -> None:
+        self._sink = sink
+        self._event = threading.Event()
+
+    def heed(self, measure: Measure) -> None:
+        self._sink(measure)
+        if isinstance(measure, Recorded) and any(state == DeliveryState.PENDING for _, state in measure.decided):
+            self.ring()
+
+    @property
+    def has_rung(self) -> bool:
+        return self._event.is_set()
+
+    def ring(self) -> None:
+        self._event.set()
+
+    def wait(self, seconds: float) -> None:
+        self._event.wait(seconds)
+        self._event.clear()
+
+
 class Shift:
     """Polls and delivers, each in its own thread, so that neither waits for the other's server."""
 
@@ -217,6 +244,7 @@ class Shift:
         sink: Sink = measures.ignore,
         heartbeat: Heartbeat | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        bell: Bell | None = None,
     ) -> None:
         self._config = config
         self._store = store
@@ -238,6 +266,8 @@ class Shift:
         self._harbors_turn = threading.Lock()  # Harbor is asked one thing at a time
         self._chats_turn = threading.Lock()
         self._delivering = Turn(clock=monotonic)
+        self._bell = bell or Bell()
+        self._look_in: float = _DELIVER_SECONDS
         self._moving = Turn(clock=monotonic)
         self._heartbeat = heartbeat
         self._beating = Turn(clock=monotonic)
@@ -251,6 +281,7 @@ class Shift:
 
     def end(self) -> None:
         self._stop.set()
+        self._bell.ring()
 
     def run(self) -> None:
         """Work until `end` or until the lease is lost; it is kept until what is in flight is finished."""
@@ -260,6 +291,8 @@ class Shift:
         if self._heartbeat is not None:
             # Nobody waits for its end: a switch whose answer drips in holds nothing up.
             threading.Thread(target=self._keep_beating, daemon=True).start()
+        teller = threading.Thread(target=self._keep_delivering)
+        teller.start()
         self._schedule()
         self._scheduler.start()
         _log.info("daemon.started", harbor=self._config.harbor.url, chat_id=self._config.telegram.chat_id)
@@ -267,6 +300,7 @@ class Shift:
         self._stop.wait()
         self._poller.stop()
         self._scheduler.shutdown(wait=True)
+        teller.join()
         if self._tellers.owes_a_note:
             self._run_job("deliver", self._delivering, self._tellers.settle)
         self._is_over.set()
@@ -280,14 +314,13 @@ class Shift:
         step = min(_SWEEP_SECONDS, 3600 / schedule.sweep_requests)
         add(self._sweep, IntervalTrigger(seconds=step), id="sweep")
         add(self._watch, IntervalTrigger(seconds=_WATCH_SECONDS), id="watch")
-        # Not at once: if a crash has made Telegram's last answer get lost, the chat's pace counts from that message on.
-        add(self._deliver, IntervalTrigger(seconds=_DELIVER_SECONDS), id="deliver")
         prune_every = IntervalTrigger(seconds=round(jobs.PRUNE_EVERY.total_seconds()))
         add(self._prune, prune_every, next_run_time=now + timedelta(minutes=1), id="prune")
         if self._config.delivery.all_quiet is not None:
             # Not before the first poll: what it tells is to be as of now.
             add(self._tell_day, IntervalTrigger(seconds=_DAILY_SECONDS), id="daily")
-        add(self._follow_clock, IntervalTrigger(seconds=_CLOCK_SECONDS), id="clock")
+        # Not before the clock was set: then `reschedule` wakes it.
+        add(self._follow_clock, IntervalTrigger(seconds=_CLOCK_SECONDS), next_run_time=None, id="clock")
         watchdog = sdnotify.watchdog_seconds()
         add(self._report, IntervalTrigger(seconds=min(watchdog or 60, 60) / 2), id="report")
 
@@ -304,6 +337,13 @@ class Shift:
             if step and abs(step - known) > 1:
                 reschedule(self._scheduler.get_jobs(), self._wall_clock())
             known = step
+
+    def _keep_delivering(self) -> None:
+        """Not at once: if a crash made Telegram's last answer get lost, the chat's pace counts from that message on."""
+        self._stop.wait(_DELIVER_SECONDS)
+        while not self._stop.is_set():
+            self._deliver()
+            self._bell.wait(self._look_in)
 
     def _keep_beating(self) -> None:
         """Whoever was frozen lets the others learn first what happened meanwhile: another may have taken over."""
@@ -352,6 +392,7 @@ class Shift:
                 self._run_job("watch", self._watching, lambda: self._poller.watch(self._clock()))
 
     def _deliver(self) -> None:
+        self._look_in = _DELIVER_SECONDS
         if self._delivering.may_run:
             self._run_job("deliver", self._delivering, self._deliver_what_may_go)
 
@@ -365,8 +406,10 @@ class Shift:
                 self._told += step.events
                 continue
             if step.seconds is None or step.seconds > _DELIVER_SECONDS:
+                moments = (each for each in (step.seconds, step.look_in) if each is not None)
+                self._look_in = min((*moments, _LOOK_SECONDS))
                 return
-            self._stop.wait(step.seconds)
+            self._bell.wait(step.seconds)
 
     def _beat_heart(self) -> None:
         """Tell the dead man's switch how it goes, if that is due."""
@@ -383,7 +426,9 @@ class Shift:
         self._pulse.sent(ping, self._monotonic())
 
     def _follow_clock(self) -> None:
-        if self._moving.may_run and self._clock.step():
+        if not self._clock.step():
+            self._scheduler.pause_job("clock")
+        elif self._moving.may_run:
             self._run_job("clock", self._moving, self._make_step)
 
     def _make_step(self) -> None:
@@ -392,6 +437,7 @@ class Shift:
             step = self._clock.step()
             self._store.move_appointments(timedelta(seconds=step), paced_since=self._clock() - PACE_REMEMBERS)
             self._clock.make(step)
+            self._bell.ring()
             _log.warning("clock.stepped", seconds=round(step))
 
     def _tell_day(self) -> None:
@@ -431,7 +477,7 @@ class Shift:
         """Several jobs may learn it at the same time; it is said once."""
         if self._who_says_it_is_lost.acquire(blocking=False):
             _log.error("daemon.lost_lease", error=error)
-        self._stop.set()
+        self.end()
 
     def _report(self) -> None:
         self._run_job("report", None, self._tell_systemd)

@@ -76,6 +76,11 @@ class Folder:
         self._config = config
         self._families = Families(harbor, store)
 
+    @property
+    def has_unasked(self) -> bool:
+        """Whether something recorded before is still to be asked for: then a poll without new rows has work, too."""
+        return bool(self._families.unasked)
+
     def fold(self, tellings: Sequence[Telling], patience: Patience, now: datetime) -> Folded:
         folded = Folded()
         patience.kin = MOST_ABOUT_KIN

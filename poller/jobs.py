@@ -29,9 +29,9 @@ from poller.logs import Log as Logger
 from poller.measures import RowsRead, Sink, ignore
 from poller.normalize import Entry
 from poller.projects import Projects
-from poller.reading import SeenRow
+from poller.reading import Recent, SeenRow
 from poller.reporting import Reporter
-from poller.results import ResultReader
+from poller.results import RECENT, Looked, ResultReader
 from poller.routes import project_of, spread
 from poller.rows import PAGE, AuditRow
 from poller.survey import Survey, alive, log_name, table_of
@@ -168,6 +168,7 @@ class AuditPoller:
         self._troubles = Troubles()
         self._found = Counter[str]()  # by the poll that goes on: rows, events by type, results of scans
         self._patience = self._new_patience()
+        self._recent: dict[str, Recent] = {}  # by log
         self._filtered: set[str] = set()  # logs whose witness is one that the filter shows
         self._requests_known = 0
 
@@ -200,9 +201,7 @@ class AuditPoller:
         try:
             polled = self._poll_or_resync(now)
             self._watch.heed_rows(now)
-            looked = self._results.read(now)
-            self._found["scans"] += looked.new
-            self._waves.end_if_over(now)
+            looked = self._heed_scans(now)
             self._save_allowance()
             self._sight.tell(now, is_after_poll=True)
             return polled + Polled(0, looked.new, has_more=looked.has_more and not self._is_stopping)
@@ -215,6 +214,15 @@ class AuditPoller:
             raise
         finally:
             self._say_what_was_found(self._monotonic() - started)
+
+    def _heed_scans(self, now: datetime) -> Looked:
+        """Mostly there is none, which is one question."""
+        if not self._store.has_scans(now, ended_since=now - RECENT):
+            return Looked(0, has_more=False)
+        looked = self._results.read(now)
+        self._found["scans"] += looked.new
+        self._waves.end_if_over(now)
+        return looked
 
     def _say_what_was_found(self, seconds: float) -> None:
         """A line for a poll that brought something, by type of event; none for an idle one."""
@@ -371,15 +379,21 @@ class AuditPoller:
         return not self._harbor.rows_since(log, cursor.op_time)
 
     def _first_id(self, log: Log, cursor: Cursor, reach: Reach) -> int:
-        recent = self._store.recent_rows(
+        recent = self._recent.get(cursor.log)
+        if recent is None or recent.position != cursor:
+            recent = self._recent[cursor.log] = self._remembered(log, cursor)
+        return reading.first_id(cursor, recent.rows(), sees_every_row=self._sees_every_row(reach))
+
+    def _remembered(self, log: Log, cursor: Cursor) -> Recent:
+        rows = self._store.recent_rows(
             log.table,
             above=cursor.floor_id,
             up_to=cursor.row_id,
-            most=reading.MOST_GAP + reading.OVERLAP_ROWS,
+            most=reading.MOST_RECENT,
             fresh_since=cursor.polled_at - reading.OVERLAP,
             since=cursor.floor_at if cursor.floor_at and cursor.floor_at <= cursor.polled_at else None,
         )
-        return reading.first_id(cursor, [SeenRow(*row) for row in recent], sees_every_row=self._sees_every_row(reach))
+        return Recent.of(cursor, (SeenRow(*row) for row in rows))
 
     def _sees_every_row(self, reach: Reach) -> bool:
         return reach.kind is ReachKind.SYSTEM and not self._operations
@@ -412,15 +426,28 @@ class AuditPoller:
         floor = cursor.floor_id
         is_old = is_old or (lambda row: 0 < row.id <= floor)
         for rows, is_last in walk.gathered(pages, BATCH):
+            recent = self._recent.get(cursor.log)
+            fresh = [row for row in rows if not is_old(row) and not (recent and recent.knows(row))]
             cursor = reading.advanced(cursor, rows)
             if is_last:
                 cursor = replace(cursor, polled_at=now)
-            new = self._record([row for row in rows if not is_old(row)], cursor, covered_from, now, read=len(rows))
+            if fresh or self._folder.has_unasked:
+                new = self._record(fresh, cursor, covered_from, now, read=len(rows))
+            else:
+                new = self._move_on(cursor, covered_from, read=len(rows))
+            if recent:
+                recent.note((row.id for row in fresh), cursor, now)
             total += Polled(len(rows), new)
             self._sink(RowsRead(log.table, len(rows), new))
         if total.new:
             _log.debug("audit.log_read", log=log_name(log), rows=total.rows, new=total.new, position=cursor.row_id)
         return total
+
+    def _move_on(self, cursor: Cursor, covered_from: datetime, *, read: int) -> int:
+        """Nothing is new: only how far the log was read is written down."""
+        coverage = Coverage(cursor.log, covered_from, cursor.polled_at, rows=read, new=0)
+        self._found.update(rows=read)
+        return self._store.record((), now=cursor.polled_at, cursor=cursor, coverage=coverage)
 
     def _record(
         self, rows: Sequence[AuditRow], cursor: Cursor, covered_from: datetime, now: datetime, *, read: int
@@ -473,6 +500,8 @@ class AuditPoller:
         is_worth_asking: Callable[[Entry], bool] = lambda _: True,
     ) -> list[Event]:
         """Complete entries to events, in the order of the log, with what is remembered or can be looked up."""
+        if not entries:
+            return []
         enricher = Enricher(self._harbor, knowledge, self.survey.server(), now, self._patience)
         wanted = [is_worth_asking(entry) and self._is_wanted(entry) for entry in entries]
         return [normalize.complete(e, enricher.facts(e, is_wanted=w)) for e, w in zip(entries, wanted, strict=True)]
@@ -588,6 +617,7 @@ class AuditPoller:
         newest = self._harbor.newest_row(log, now, operations=self._operations)
         start = (cursor.op_time or cursor.polled_at) - reading.OVERLAP
         is_rewound = newest is not None and newest.id < cursor.row_id
+        self._recent.pop(log_name(log), None)
         _log.warning("audit.ids_rewound" if is_rewound else "audit.rows_gone", log=cursor.log, known=cursor.row_id)
         if gap := sight.restored(cursor, newest, now, is_again=is_again):
             self._sight.found(gap, now)

@@ -7,10 +7,11 @@ again, and the newest row seen is read again every time as the witness that the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from poller.knowledge import LONG_AGO
 from poller.rows import PAGE, AuditRow
 from state import Cursor
 
@@ -18,6 +19,8 @@ OVERLAP = timedelta(seconds=120)
 OVERLAP_ROWS = PAGE - 1
 """How many known rows are read again where skipped ids mean nothing (other projects' rows): no full page of them."""
 MOST_GAP = 2000
+MOST_RECENT = MOST_GAP + OVERLAP_ROWS
+"""So many rows of a log are remembered."""
 PROJECT_BOUND = timedelta(hours=1)
 """Beside the id, a project's log is bounded by time, or Harbor would walk through everybody's rows."""
 
@@ -26,6 +29,45 @@ PROJECT_BOUND = timedelta(hours=1)
 class SeenRow:
     id: int
     seen_at: datetime
+
+
+@dataclass(slots=True)
+class Recent:
+    """The rows of a log that were seen lately, and the last one before them, so that no poll has to ask for them.
+
+    Good for the position at which it was left, and for no other: somebody else has written that, or the clock was set.
+    What a backfill adds meanwhile is missing here, and at most read once more.
+    """
+
+    position: Cursor
+    seen: dict[int, datetime]  # when each was first
+    is_ours: bool = False  # whether the position is of a page that was recorded here
+
+    @classmethod
+    def of(cls, position: Cursor, rows: Iterable[SeenRow]) -> Recent:
+        """`rows`: from the last one on before the first that is fresh. The position's own row is known in any case."""
+        return cls(position, {position.row_id: LONG_AGO} | {row.id: row.seen_at for row in rows})
+
+    def note(self, ids: Iterable[int], position: Cursor, now: datetime) -> None:
+        """A page was recorded, and the log is read up to there."""
+        self.position, self.is_ours = position, True
+        for number in ids:
+            self.seen.setdefault(number, now)
+        if len(self.seen) > 2 * MOST_RECENT:
+            self.seen = {number: self.seen[number] for number in sorted(self.seen)[-MOST_RECENT:]}
+
+    def knows(self, row: AuditRow) -> bool:
+        """Whether it is the witness, which need not be looked up: an idle poll reads nothing else."""
+        return self.is_ours and row.id == self.position.row_id and row.op_time == self.position.op_time
+
+    def rows(self) -> list[SeenRow]:
+        """From the last row on before the first that is fresh, ascending by id. What is before that is forgotten."""
+        since = self.position.polled_at - OVERLAP
+        first = min((number for number, at in self.seen.items() if at >= since), default=None)
+        last = self.position.row_id
+        before = last if first is None else max((number for number in self.seen if number < first), default=first)
+        self.seen = {number: self.seen[number] for number in sorted(self.seen) if number >= before}
+        return [SeenRow(number, at) for number, at in self.seen.items()]
 
 
 def first_id(cursor: Cursor, recent: Sequence[SeenRow], *, sees_every_row: bool) -> int:

@@ -62,11 +62,15 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing can be told for so many seconds; None: nothing is due."""
+    """Nothing can be told for so many seconds; None: nothing is due.
+
+    `look_in`: after so many it is worth a look whether that has changed; None: not before something is recorded.
+    """
 
     seconds: float | None
     reason: str = ""
     needs_operator: bool = False
+    look_in: float | None = field(default=1.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,7 @@ class Teller:
         self._others: tuple[Teller, ...] = ()  # in the same chat
         self._topic_tried: datetime | None = None
         self.trouble: ChatTrouble | None = None  # as of the last look
+        self._is_well = False  # whether there was a look, and no trouble
 
     def share_room(self, others: Sequence[Teller]) -> None:
         """What a chat has room for is that of all routes which lead there, whatever the topic."""
@@ -154,12 +159,16 @@ class Teller:
         self.settle()
         now = self._clock()
         self._begin(now)
+        due_at = self._store.next_due(now)
+        if (due_at is None or due_at > now) and self._is_well:
+            return Wait(None, look_in=(due_at - now).total_seconds() if due_at is not None else None)
         state = self._store.route(str(self._route.chat_id), self._route.message_thread_id)
         state = self._as_the_clock_is(state, now)
         self.trouble = ChatTrouble(self._route.name, state.reason, state.needs_operator) if state.reason else None
+        self._is_well = self.trouble is None
         if state.blocked_until is not None and state.blocked_until > now:
             return self._wait_for(state, now)
-        if not self._store.has_due(now):
+        if due_at is None or due_at > now:
             return Wait(None)
         chat_id = state.moved_to or self._route.chat_id
         chat = _Chat(chat_id, state, self._history(chat_id, now), now)
@@ -485,7 +494,7 @@ class Teller:
             reason=f"{why.reason}: {description}" if description else why.reason,
             failures=failures + 1,
         )
-        self.trouble = ChatTrouble(self._route.name, held.reason, held.needs_operator)
+        self.trouble, self._is_well = ChatTrouble(self._route.name, held.reason, held.needs_operator), False
         maybe_at = now if why.reason in MAYBE_DELIVERED else None
         attempted = partial(self._store.attempted, ids, why.reason, attempt=attempt, maybe_at=maybe_at, route=held)
         self._note(attempted)

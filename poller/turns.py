@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from poller.pulse import ChatTrouble
 from poller.telling import Teller, Told, Wait
@@ -58,4 +59,5 @@ class Tellers:
 def soonest(waits: Sequence[Wait]) -> Wait:
     """When it is worth asking again. A chat that needs a person is no reason to give up the others."""
     due = [wait for wait in waits if wait.seconds is not None]
-    return min(due, key=lambda wait: (wait.needs_operator, wait.seconds), default=Wait(None))
+    first = min(due, key=lambda wait: (wait.needs_operator, wait.seconds), default=Wait(None))
+    return replace(first, look_in=min((wait.look_in for wait in waits if wait.look_in is not None), default=None))

@@ -54,7 +54,8 @@ _BUSY_WORDS = (
     "terminat",
 )
 _FULL_WORDS = ("disk is full", "disk i/o error", "no space left", "quota exceeded")
-_FAILED = (OperationalError, InternalError)  # the second: PostgreSQL ended a transaction that stood still
+_FAILED = (OperationalError, InternalError, sqlite3.OperationalError)
+"""The second: PostgreSQL ended a transaction that stood still. The third: SQLite at the beginning of one."""
 _MISTAKES = ("does not exist", "authentication failed", "pg_hba.conf")  # PostgreSQL calls these connections failed too
 
 
@@ -251,8 +252,11 @@ def _sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def start(connection: Connection) -> None:
+        """Said to the driver itself: at each of the many small questions the way through the library is the dearest."""
         writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, delete, func, or_, select, tuple_, update
+from sqlalchemy import Connection, Table, and_, bindparam, delete, func, or_, select, tuple_, update
 
 from poller.events import RowName, Source
 from state import bitmap
@@ -207,7 +207,11 @@ def _delete_events(connection: Connection, ids: Sequence[int]) -> None:
 
 
 def _delete(connection: Connection, table: Table, conditions: Collection[Any]) -> int:
-    """At most a portion of the rows that meet all of the conditions."""
+    """At most a portion of the rows that meet all of the conditions, each by its key: SQLite would go through all."""
     key = tuple(table.primary_key)
-    some = select(*key).where(*conditions).limit(PORTION)
-    return connection.execute(delete(table).where(tuple_(*key).in_(some))).rowcount
+    found = connection.execute(select(*key).where(*conditions).limit(PORTION)).all()
+    if found:
+        mine = (column == bindparam(f"of_{column.name}") for column in key)
+        names = [f"of_{column.name}" for column in key]
+        connection.execute(delete(table).where(*mine), [dict(zip(names, row, strict=True)) for row in found])
+    return len(found)

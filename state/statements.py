@@ -9,11 +9,11 @@ from collections.abc import Collection
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, bindparam, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, Table, Update, and_, bindparam, case, exists, func, or_, select, update
 
 from poller.events import EventType, Source
 from state import schema as t
-from state.records import DeliveryState, Mode, Outcome
+from state.records import DeliveryState, Grant, Mode, Outcome
 
 ROUTES_OF_CHAT = select(t.routes).where(t.routes.c.chat_id == bindparam("chat_id"))
 
@@ -31,7 +31,25 @@ ATTEMPT_TIMES = (
     .where(t.attempts.c.chat_id == bindparam("chat_id"), t.attempts.c.at >= bindparam("since"))
     .order_by(t.attempts.c.at)
 )
-LENGTHEN_LINE = update(t.polls).where(t.polls.c.id == bindparam("line"))
+LENGTHEN_LINE = update(t.polls).where(
+    t.polls.c.id == bindparam("line"),
+    t.polls.c.polls == bindparam("was_polled"),
+    t.polls.c.covered_to == bindparam("was_covered_to"),
+)
+
+
+def is_of(grant: Grant) -> ColumnElement[bool]:
+    return and_(t.leases.c.name == grant.name, t.leases.c.owner == grant.owner, t.leases.c.epoch == grant.epoch)
+
+
+@cache
+def guard(grant: Grant) -> Select[Any]:
+    return select(t.leases.c.epoch).where(is_of(grant)).with_for_update(read=True, key_share=True)
+
+
+@cache
+def beat(grant: Grant) -> Update:
+    return update(t.leases).where(is_of(grant)).values(beats=t.leases.c.beats + 1, expires_at=bindparam("until"))
 
 
 LAST_EVENT = select(func.max(t.events.c.id))
@@ -60,6 +78,15 @@ def _is_due(routes: tuple[str, ...]) -> tuple[ColumnElement[bool], ...]:
 @cache
 def has_due(routes: tuple[str, ...]) -> Select[Any]:
     return select(exists().where(*_is_due(routes)))
+
+
+@cache
+def next_due(routes: tuple[str, ...]) -> Select[Any]:
+    """`now` where anything is due; otherwise when the first of what waits will be, if anything does."""
+    c = t.deliveries.c
+    now: ColumnElement[Any] = bindparam("now", type_=c.held_until.type)
+    first = select(func.min(c.held_until)).where(is_on(routes), c.state == DeliveryState.PENDING)
+    return select(case((has_due(routes).scalar_subquery(), now), else_=first.scalar_subquery()))
 
 
 @cache
@@ -193,6 +220,13 @@ def unexplained_scans(harbor_id: int, *, is_new: bool) -> Select[Any]:
         c.outcome == Outcome.RUNNING, c.repository.is_(None), c.ended_at >= bindparam("since")
     )
     return query.where(c.looks == 0) if is_new else query
+
+
+@cache
+def has_scans(harbor_id: int) -> Select[Any]:
+    """Whether a result may be read, an end explained, or a wave ended."""
+    due, unexplained = scans_due(harbor_id).limit(None).order_by(None), unexplained_scans(harbor_id, is_new=True)
+    return select(or_(due.exists(), unexplained.exists(), of_harbor(t.waves, harbor_id).exists()))
 
 
 @cache

@@ -138,6 +138,7 @@ class Store:
         self._spread: Spread = _as_it_is
         self._grant: Grant | None = None
         self._sink: Sink = ignore
+        self._last_lines: dict[str, tuple[int, Coverage]] = {}  # of the ledger, by log, as this process left them
         # Of a Harbor that is not known nothing is found under the number of none.
         self._harbor_id = self._known_harbor(harbor_url) or (0 if is_only_read else self._new_harbor(harbor_url))
 
@@ -185,8 +186,8 @@ class Store:
                     return answer
         raise AssertionError("the last time is the last")
 
-    def under(self, grant: Grant) -> Store:
-        """The same state, for the holder of a lease: whoever has lost it cannot write a thing."""
+    def under(self, grant: Grant | None) -> Store:
+        """The same state, for the holder of a lease: whoever has lost it cannot write a thing. None: for anybody."""
         bound = copy(self)
         bound._grant = grant
         return bound
@@ -518,6 +519,12 @@ class Store:
         """Scans whose result should be looked at, those that have waited longest first."""
         return self._scans(statements.scans_due(self._harbor_id), now=now, most=most)
 
+    def has_scans(self, now: datetime, *, ended_since: datetime) -> bool:
+        """Whether anything is to be done about a scan: a result is due, an end unexplained, or a wave goes on."""
+        with self._reading() as connection:
+            found = {"now": now, "since": ended_since}
+            return bool(connection.scalar(statements.has_scans(self._harbor_id), found))
+
     def finish_look(
         self,
         scan: NoticedScan,
@@ -711,7 +718,7 @@ class Store:
             statements.all_events(t.deliveries.c.group)
             .join(t.deliveries, t.deliveries.c.event_id == t.events.c.id)
             .where(
-                t.events.c.harbor_id == self._harbor_id,
+                t.events.c.harbor_id + 0 == self._harbor_id,  # not by an index: all events of a Harbor are in those
                 t.events.c.id > _before_the_last_events(),
                 t.events.c.seen_at >= since,
                 t.events.c.type == EventType.PUSH_ARTIFACT,
@@ -904,6 +911,12 @@ class Store:
         """Whether anything is due."""
         with self._reading() as connection:
             return bool(connection.scalar(statements.has_due(self._routes), {"now": now}))
+
+    def next_due(self, now: datetime) -> datetime | None:
+        """When the next of what is pending is due: `now` where something is. None: nothing is pending."""
+        with self._reading() as connection:
+            found: datetime | None = connection.scalar(statements.next_due(self._routes), {"now": now})
+            return found
 
     def claim(self, chat_id: str, at: datetime) -> int:
         """Note, before a message goes, that one goes. Whoever cannot write that must not send it, either.
@@ -1313,14 +1326,14 @@ class Store:
 
     def beat(self, grant: Grant, now: datetime, keep: timedelta) -> None:
         """Show that the holder lives. Raises LeaseTaken when it is the holder no more."""
-        values = {"beats": t.leases.c.beats + 1, "expires_at": now + keep}
-        with self.under(grant)._writing() as connection:
-            connection.execute(update(t.leases).where(_is_of(grant)).values(values))
+        with self.under(None)._writing() as connection:
+            if not connection.execute(statements.beat(grant), {"until": now + keep}).rowcount:
+                raise _taken(grant)
 
     def release_lease(self, grant: Grant) -> None:
         """The row stays, for its epoch must never come twice."""
         with self._writing() as connection:
-            connection.execute(update(t.leases).where(_is_of(grant)).values(owner=""))
+            connection.execute(update(t.leases).where(statements.is_of(grant)).values(owner=""))
 
     # -- retention ------------------------------------------------------------------------------
 
@@ -1698,20 +1711,33 @@ class Store:
 
     def _cover(self, connection: Connection, coverage: Coverage) -> None:
         """Add a line to the ledger; a poll that follows the last line without a gap only makes that longer."""
-        last = connection.execute(statements.last_line(self._harbor_id), {"log": coverage.log}).one_or_none()
-        if last is not None and _continues(_coverage(last), coverage):
-            values = {
-                "covered_to": coverage.covered_to,
-                "polls": last.polls + 1,
-                "rows": last.rows + coverage.rows,
-                "new": last.new + coverage.new,
-                "duration_ms": last.duration_ms + round(coverage.seconds * 1000),
-            }
-            connection.execute(statements.LENGTHEN_LINE, {"line": last.id, **values})
+        known = self._last_lines.pop(coverage.log, None)  # in vain if another one, or a transaction undone, changed it
+        if known is not None and self._lengthen(connection, *known, coverage):
+            return
+        found = connection.execute(statements.last_line(self._harbor_id), {"log": coverage.log}).one_or_none()
+        if found is not None and self._lengthen(connection, found.id, _coverage(found), coverage):
             return
         values = as_dict(coverage)
         values["duration_ms"] = round(values.pop("seconds") * 1000)
         connection.execute(t.polls.insert().values(harbor_id=self._harbor_id, **values))
+
+    def _lengthen(self, connection: Connection, line: int, last: Coverage, more: Coverage) -> bool:
+        """Whether the line could be made longer: it is still as it was, and says no more than the two together."""
+        if not _continues(last, more):
+            return False
+        longer = replace(
+            last,
+            covered_to=more.covered_to,
+            polls=last.polls + 1,
+            rows=last.rows + more.rows,
+            new=last.new + more.new,
+            seconds=last.seconds + more.seconds,
+        )
+        is_as_it_was = {"line": line, "was_polled": last.polls, "was_covered_to": last.covered_to}
+        if not connection.execute(statements.LENGTHEN_LINE, is_as_it_was | _columns_of_line(longer)).rowcount:
+            return False
+        self._last_lines[more.log] = line, longer
+        return True
 
     def _gaps(self, which: Any) -> tuple[Gap, ...]:
         names = ("source", "reason", "began_at", "ended_at", "rows", "closed_at", "noticed_at", "told_at")
@@ -1869,13 +1895,12 @@ def _guard(connection: Connection, grant: Grant) -> None:
 
     PostgreSQL's lock is the weakest that holds up `take_lease`: beats pass, however long a transaction takes.
     """
-    mine = select(t.leases.c.epoch).where(_is_of(grant)).with_for_update(read=True, key_share=True)
-    if connection.execute(mine).one_or_none() is None:
-        raise LeaseTaken(f"another process has taken over the work of the {grant.name} on this state database")
+    if connection.scalar(statements.guard(grant)) is None:
+        raise _taken(grant)
 
 
-def _is_of(grant: Grant) -> Any:
-    return and_(t.leases.c.name == grant.name, t.leases.c.owner == grant.owner, t.leases.c.epoch == grant.epoch)
+def _taken(grant: Grant) -> LeaseTaken:
+    return LeaseTaken(f"another process has taken over the work of the {grant.name} on this state database")
 
 
 def _leases(name: str) -> Select[Any]:
@@ -2020,6 +2045,12 @@ def _scan(row: Row[Any]) -> NoticedScan:
 def _with_tuples(fact: ReportFact) -> ReportFact:
     """As it was before JSON made lists of them."""
     return replace(fact, findings=tuple(fact.findings) if fact.findings is not None else None)
+
+
+def _columns_of_line(line: Coverage) -> dict[str, Any]:
+    """Those that change when it is made longer."""
+    names = ("covered_to", "polls", "rows", "new")
+    return {name: getattr(line, name) for name in names} | {"duration_ms": round(line.seconds * 1000)}
 
 
 def _coverage(row: Row[Any]) -> Coverage:

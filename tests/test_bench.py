@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from bench import burden, recording, scans
+from bench import burden, plans, recording, scans
 from bench.__main__ import BENCHMARKS, main
 from bench.client import Took
 from bench.log import START, RowLog
+from bench.material import NOWHERE, load, write_conf
 from bench.report import Sheet, at_least, markdown, not_measured, ratio, show, times
 from bench.scan_script import Kind
 from bench.served import PreparedHarbor
@@ -26,8 +28,11 @@ TINY = Sizes(
     history=300,
     busy_polls=50,
     idle_polls=3,
-    few_events=200,
-    many_events=400,
+    in_state=(200, 400),
+    in_postgres=(200, 400),
+    idle_ticks=3,
+    idle_seconds=0,
+    messages=1,
     pages=2,
     small_backlog=120,
     large_backlog=250,
@@ -64,13 +69,13 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> scans.Hour:
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS.values(), ids=BENCHMARKS)
 def test_each_benchmark_shows_its_ratios(benchmark: Callable[[Sizes], Sheet]) -> None:
-    """A small run of each ends in a table with a row per measurement, and with ratios."""
+    """A small run of each ends in a table with a row per measurement, and with ratios or what was to be reached."""
     sheet = benchmark(TINY)
     assert all(len(row) == len(sheet.columns) for row in sheet.rows)
     printed = io.StringIO()
     show(sheet, Console(file=printed, width=120))
     assert sheet.title in printed.getvalue()
-    assert "×" in printed.getvalue()
+    assert "×" in printed.getvalue() or "reached" in printed.getvalue()
 
 
 def test_the_peers_err_where_the_product_does_not(measured: tuple[list[burden.Result], int]) -> None:
@@ -175,3 +180,25 @@ def test_recording_hides_no_peer() -> None:
 def test_a_ratio_has_no_more_digits_than_it_deserves(value: float, base: float, text: str) -> None:
     """Two digits; none behind the point from ten on."""
     assert ratio(value, base) == text
+
+
+# -- how the database answers -------------------------------------------------------------------------
+
+
+def test_a_plan_that_reads_everything_is_noticed() -> None:
+    """All events of a Harbor are nearly all there are; what is pending has an index of its own."""
+    by_harbor = "SEARCH events USING INDEX ix_events_occurred_at (harbor_id=?)"
+    by_time = "SEARCH events USING INDEX ix_events_occurred_at (harbor_id=? AND occurred_at>?)"
+    pending = "SCAN deliveries USING INDEX ix_deliveries_pending"
+    assert plans.scanned([by_harbor, "SCAN deliveries", "SCAN routes"]) == {"events", "deliveries"}
+    assert plans.scanned([by_time, pending]) == set()
+
+
+def test_nothing_that_is_asked_often_reads_a_table_that_grows(tmp_path: Path) -> None:
+    """However long the product runs: at a poll, at telling, and at the looks in between."""
+    found = plans.explained(load(write_conf(tmp_path, NOWHERE, state_url=f"sqlite:///{tmp_path}/state.db")), 400)
+    assert {name for name, statements in found.items() if statements} >= {"a poll with new rows", "telling"}
+    often = {
+        text: plan for name, statements in found.items() if name != "forgetting" for text, plan in statements.items()
+    }
+    assert {text: plan for text, plan in often.items() if plans.scanned(plan)} == {}

@@ -18,16 +18,17 @@ from demo.harbor import Fault, World
 from demo.telegram import Kind, TelegramStandIn
 from poller import lease
 from poller.clock_steps import SteadyClock
-from poller.daemon import BUG, JOBS, STATE, Shift
+from poller.daemon import BUG, JOBS, STATE, Bell, Shift
 from poller.episodes import CALM, FIRST_REMINDER, FORGOTTEN, REMIND_EVERY, Episodes, News, Said
 from poller.errors import HarborBusy, HarborUnreachable, StateBusy, WrongCredentials
 from poller.heartbeat import Heartbeat
+from poller.measures import Measure, Recorded
 from poller.secret import Secret
 from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller
 from poller.troubles import Trouble, Troubles
 from poller.turns import Tellers
-from state import POLLER, Grant
+from state import POLLER, DeliveryState, Grant
 from tests.harness import TOKEN, Clock, Site, site
 
 HOUR = 3600
@@ -182,6 +183,17 @@ class Patient(threading.Event):
         return self.is_set()
 
 
+class PatientBell(Bell):
+    """The same."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def wait(self, seconds: float) -> None:
+        self._clock.advance(seconds)
+
+
 class Stage:
     """A site, its chat, and a daemon's shift whose jobs the test calls at the daemon's rhythm."""
 
@@ -209,6 +221,7 @@ class Stage:
             steady,
             heartbeat=heartbeat,
             monotonic=monotonic,
+            bell=PatientBell(clock),
         )
         self.shift._stop = Patient(clock)
 
@@ -375,3 +388,17 @@ def test_each_job_has_its_own_trouble(stage: Stage, words: Words) -> None:
     stage.fail("sweep", HarborUnreachable("away"))
     stage.fail("sweep", ZeroDivisionError())
     assert words() == [JOBS["poll"].failed, JOBS["watch"].failed, JOBS["poll"].failed, BUG.failed]
+
+
+# -- who is woken -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("state", "is_rung"), [(DeliveryState.PENDING, True), (DeliveryState.OFF, False)])
+def test_delivery_is_woken_by_what_is_to_be_told(state: DeliveryState, is_rung: bool) -> None:
+    """And whoever counts what is recorded hears of it all the same."""
+    heard = list[Measure]()
+    bell, recorded = Bell(heard.append), Recorded(decided=Counter({(ROUTE, state): 1}))
+    bell.heed(recorded)
+    assert (bell.has_rung, heard) == (is_rung, [recorded])
+    bell.wait(0)
+    assert not bell.has_rung

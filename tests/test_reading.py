@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from poller import reading
 from poller.events import Source
-from poller.reading import OVERLAP, OVERLAP_ROWS, PROJECT_BOUND, SeenRow
+from poller.reading import MOST_RECENT, OVERLAP, OVERLAP_ROWS, PROJECT_BOUND, Recent, SeenRow
 from poller.rows import PAGE, AuditRow
 from poller.values import replace
 from state import Cursor
@@ -73,6 +73,39 @@ def test_old_gaps_are_not_read_again() -> None:
     """Numbers that were skipped before the last two minutes stay skipped."""
     recent = [*seen(2, 5, at=LONG_AGO), *seen(6, 7)]
     assert reading.first_id(cursor(7), recent, sees_every_row=True) == 7
+
+
+def test_what_was_seen_lately_is_remembered_from_poll_to_poll() -> None:
+    """With the last row before it, so that nobody has to be asked where the known ids end."""
+    recent = Recent.of(cursor(5), seen(3, at=LONG_AGO))
+    recent.note([7, 8], cursor(8), NOW)
+    assert [each.id for each in recent.rows()] == [5, 7, 8]
+    assert reading.first_id(cursor(8), recent.rows(), sees_every_row=True) == 6
+    recent.note([6], cursor(8), NOW + SECOND)
+    assert reading.first_id(cursor(8), recent.rows(), sees_every_row=True) == 8
+    recent.note([], later := replace(cursor(8), polled_at=NOW + 2 * OVERLAP), NOW + 2 * OVERLAP)
+    assert [each.id for each in recent.rows()] == [8]
+    assert reading.first_id(later, recent.rows(), sees_every_row=True) == 8
+
+
+def test_only_a_row_that_was_recorded_here_is_known_without_a_look() -> None:
+    """The position may be another process's, and so its row."""
+    recent = Recent.of(cursor(8), ())
+    assert not recent.knows(row(8))
+    recent.note([], cursor(8), NOW)
+    assert recent.knows(row(8))
+    assert not recent.knows(row(8, NOW + SECOND))
+    assert not recent.knows(row(7))
+
+
+def test_a_long_backlog_is_not_kept_in_memory() -> None:
+    """The newest rows are enough to know which ids are missing."""
+    recent = Recent.of(cursor(0), ())
+    for first in range(1, 100_001, PAGE):
+        ids = range(first, first + PAGE)
+        recent.note(ids, cursor(ids[-1]), NOW)
+    assert len(recent.seen) <= 2 * MOST_RECENT
+    assert reading.first_id(cursor(100_000), recent.rows(), sees_every_row=True) == 100_000
 
 
 def test_rows_from_before_the_first_run_are_not_read() -> None:

@@ -302,6 +302,16 @@ def test_the_way_of_telling_can_be_changed(store: Store) -> None:
     assert [item.mode for item in store.due(NOW, most=9)] == [Mode.SINGLE, Mode.AUTO, Mode.AUTO]
 
 
+def test_it_is_known_when_the_next_is_due(store: Store) -> None:
+    """So that nobody has to look every second."""
+    assert store.next_due(NOW) is None
+    store.record([replace(pending(n)[0], held_until=NOW + n * MINUTE) for n in (2, 1)], now=NOW)
+    assert store.next_due(NOW) == NOW + MINUTE
+    assert store.next_due(NOW + HOUR) == NOW + HOUR
+    store.record(pending(3), now=NOW)
+    assert store.next_due(NOW) == NOW
+
+
 def test_what_a_backfill_found_is_held_back_and_released(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """In portions, all of it, and nothing that is told in another way or is told already."""
     monkeypatch.setattr("state.store._HELD_AT_ONCE", 2)
@@ -537,6 +547,19 @@ def test_what_is_no_idle_poll_gets_its_own_line(store: Store, following: Coverag
     assert store.ledger(since=NOW) == (first, following)
 
 
+def test_a_line_that_somebody_else_made_longer_is_read_anew(store: Store, state_url: str) -> None:
+    """What this process remembers of the last line holds only as long as that is as it left it."""
+    polls = [Coverage(LOG, NOW + n * SECOND, NOW + (n + 1) * SECOND) for n in range(4)]
+    other = Store.open(state_url, HARBOR, ROUTE)
+    store.cover(polls[0])
+    store.cover(polls[1])
+    other.cover(polls[2])
+    other.close()
+    store.cover(polls[3])
+    (line,) = store.ledger(since=NOW)
+    assert (line.covered_to, line.polls) == (NOW + 4 * SECOND, 4)
+
+
 def test_a_window_stays_covered_when_its_line_grows(store: Store) -> None:
     """An interrupted backfill goes on from where it was, so every hour that it has read is known one by one."""
     hours = [(NOW + number * HOUR, NOW + (number + 1) * HOUR) for number in range(4)]
@@ -700,6 +723,19 @@ def test_a_scan_is_put_together_from_its_rows_in_any_order(store: Store, rows: t
     for scan in rows:
         store.record([], now=NOW, scans=[scan])
     assert store.scans_due(NOW + HOUR, most=9) == (WHOLE,)
+
+
+def test_one_question_tells_whether_there_is_anything_to_do_about_scans(store: Store) -> None:
+    """A result that is due, an end that nothing explains, or a wave."""
+    assert not store.has_scans(NOW, ended_since=NOW - HOUR)
+    store.record([], now=NOW, scans=[replace(STARTED, look_at=NOW + MINUTE)])
+    assert not store.has_scans(NOW, ended_since=NOW - HOUR)
+    assert store.has_scans(NOW + MINUTE, ended_since=NOW - HOUR)
+    store.record([], now=NOW, scans=[replace(ENDED, robot="robot$z", ended_at=NOW)])
+    assert store.has_scans(NOW, ended_since=NOW - HOUR)
+    assert not store.has_scans(NOW, ended_since=NOW + SECOND)
+    store.save_wave(Wave("wave:1", NOW, NOW))
+    assert store.has_scans(NOW, ended_since=NOW + SECOND)
 
 
 def test_scans_are_looked_at_when_it_is_time(store: Store) -> None:
