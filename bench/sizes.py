@@ -27,6 +27,7 @@ class Sizes:
     events_a_day: int = 250  # for a year
     past: tuple[int, ...] = (10_000, 100_000, 1_000_000)  # rows
     past_told: int = 100_000
+    messages: int = 5_000
 
 
 FULL = Sizes()
@@ -47,4 +48,5 @@ QUICK = Sizes(
     events_a_day=50,
     past=(2_000, 20_000),
     past_told=2_000,
+    messages=1_000,
 )

@@ -8,6 +8,7 @@ What joins a message that was told changes it, when nothing new is to be told; d
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -139,11 +140,16 @@ class Teller:
         self._refused_edits = 0  # in a row
         self._owed: Callable[[], object] | None = None  # the note of what came of the last message
         self._others: tuple[Teller, ...] = ()  # in the same chat
+        self._lately = deque[datetime](maxlen=pacing.BOT.most)
         self._topic_tried: datetime | None = None
         self.trouble: ChatTrouble | None = None  # as of the last look
 
-    def share_room(self, others: Sequence[Teller]) -> None:
-        """What a chat has room for is that of all routes which lead there, whatever the topic."""
+    def share_room(self, others: Sequence[Teller], lately: deque[datetime]) -> None:
+        """What a chat has room for is that of all routes which lead there, whatever the topic.
+
+        `lately`: when the bot was answered, to whatever chat; each teller writes that down there.
+        """
+        self._lately = lately
         self._others = tuple(other for other in others if str(other._route.chat_id) == str(self._route.chat_id))
 
     def deliver(self, *, is_patient: bool = True) -> Told | Wait:
@@ -163,7 +169,7 @@ class Teller:
             return Wait(None)
         chat_id = state.moved_to or self._route.chat_id
         chat = _Chat(chat_id, state, self._history(chat_id, now), now)
-        pause = pacing.wait(chat.history, now, chat.limits)
+        pause = max(pacing.wait(chat.history, now, chat.limits), pacing.wait(self._lately, now, pacing.BOT))
         if pause > 0:
             return Wait(pause, "pace")
         if self._look_again_at is not None and now < self._look_again_at <= now + LOOK_AGAIN:
@@ -492,7 +498,8 @@ class Teller:
         return Wait(seconds, held.reason, held.needs_operator)
 
     def _heed(self, outcome: Outcome | EditOutcome) -> None:
-        """An answer about the message itself: the chat is there again."""
+        """It counts for the bot's pace. An answer about the message itself: the chat is there again."""
+        self._lately.append(self._clock())
         if not isinstance(outcome, Later | ChatRefused):
             self.trouble = None
             self._troubles.went_well(KEPT.of(route=self._route.name))
