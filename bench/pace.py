@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.material import NOWHERE, START, Clock, load, open_store, write_conf
-from bench.report import Sheet
+from bench.report import Sheet, at_least, at_most, number, percent
 from bench.sizes import Sizes
 from demo.door import Call, Reply
 from demo.telegram import Chat, Limits, TelegramStandIn
@@ -24,6 +24,9 @@ MANY = 60
 """Routes to as many private chats: together they would take two times what the bot may send."""
 LATENCY_S = (0.02, 0.08)
 """On the way to Telegram, and the same on the way back."""
+
+GOAL = 0.95
+ONE_AT_A_TIME = "one message at a time is on its way, so that a crash repeats at most one"
 
 
 class FarTelegram(TelegramStandIn):
@@ -55,24 +58,29 @@ class Pace:
 
 
 def run(sizes: Sizes) -> Sheet:
-    messages = sizes.messages
-    lines = [
-        _line("a group", measure([GROUP], messages)),
-        _line("a group, 40 to 160 ms away", measure([GROUP], messages, LATENCY_S)),
-        _line("a private chat", measure([PRIVATE], messages)),
-        _line("a private chat, 40 to 160 ms away", measure([PRIVATE], messages, LATENCY_S)),
-        _line(f"{MANY} private chats", measure(range(PRIVATE, PRIVATE + MANY), messages)),
-    ]
+    chats = range(PRIVATE, PRIVATE + MANY)
+    far = f"{2 * LATENCY_S[0] * 1000:.0f} to {2 * LATENCY_S[1] * 1000:.0f} ms away"
+    paces = {
+        f"a group, {far}": measure([GROUP], sizes.messages, LATENCY_S),
+        f"a private chat, {far}": measure([PRIVATE], sizes.messages, LATENCY_S),
+        f"{MANY} private chats, Telegram next door": measure(chats, sizes.messages),
+        f"{MANY} private chats, {far}": measure(chats, sizes.messages, LATENCY_S),
+    }
+    refused = sum(pace.refused for pace in paces.values())
     return Sheet(
-        f"9. A backlog of {messages:,} single messages",
-        ("", "it took", "Telegram would have taken", "of that we used", "answers 429"),
-        lines,
+        f"Pace: a backlog of {sizes.messages:,} single messages",
+        ("", "it took", "Telegram would have taken", "used of that", "answers 429"),
+        [_line(name, pace) for name, pace in paces.items()],
         ("Time is the script's: what Telegram would have taken in it follows from the stand-in's limits.",),
+        (
+            *(at_least(f"i) {name}", pace.share, GOAL, percent, ONE_AT_A_TIME) for name, pace in paces.items()),
+            at_most("i) answers 429", refused, 0, number),
+        ),
     )
 
 
 def _line(name: str, pace: Pace) -> tuple[str, ...]:
-    return name, f"{pace.seconds / 60:,.1f} min", f"{pace.allowed:,}", f"{pace.share:.1%}", str(pace.refused)
+    return name, f"{pace.seconds / 60:,.1f} min", f"{pace.allowed:,}", f"×{pace.share:.3f}", str(pace.refused)
 
 
 def measure(chats: Sequence[int], messages: int, latency_s: tuple[float, float] = (0, 0)) -> Pace:
