@@ -110,7 +110,7 @@ def test_a_result_costs_harbor_about_one_question(scanned: scans.Hour) -> None:
     [
         ([pace.GROUP], 60, pace.LATENCY_S),
         ([pace.PRIVATE], 40, pace.LATENCY_S),
-        (range(pace.PRIVATE, pace.PRIVATE + 40), 80, (0, 0)),
+        (range(pace.PRIVATE, pace.PRIVATE + 40), 120, (0, 0)),
     ],
 )
 def test_a_backlog_uses_the_pace_and_is_never_refused(
