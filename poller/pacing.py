@@ -3,7 +3,7 @@
 Telegram's word: about 1 message a second in a chat, short bursts tolerated; 20 a minute in a group, supergroup or
 channel; 30 a second for a bot. A message counts from its answer on, which comes after Telegram has counted it: however
 long either takes on its way, the next one never arrives too early. What the windows are longer than Telegram's is for
-clocks that do not go alike, and for messages of which only is known when they went.
+clocks that do not go alike.
 """
 
 from __future__ import annotations

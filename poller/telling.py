@@ -32,6 +32,8 @@ MOST_DUE = 5000
 MOST_TOGETHER = 20_000
 """In one digest: so many events take some 40 MB while it is written. A backfill's may be several."""
 PACE_REMEMBERS = timedelta(minutes=2)
+ON_ITS_WAY = timedelta(seconds=1)
+"""Of a message without an answer, as before a crash, is known when it went; it counts from when it came."""
 TRY_TOPIC_AGAIN = timedelta(hours=1)
 LONGEST_PAUSE_S = 60
 """Between two attempts while Telegram is ill: when it is well again, nobody is to wait for minutes."""
@@ -305,9 +307,10 @@ class Teller:
         self.settle()
 
     def _history(self, chat_id: int | str, now: datetime) -> list[datetime]:
-        """When messages went to the chat lately. Telegram counts those too whose answer was lost."""
+        """When messages came to the chat lately. Telegram counts those too whose answer was lost."""
         chat, start = str(chat_id), now - PACE_REMEMBERS
-        return [*self._store.accepted_times(chat, since=start), *self._store.attempt_times(chat, since=start)]
+        maybe = (at + ON_ITS_WAY for at in self._store.attempt_times(chat, since=start))
+        return [*self._store.accepted_times(chat, since=start), *maybe]
 
     # -- what is said --
 

@@ -551,6 +551,15 @@ def test_the_pace_that_telegram_grants_is_used(opened: Opened) -> None:
     here.assert_well()
 
 
+def test_message_before_a_crash_counts_from_when_it_may_have_come(opened: Opened) -> None:
+    """Only when it went is known: Telegram may have taken it a second later."""
+    here = opened("[delivery]\nmode = 'every'\n")
+    here.store.claim(str(CHAT), here.clock.now)
+    here.pull()
+    here.clock.advance(1.5)
+    assert here.tell() == Wait(0.3, "pace")
+
+
 # -- routes ---------------------------------------------------------------------------------------------
 
 
