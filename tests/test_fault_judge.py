@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from demo.harbor import Generation, World
 from tests.faults.judge import Cause, Change, Evidence, Happening, Line, Sort, Told, judge
+from tests.faults.life import Journal
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 PUSH = "📦"
@@ -236,3 +238,18 @@ def test_one_message_for_two_events() -> None:
     """A single message that names another event, too, would tell that one twice."""
     both = replace(told(3), text=f"{MESSAGES[2].text}\nv000002")
     assert sorts(replace(WELL, messages=[*MESSAGES[:2], both])) == [Sort.TWICE]
+
+
+def test_no_row_may_show_itself_late_in_a_log_that_is_not_written_down_any_more() -> None:
+    """After an upgrade the journal is that of the new log; the product may still tell what comes in the old one."""
+    world = World(Generation.V2_12)
+    world.create_project("team")
+    journal = Journal(world)
+    world.hold_row(seconds=60)
+    world.push("team/app", "v1", "ann")
+    with pytest.raises(AssertionError, match="not visible yet"):
+        journal.upgraded()
+    world.release()
+    journal.upgraded()
+    [happening] = journal.happenings.values()
+    assert happening.names[0] == "v1"

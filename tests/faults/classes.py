@@ -224,6 +224,7 @@ def harbor_is_upgraded(site: Site) -> None:
         _polls_again(site, "the time that is remembered")
         return
     with site.life.paused():
+        _all_visible(site)
         site.harbor.fail(Fault.BAD_GATEWAY, times=ALWAYS)
         site.kill_some(1)
         site.life.journal.upgraded()
