@@ -10,7 +10,21 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench import backlog, burden, formatting, growth, idle, latency, machine, memory, past, recording, scans, year
+from bench import (
+    backlog,
+    burden,
+    formatting,
+    growth,
+    idle,
+    latency,
+    machine,
+    memory,
+    pace,
+    past,
+    recording,
+    scans,
+    year,
+)
 from bench.report import Sheet, markdown, show
 from bench.sizes import FULL, QUICK, Sizes
 from poller import __version__
@@ -27,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[Sizes], Sheet]] = {
     "recording": recording.run,
     "idle": idle.run,
     "latency": latency.run,
+    "pace": pace.run,
 }
 
 

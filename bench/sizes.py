@@ -34,6 +34,7 @@ class Sizes:
     recording_repetitions: int = 3
     pages_at_once: tuple[int, ...] = (1, 3, 10)  # in a transaction
     with_peers: bool = True  # where they are installed
+    waiting_messages: int = 5_000
 
 
 FULL = Sizes()
@@ -61,4 +62,5 @@ QUICK = Sizes(
     recorded=5_000,
     recording_repetitions=1,
     pages_at_once=(1, 10),
+    waiting_messages=1_000,
 )

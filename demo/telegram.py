@@ -94,6 +94,7 @@ class Edit:
     chat_id: int | str
     message_id: int
     text: str
+    before: str
     at: datetime
 
 
@@ -477,7 +478,7 @@ class TelegramStandIn:
         self._keep_pace(chat)
         new = replace(old, text=text, entities=entities, markdown=str(fields["text"]), reply_markup=markup)
         self.messages[index] = new
-        self.edits.append(Edit(chat.id, new.message_id, text, self._now()))
+        self.edits.append(Edit(chat.id, new.message_id, text, old.text, self._now()))
         self._changed.notify_all()
         return _message_json(new, chat)
 

@@ -1,39 +1,60 @@
 """When the next message may go to a chat, so that Telegram never has to say 429. Pure.
 
-Telegram's word: about 1 message a second in a chat, 20 a minute in a group, supergroup or channel, 30 a second for
-a bot. The true limits move, and long messages meet them sooner, so we stay below them. One chat at a message a
-second is far below what the bot may send.
+Telegram's word: about 1 message a second in a chat, short bursts tolerated; 20 a minute in a group, supergroup or
+channel; 30 a second for a bot. A message counts from its answer on, which comes after Telegram has counted it: however
+long either takes on its way, the next one never arrives too early. What the windows are longer than Telegram's is for
+clocks that do not go alike.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """So many messages in any such time, and no more."""
+
+    most: int
+    length: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """The pace of one chat: seconds between two messages, and messages in any 60 s.
+    """The pace of one chat, or of the bot. `edits`, `late_edits`: when a message may be changed, and when one that has
+    waited too long for that; messages and edits count alike."""
 
-    `edits_below`: a message is edited only while fewer messages and edits than that went in the last 60 s, or fewer
-    than `late_edits_below`, when the edit has waited for too long.
-    """
+    windows: tuple[Window, ...]
+    edits: Window = Window(12, MINUTE)
+    late_edits: Window = Window(16, MINUTE)
 
-    per_chat_seconds: float = 1.0
-    per_minute: int = 19
-    edits_below: int = 12
-    late_edits_below: int = 16
+    @property
+    def per_minute(self) -> float:
+        """In the long run."""
+        return min(window.most * (MINUTE / window.length) for window in self.windows)
+
+    @property
+    def most(self) -> int:
+        """So many of the last messages say when the next one may go."""
+        return max(window.most for window in (*self.windows, self.edits, self.late_edits))
 
 
-GROUP = Limits(per_minute=19, edits_below=12, late_edits_below=16)
-"""Groups, supergroups and channels: Telegram says 20, and counts edits too."""
+CHAT = (Window(1, timedelta(seconds=0.8)), Window(5, timedelta(seconds=5.05)))
+"""A message a second, and a little less between two, so that the time that an answer takes is made up for."""
 
-PRIVATE = Limits(per_minute=60, edits_below=40, late_edits_below=57)
-"""Private chats have no limit by the minute: a message a second."""
+GROUP = Limits((*CHAT, Window(20, timedelta(seconds=61))))
+"""Groups, supergroups and channels: edits count, too."""
+
+PRIVATE = Limits(CHAT, edits=Window(40, MINUTE), late_edits=Window(57, MINUTE))
+"""Private chats have no limit by the minute."""
+
+BOT = Limits((Window(30, timedelta(seconds=1.02)),))
+"""To all chats together."""
 
 
 def limits_for(chat_id: int | str) -> Limits:
@@ -43,26 +64,25 @@ def limits_for(chat_id: int | str) -> Limits:
 
 def wait(history: Sequence[datetime], now: datetime, limits: Limits) -> float:
     """Seconds from `now` until the next message may go to a chat which accepted messages at the times of `history`."""
-    recent = deque(_that_count(history, now), maxlen=limits.per_minute)
-    return (_next_turn(recent, now, limits) - now).total_seconds()
+    return (_next_turn(_that_count(history, now), now, limits.windows) - now).total_seconds()
 
 
 def wait_to_edit(history: Sequence[datetime], now: datetime, limits: Limits, *, is_late: bool = False) -> float:
     """Seconds from `now` until a message may be edited: what is new must find room at any time."""
-    below = limits.late_edits_below if is_late else limits.edits_below
-    return wait(history, now, replace(limits, per_minute=below))
+    windows = (*limits.windows, limits.late_edits if is_late else limits.edits)
+    return (_next_turn(_that_count(history, now), now, windows) - now).total_seconds()
 
 
 def room(history: Sequence[datetime], now: datetime, window_s: float, limits: Limits) -> int:
     """How many messages fit into the `window_s` seconds from `now` on."""
     end = now + timedelta(seconds=window_s)
-    recent = deque(_that_count(history, now), maxlen=limits.per_minute)
+    recent = deque(_that_count(history, now), maxlen=limits.most)
     fitting = 0
-    turn = _next_turn(recent, now, limits)
+    turn = _next_turn(recent, now, limits.windows)
     while turn <= end:
         fitting += 1
         recent.append(turn)
-        turn = _next_turn(recent, turn, limits)
+        turn = _next_turn(recent, turn, limits.windows)
     return fitting
 
 
@@ -71,11 +91,7 @@ def _that_count(history: Iterable[datetime], now: datetime) -> list[datetime]:
     return sorted(time for time in history if time <= now + MINUTE)
 
 
-def _next_turn(recent: deque[datetime], now: datetime, limits: Limits) -> datetime:
-    """The first moment from `now` on that keeps both limits. `recent` holds at most `per_minute` times, ascending."""
-    turn = now
-    if recent:
-        turn = max(turn, recent[-1] + timedelta(seconds=limits.per_chat_seconds))
-    if len(recent) == limits.per_minute:
-        turn = max(turn, recent[0] + MINUTE)
-    return turn
+def _next_turn(recent: Sequence[datetime], now: datetime, windows: Iterable[Window]) -> datetime:
+    """The first moment from `now` on that keeps within all windows. `recent` is ascending."""
+    ends = (recent[-window.most] + window.length for window in windows if len(recent) >= window.most)
+    return max((now, *ends))

@@ -8,6 +8,7 @@ What joins a message that was told changes it, when nothing new is to be told; d
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -31,6 +32,8 @@ MOST_DUE = 5000
 MOST_TOGETHER = 20_000
 """In one digest: so many events take some 40 MB while it is written. A backfill's may be several."""
 PACE_REMEMBERS = timedelta(minutes=2)
+ON_ITS_WAY = timedelta(seconds=1)
+"""Of a message without an answer, as before a crash, is known when it went; it counts from when it came."""
 TRY_TOPIC_AGAIN = timedelta(hours=1)
 LONGEST_PAUSE_S = 60
 """Between two attempts while Telegram is ill: when it is well again, nobody is to wait for minutes."""
@@ -143,12 +146,17 @@ class Teller:
         self._refused_edits = 0  # in a row
         self._owed: Callable[[], object] | None = None  # the note of what came of the last message
         self._others: tuple[Teller, ...] = ()  # in the same chat
+        self._lately = deque[datetime](maxlen=pacing.BOT.most)
         self._topic_tried: datetime | None = None
         self.trouble: ChatTrouble | None = None  # as of the last look
         self._is_well = False  # whether there was a look, and no trouble
 
-    def share_room(self, others: Sequence[Teller]) -> None:
-        """What a chat has room for is that of all routes which lead there, whatever the topic."""
+    def share_room(self, others: Sequence[Teller], lately: deque[datetime]) -> None:
+        """What a chat has room for is that of all routes which lead there, whatever the topic.
+
+        `lately`: when the bot was answered, to whatever chat; each teller writes that down there.
+        """
+        self._lately = lately
         self._others = tuple(other for other in others if str(other._route.chat_id) == str(self._route.chat_id))
 
     def deliver(self, *, is_patient: bool = True) -> Told | Wait:
@@ -172,7 +180,7 @@ class Teller:
             return Wait(None)
         chat_id = state.moved_to or self._route.chat_id
         chat = _Chat(chat_id, state, self._history(chat_id, now), now)
-        pause = pacing.wait(chat.history, now, chat.limits)
+        pause = max(pacing.wait(chat.history, now, chat.limits), pacing.wait(self._lately, now, pacing.BOT))
         if pause > 0:
             return Wait(pause, "pace")
         if self._look_again_at is not None and now < self._look_again_at <= now + LOOK_AGAIN:
@@ -308,9 +316,10 @@ class Teller:
         self.settle()
 
     def _history(self, chat_id: int | str, now: datetime) -> list[datetime]:
-        """When messages went to the chat lately. Telegram counts those too whose answer was lost."""
+        """When messages came to the chat lately. Telegram counts those too whose answer was lost."""
         chat, start = str(chat_id), now - PACE_REMEMBERS
-        return [*self._store.accepted_times(chat, since=start), *self._store.attempt_times(chat, since=start)]
+        maybe = (at + ON_ITS_WAY for at in self._store.attempt_times(chat, since=start))
+        return [*self._store.accepted_times(chat, since=start), *maybe]
 
     # -- what is said --
 
@@ -501,7 +510,8 @@ class Teller:
         return Wait(seconds, held.reason, held.needs_operator)
 
     def _heed(self, outcome: Outcome | EditOutcome) -> None:
-        """An answer about the message itself: the chat is there again."""
+        """It counts for the bot's pace. An answer about the message itself: the chat is there again."""
+        self._lately.append(self._clock())
         if not isinstance(outcome, Later | ChatRefused):
             self.trouble = None
             self._troubles.went_well(KEPT.of(route=self._route.name))

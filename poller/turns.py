@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
+from poller import pacing
 from poller.pulse import ChatTrouble
 from poller.telling import Teller, Told, Wait
 
@@ -15,8 +18,9 @@ class Tellers:
     def __init__(self, tellers: Mapping[str, Teller]) -> None:
         self._names = tuple(tellers)
         self._tellers = tuple(tellers.values())
+        lately = deque[datetime](maxlen=pacing.BOT.most)
         for teller in self._tellers:
-            teller.share_room([each for each in self._tellers if each is not teller])
+            teller.share_room([each for each in self._tellers if each is not teller], lately)
         self._next = 0  # whose turn it is
 
     def deliver(self, *, is_patient: bool = True) -> Told | Wait:

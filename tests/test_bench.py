@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from bench import burden, plans, recording, scans
+from bench import burden, pace, plans, recording, scans
 from bench.__main__ import BENCHMARKS, main
 from bench.client import Took
 from bench.log import START, RowLog
@@ -52,6 +52,7 @@ TINY = Sizes(
     recording_repetitions=1,
     pages_at_once=(10,),
     with_peers=False,
+    waiting_messages=20,
 )
 
 
@@ -107,6 +108,23 @@ def test_a_result_costs_harbor_about_one_question(scanned: scans.Hour) -> None:
     ours, *_ = scanned.results
     assert ours.busy.looks <= 1.3 * len(scanned.ended) + TINY.scan_minutes + 10
     assert ours.idle.looks <= TINY.idle_scan_minutes + 10
+
+
+@pytest.mark.parametrize(
+    ("chats", "messages", "latency_s"),
+    [
+        ([pace.GROUP], 60, pace.LATENCY_S),
+        ([pace.PRIVATE], 40, pace.LATENCY_S),
+        (range(pace.PRIVATE, pace.PRIVATE + 40), 120, (0, 0)),
+    ],
+)
+def test_a_backlog_uses_the_pace_and_is_never_refused(
+    chats: list[int], messages: int, latency_s: tuple[float, float]
+) -> None:
+    """However long messages and answers are on their way; and to more chats than a bot may write to in a second."""
+    found = pace.measure(chats, messages, latency_s)
+    assert found.refused == 0
+    assert found.share >= pace.GOAL
 
 
 def test_the_command_measures_what_is_named() -> None:

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from demo.harbor import Generation, World
 from poller.values import replace
-from tests.faults.judge import Cause, Evidence, Happening, Line, Sort, Told, judge
+from tests.faults.judge import Cause, Change, Evidence, Happening, Line, Sort, Told, judge
+from tests.faults.life import Journal
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 PUSH = "📦"
@@ -139,6 +141,53 @@ def test_what_a_message_named_before_it_was_changed_is_not_told() -> None:
     assert sorts(Evidence(HAPPENINGS, lines, [Told(1, now, second(4))], [])) == [Sort.MISCOUNTED]
 
 
+def edited(*texts: str) -> Told:
+    """A message with these texts one after the other, the first change 10 s after noon, a second between two."""
+    changes = tuple(Change(text, second(10 + number)) for number, text in enumerate(texts[:-1]))
+    return Told(1, texts[-1], second(4), changes)
+
+
+def lost(at: float) -> Cause:
+    return Cause(second(at), "garbled", second(at))
+
+
+@pytest.mark.parametrize(
+    ("message", "causes", "expected"),
+    [
+        (edited("Total: 2 images", "Total: 3 images"), [lost(10)], []),
+        (edited("Total: 2 images", "Total: 3 images"), [], [Sort.MISCOUNTED]),
+        (edited("Total: 2 images", "Total: 3 images"), [lost(60)], [Sort.MISCOUNTED]),
+        (edited("Total: 1 image", "Total: 3 images"), [lost(10)], [Sort.MISCOUNTED]),
+        (edited("Total: 2 images", "Total: 3 images", "Total: 4 images"), [lost(10), lost(11)], []),
+        (edited("Total: 2 images", "Total: 3 images", "Total: 4 images"), [lost(11)], [Sort.MISCOUNTED]),
+    ],
+)
+def test_an_edit_that_nobody_heard_of(message: Told, causes: list[Cause], expected: list[Sort]) -> None:
+    """It was taken, the chat moved before it could be made again, and what it told was told anew: with a cause."""
+    lines = [Line(each.key, "folded" if number else "sent", 1, "g") for number, each in enumerate(HAPPENINGS[:2])]
+    lines.append(Line(HAPPENINGS[2].key, "sent", 3, "g"))
+    told_anew = Told(3, MESSAGES[2].text, second(70))
+    verdict = judge(Evidence(HAPPENINGS, lines, [message, told_anew], causes))
+    assert [objection.sort for objection in verdict.objections] == expected
+    assert verdict.repeats == ({} if expected else {"garbled": len(causes)})
+
+
+def test_a_cause_excuses_a_message_or_an_edit() -> None:
+    """Not one of each."""
+    lines = [Line(each.key, "sent" if not number else "folded", 1, "g") for number, each in enumerate(HAPPENINGS)]
+    messages = [edited("Total: 3 images", "Total: 4 images"), Told(9, MESSAGES[2].text, second(10))]
+    for causes, expected in (([lost(10)], [Sort.MISCOUNTED]), ([lost(10), lost(10)], [])):
+        assert sorts(Evidence(HAPPENINGS, lines, messages, causes)) == expected
+
+
+def test_what_is_objected_to_is_shown() -> None:
+    """Whoever reads it sees the message."""
+    lines = [Line(each.key, "folded", 1) for each in HAPPENINGS]
+    summary = Told(1, "📚 Many\nTotal: 2 events", second(4))
+    [objection] = judge(Evidence(HAPPENINGS, lines, [summary], [])).objections
+    assert "Total: 2 events" in objection.text
+
+
 def test_only_the_first_message_of_a_group_has_its_place() -> None:
     """What joins it later is told later, without that anything were out of order; another's first message is."""
     swapped = [MESSAGES[0], replace(told(3), message_id=2), replace(told(2), message_id=3)]
@@ -189,3 +238,18 @@ def test_one_message_for_two_events() -> None:
     """A single message that names another event, too, would tell that one twice."""
     both = replace(told(3), text=f"{MESSAGES[2].text}\nv000002")
     assert sorts(replace(WELL, messages=[*MESSAGES[:2], both])) == [Sort.TWICE]
+
+
+def test_no_row_may_show_itself_late_in_a_log_that_is_not_written_down_any_more() -> None:
+    """After an upgrade the journal is that of the new log; the product may still tell what comes in the old one."""
+    world = World(Generation.V2_12)
+    world.create_project("team")
+    journal = Journal(world)
+    world.hold_row(seconds=60)
+    world.push("team/app", "v1", "ann")
+    with pytest.raises(AssertionError, match="not visible yet"):
+        journal.upgraded()
+    world.release()
+    journal.upgraded()
+    [happening] = journal.happenings.values()
+    assert happening.names[0] == "v1"

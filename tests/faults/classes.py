@@ -224,6 +224,7 @@ def harbor_is_upgraded(site: Site) -> None:
         _polls_again(site, "the time that is remembered")
         return
     with site.life.paused():
+        _all_visible(site)
         site.harbor.fail(Fault.BAD_GATEWAY, times=ALWAYS)
         site.kill_some(1)
         site.life.journal.upgraded()
@@ -245,16 +246,19 @@ def telegram_fails(kind: Kind, site: Site) -> None:
 
 
 def answers_are_lost(kind: Kind, site: Site) -> None:
-    """Telegram takes messages, and nobody hears of it. Each of them may come once more."""
-    before, times = len(site.telegram.messages), site.dice.randint(1, 2)
-    edits = len(site.telegram.edits)  # an answer to an edit may get lost as well: it is made again, and nobody sees it
+    """Telegram takes messages, or edits, and nobody hears of it. Each of them may come once more.
+
+    Nobody sees that an edit is made again; but where the chat has moved meanwhile, what it told is told anew.
+    """
+    before, edits, times = len(site.telegram.messages), len(site.telegram.edits), site.dice.randint(1, 2)
     site.telegram.fail(kind, times=times, seconds=9)  # longer than the client waits
     met = site.kill_until(lambda: len(site.telegram.messages) > before or len(site.telegram.edits) > edits)
     if kind is Kind.SLOW and met:
         site.live(7)
-    taken = site.telegram.messages[before:][:times]
+    sent, changed = site.telegram.messages[before:], site.telegram.edits[edits:]
     site.telegram.heal()
-    site.causes += [Cause(message.sent_at, str(kind), message.sent_at) for message in taken]
+    taken = sorted([*(message.sent_at for message in sent), *(edit.at for edit in changed)])[:times]
+    site.causes += [Cause(at, str(kind), at) for at in taken]
     if not met:
         raise NotNow("nothing was to be told")
 

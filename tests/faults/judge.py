@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -52,19 +52,28 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """An edit that Telegram accepted, and the text before it."""
+
+    before: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
-    """A message that Telegram accepted, as people see it in the end."""
+    """A message that Telegram accepted, as people see it in the end, and what was changed in it, oldest first."""
 
     message_id: int
     text: str
     at: datetime
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Why a message may have been sent again: `kill`, or how the answer was lost.
 
-    Each excuses one message, which went between `since` and `at`.
+    Each excuses one message, or one edit, which went between `since` and `at`.
     """
 
     at: datetime
@@ -117,9 +126,13 @@ def judge(evidence: Evidence) -> Verdict:
     lines = {line.key: line for line in evidence.lines}
     told_by = _told_by(evidence.happenings, lines)
     sizes = Counter(line.message_id for line in evidence.lines if line.message_id is not None)
+    causes = sorted(evidence.causes, key=lambda cause: cause.at)
+    extra = [message for message in evidence.messages if message.message_id not in sizes]
+    verdict.objections += _unexcused(extra, causes, verdict.repeats)
+    messages = list(_as_known(evidence.messages, sizes, told_by, causes, verdict.repeats))
     singles = [
         (message, told_by[message.message_id][0])
-        for message in evidence.messages
+        for message in messages
         if message.message_id in told_by and sizes[message.message_id] == 1
     ]
     verdict.singles = len(singles)
@@ -128,11 +141,9 @@ def judge(evidence: Evidence) -> Verdict:
     verdict.objections += _false_alarms(evidence)
     verdict.objections += _not_in_chat(evidence, sizes)
     verdict.objections += _misnamed(singles)
-    verdict.objections += _miscounted(evidence, sizes, told_by)
+    verdict.objections += _miscounted(messages, sizes, told_by)
     verdict.objections += _told_without_record(evidence.happenings, singles, lines)
     verdict.objections += _disordered(_first_told(evidence, told_by, lines))
-    extra = [message for message in evidence.messages if message.message_id not in sizes]
-    verdict.objections += _unexcused(extra, evidence.causes, verdict.repeats)
     return verdict
 
 
@@ -185,29 +196,63 @@ def _not_in_chat(evidence: Evidence, sizes: Mapping[int, int]) -> Iterator[Objec
         yield Objection(Sort.LOST, f"message {message_id} is not in the chat; it is to tell {', '.join(keys[:5])}")
 
 
+def _as_known(
+    messages: Sequence[Told],
+    sizes: Mapping[int, int],
+    told_by: Mapping[int, Sequence[Happening]],
+    causes: list[Cause],
+    repeats: Counter[str],
+) -> Iterator[Told]:
+    """Each message without the edits that the product cannot know of, for their answers were lost.
+
+    It makes such an edit again. Where the chat has moved meanwhile it cannot: what the edit told is told anew, and the
+    message shows more than the product knows. Each takes a cause, as a message does that is sent again.
+    """
+    for message in messages:
+        size, told = sizes.get(message.message_id, 0), told_by.get(message.message_id, ())
+        known, taken = message, list[Cause]()
+        while known.changes and _is_wrong(known, size, told):
+            *rest, last = known.changes
+            cause = _cause_of(last.at, [each for each in causes if each not in taken])
+            if cause is None:
+                break
+            taken.append(cause)
+            known = replace(known, text=last.before, changes=tuple(rest))
+        if _is_wrong(known, size, told):
+            yield message
+            continue
+        for cause in taken:
+            causes.remove(cause)
+            repeats[cause.reason] += 1
+        yield known
+
+
+def _is_wrong(message: Told, size: int, told: Sequence[Happening]) -> bool:
+    """Whether it neither counts nor names all that it is said to tell: what is told alone, is named."""
+    counted = _counted(message.text)
+    if size < 2:
+        return any(not each.is_named_in(message.text) for each in told)
+    if counted is not None:
+        return counted != size
+    return len(told) != size or any(not each.is_named_in(message.text) for each in told)
+
+
 def _misnamed(singles: Sequence[tuple[Told, Happening]]) -> Iterator[Objection]:
     for message, happening in singles:
-        if not happening.is_named_in(message.text):
-            text = f"message {message.message_id} does not name {_name(happening)}"
+        if _is_wrong(message, 1, [happening]):
+            text = f"message {message.message_id} does not name {_name(happening)}: {message.text.splitlines()}"
             yield Objection(Sort.NOT_NAMED, text, message.at)
 
 
 def _miscounted(
-    evidence: Evidence, sizes: Mapping[int, int], told_by: Mapping[int, Sequence[Happening]]
+    messages: Sequence[Told], sizes: Mapping[int, int], told_by: Mapping[int, Sequence[Happening]]
 ) -> Iterator[Objection]:
     """What is told with others is counted, all of it; or named, each for itself, in the message as it is in the end."""
-    for message in evidence.messages:
+    for message in messages:
         size = sizes.get(message.message_id, 0)
-        if size > 1 and not _is_counted(size, message.text):
-            happenings = told_by.get(message.message_id, ())
-            unnamed = [each for each in happenings if not each.is_named_in(message.text)]
-            if unnamed or len(happenings) != size or _counted(message.text) is not None:
-                text = f"message {message.message_id} does not count {size}"
-                yield Objection(Sort.MISCOUNTED, text, message.at)
-
-
-def _is_counted(size: int, text: str) -> bool:
-    return _counted(text) == size
+        if size > 1 and _is_wrong(message, size, told_by.get(message.message_id, ())):
+            text = f"message {message.message_id} does not count {size}: {message.text.splitlines()}"
+            yield Objection(Sort.MISCOUNTED, text, message.at)
 
 
 def _counted(text: str) -> int | None:
@@ -246,22 +291,21 @@ def _named_besides(
                 yield other
 
 
-def _unexcused(extra: Sequence[Told], causes: Sequence[Cause], repeats: Counter[str]) -> Iterator[Objection]:
-    """Messages that the product does not know of. Each needs a cause of its own."""
-    left = sorted(causes, key=lambda cause: cause.at)
+def _unexcused(extra: Sequence[Told], causes: list[Cause], repeats: Counter[str]) -> Iterator[Objection]:
+    """Messages that the product does not know of. Each needs a cause of its own, which is none for others then."""
     for message in sorted(extra, key=lambda each: each.at):
-        cause = _cause_of(message, left)
+        cause = _cause_of(message.at, causes)
         if cause is None:
             first = message.text.splitlines()[:3]
             yield Objection(Sort.TWICE, f"message {message.message_id} is one too many: {first}", message.at)
         else:
-            left.remove(cause)
+            causes.remove(cause)
             repeats[cause.reason] += 1
 
 
-def _cause_of(message: Told, causes: Iterable[Cause]) -> Cause | None:
-    """The first that is left."""
-    near = [cause for cause in causes if cause.since - CLOSE <= message.at <= cause.at + CLOSE]
+def _cause_of(at: datetime, causes: Iterable[Cause]) -> Cause | None:
+    """The first that is left of those which excuse what went at that moment."""
+    near = [cause for cause in causes if cause.since - CLOSE <= at <= cause.at + CLOSE]
     return min(near, key=lambda cause: cause.at, default=None)
 
 

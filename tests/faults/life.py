@@ -86,7 +86,9 @@ class Journal:
         return self._world.newest_id < self._highest
 
     def upgraded(self) -> None:
+        """A row of the old log that showed itself later would be told, and never written down here."""
         with self._world.lock:
+            assert not self._world.held, "rows of the old log are not visible yet"
             self.note()
             self._world.upgrade(Generation.V2_16)
             self._era += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ from state import Store, schema
 from tests.faults import child
 from tests.faults.clocks import Clocks
 from tests.faults.databases import Postgresql, Sqlite
-from tests.faults.judge import Cause, Evidence, Line, Objection, Sort, Told
+from tests.faults.judge import Cause, Change, Evidence, Line, Objection, Sort, Told
 from tests.faults.life import Life
 from tests.faults.processes import Process, Processes
 from tests.harness import TOKEN, Nursery, write_conf
@@ -235,7 +235,13 @@ class Site:
         done = self.processes.run("events", "--json")
         if done.exit_code != 0:
             self.object(f"{done.output.name} ended with exit code {done.exit_code}")
-        messages = [Told(each.message_id, each.text, each.sent_at) for each in self.telegram.messages]
+        changes = defaultdict[int, list[Change]](list)
+        for edit in self.telegram.edits:
+            changes[edit.message_id].append(Change(edit.before, edit.at))
+        messages = [
+            Told(each.message_id, each.text, each.sent_at, tuple(changes[each.message_id]))
+            for each in self.telegram.messages
+        ]
         happenings = list(self.life.journal.happenings.values())
         groups = groups_in(self.database.url)
         lines = [replace(line, group=groups.get(line.key)) for line in lines_of(done.text)]
