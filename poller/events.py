@@ -90,7 +90,7 @@ class Source(StrEnum):
 LOGS = frozenset({Source.OLD_LOG, Source.NEW_LOG})
 
 
-class RowName(msgspec.Struct, frozen=True):
+class RowName(msgspec.Struct, frozen=True, gc=False):
     """What makes an audit row this one: its table, id and time.
 
     Ids collide between the two tables and come again after a restored database, so the time belongs to it; names do
@@ -117,7 +117,7 @@ class RowName(msgspec.Struct, frozen=True):
             return None
 
 
-class Repository(msgspec.Struct, frozen=True):
+class Repository(msgspec.Struct, frozen=True, gc=False):
     """A repository as webhooks describe it. None means: could not be found out."""
 
     full_name: str

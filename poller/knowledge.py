@@ -23,7 +23,7 @@ ROBOT_LIVES = timedelta(hours=24)
 """A scanner's robot is made for one scan; a name whose UUID is older belongs to a person's robot."""
 
 
-class TagFact(msgspec.Struct, frozen=True):
+class TagFact(msgspec.Struct, frozen=True, gc=False):
     """A tag pointed at `digest` since `at`. No digest: it points at nothing that is known.
 
     `previous`: the image that it pointed at before, as far as one is known.

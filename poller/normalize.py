@@ -54,7 +54,7 @@ _WITH_REFERENCE = frozenset(
 )
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """What one audit row says by itself."""
 
     row: AuditRow
@@ -70,7 +70,7 @@ class Entry(msgspec.Struct, frozen=True):
         return (self.repository or self.row.project or "").partition("/")[0]
 
 
-class Facts(msgspec.Struct, frozen=True):
+class Facts(msgspec.Struct, frozen=True, gc=False):
     """What a row does not say: remembered or looked up. None: could not be found out."""
 
     registry: str = ""

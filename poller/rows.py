@@ -30,7 +30,7 @@ _LONGEST_RAW = 2000
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d+))?\s*([+-]\d\d:?\d\d)?")
 
 
-class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
+class AuditRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One row of an audit log, in Harbor's own words. `raw` is set only where the row was not as promised.
 
     Rows are decoded into this as they come: empty strings are left out of them, and the description and the result

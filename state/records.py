@@ -44,7 +44,7 @@ class Mode(StrEnum):
     DIGEST = "digest"
 
 
-class Telling(msgspec.Struct, frozen=True):
+class Telling(msgspec.Struct, frozen=True, gc=False):
     """An event and what is to become of it on the route."""
 
     event: Event
@@ -289,7 +289,7 @@ class Wave:
     asked_at: datetime | None = None  # when Harbor was last asked whether it goes on
 
 
-class Thread(msgspec.Struct, frozen=True):
+class Thread(msgspec.Struct, frozen=True, gc=False):
     """What is told as one message as long as it goes on, such as the pulls of an image by somebody.
 
     `about`: what they have in common. `group`: of their deliveries. The times are those of the first and last event.
