@@ -1,7 +1,6 @@
 """The state database: what was seen, what was told, how far we read."""
 
 from state.database import HEAD as SCHEMA
-from state.look import Age, Hitch, Look, Trouble, look
 from state.records import (
     CLOCKS_APART,
     MADE_ANEW,
@@ -44,7 +43,6 @@ __all__ = [
     "SCHEMA",
     "SHORT_PAUSE",
     "SWEEP",
-    "Age",
     "Backlog",
     "Counts",
     "Coverage",
@@ -55,9 +53,7 @@ __all__ = [
     "Fate",
     "Grant",
     "GroupMessage",
-    "Hitch",
     "Lease",
-    "Look",
     "Member",
     "Mode",
     "NoticedScan",
@@ -69,8 +65,6 @@ __all__ = [
     "SweepPlace",
     "Telling",
     "Thread",
-    "Trouble",
     "Waiting",
     "Wave",
-    "look",
 ]
