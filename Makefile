@@ -1,7 +1,9 @@
-# Each target sets up what it needs: a virtual environment in .venv with the pinned packages.
+# Each target sets up what it needs: a virtual environment in .venv with the pinned packages. The peers of the benchmarks
+# have one of their own, .venv-bench.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PEERS  := .venv-bench
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint check fmt run bench soak wheel deb
@@ -17,6 +19,11 @@ $(VENV)/run.stamp: requirements.txt
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp requirements-dev.txt requirements-demo.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(PEERS)/bench.stamp: requirements-bench.txt
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
 
 demo: $(VENV)/dev.stamp   ## a registry day on the embedded stand-ins, told in the terminal
@@ -39,8 +46,8 @@ fmt: $(VENV)/dev.stamp    ## put the code into its format
 run: $(VENV)/run.stamp    ## the daemon, with ./conf.toml
 	$(BIN)/python -m poller run
 
-bench: $(VENV)/dev.stamp  ## the benchmarks, as ratios measured in one run
-	$(BIN)/python -m bench
+bench: $(VENV)/dev.stamp $(PEERS)/bench.stamp  ## the benchmarks, as ratios measured in one run
+	$(BIN)/python -m bench --results bench/results
 
 KILLS ?= 1000
 soak: $(VENV)/dev.stamp   ## every kind of fault for half an hour, on both databases; SEED=, KILLS=

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.material import NEW_LOG, BusyRegistry, Clock, FastLog, Product, product, write_conf
+from bench.log import START, end_of
+from bench.material import NEW_LOG, Clock, Product, product, write_conf
 from bench.report import Sheet, number, ratio
+from bench.served import served
 from bench.sizes import Sizes
 from demo.telegram import TelegramStandIn
 from poller.harbor import PAGE, Harbor
@@ -37,19 +39,18 @@ def run(sizes: Sizes) -> Sheet:
 
 def _times(rows: int) -> tuple[float, float, float]:
     """Seconds until so many rows are downloaded; recorded; recorded and told."""
-    clock = Clock()
-    registry = BusyRegistry(clock)
+    clock = Clock(START)
     with (
         TemporaryDirectory() as folder,
         TelegramStandIn(clock=clock) as telegram,
-        FastLog(registry) as harbor,
+        served(1 + rows) as harbor,
         product(write_conf(Path(folder), harbor.url, telegram=telegram)) as opened,
     ):
+        harbor.show(1)
         opened.poller.poll(clock.now)
-        first_id = registry.world.newest_id
-        registry.act_until(first_id + rows)
-        harbor.refresh()
-        downloaded = _seconds(lambda: _download(opened.harbor, first_id))
+        harbor.show(1 + rows)
+        clock.now = end_of(1 + rows)
+        downloaded = _seconds(lambda: _download(opened.harbor, 2))
         recorded = _seconds(lambda: opened.poller.poll(clock.now))
         told = _seconds(lambda: _tell(opened, telegram, clock))
         return downloaded, recorded, recorded + told

@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 
 import psycopg
 
-from bench.material import NOWHERE, REPOSITORIES, START, busy_log, decoded, load, open_store, write_conf
+from bench.log import REPOSITORIES
+from bench.material import NOWHERE, START, busy_log, decoded, load, open_store, write_conf
 from bench.report import Sheet, milliseconds, ratio
 from bench.sizes import Sizes
 from poller.config import Config

@@ -1,21 +1,17 @@
-"""What the benchmarks are made of: a busy registry, its log as Harbor sends it, and the product opened on it."""
+"""What the benchmarks are made of: a busy registry, a log as Harbor sends it, and the product opened on it."""
 
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
-from urllib.parse import parse_qs, urlsplit
 
-import msgspec
-
-from demo.door import Call, Reply
-from demo.harbor import POLLER, Account, HarborStandIn, Table, World
+from bench.log import REPOSITORIES, RowLog
+from demo.harbor import POLLER, Account, World
 from demo.telegram import TOKEN, TelegramStandIn
 from poller import config as configuration
 from poller.config import Config
@@ -29,8 +25,6 @@ from state import Store
 START = datetime(2026, 11, 24, 8, 0, 0, tzinfo=UTC)
 NEW_LOG = Log(Source.NEW_LOG)
 NOWHERE = "http://127.0.0.1:9"
-REPOSITORIES = tuple(f"team/service-{number}" for number in range(40))
-_KEYSET = re.compile(r"id=\[(\d+)~\]")
 
 
 class Clock:
@@ -83,10 +77,6 @@ class BusyRegistry:
             self._clock.advance(every_s)
             self.act()
 
-    def log(self) -> list[bytes]:
-        """The new log's rows as JSON, by id."""
-        return [msgspec.json.encode(row.to_json(Table.NEW)) for row in self.world.rows(Table.NEW)]
-
 
 def page(rows: Sequence[bytes]) -> bytes:
     return b"[" + b",".join(rows) + b"]"
@@ -98,39 +88,12 @@ def pages(rows: Sequence[bytes]) -> list[bytes]:
 
 def busy_log(count: int) -> list[bytes]:
     """So many rows of a busy registry, with ids from 1 on."""
-    registry = BusyRegistry(Clock())
-    registry.act_until(count)
-    return registry.log()
+    log = RowLog(START, timedelta(seconds=0.5))
+    return [log.row(number) for number in range(1, count + 1)]
 
 
 def decoded(rows: Sequence[bytes]) -> tuple[AuditRow, ...]:
     return audit_rows(page(rows), Source.NEW_LOG, None)
-
-
-class FastLog(HarborStandIn):
-    """Answers questions by id from JSON made beforehand, so that next to nothing of the time measured is its own."""
-
-    def __init__(self, registry: BusyRegistry) -> None:
-        super().__init__(registry.world, [POLLER])
-        self._registry = registry
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Take in what has happened since."""
-        self._rows = self._registry.log()
-
-    def _answer(self, call: Call) -> Reply:
-        first_id = _keyset(call.path)
-        if first_id is None:
-            return super()._answer(call)
-        found = self._rows[first_id - 1 : first_id - 1 + PAGE]
-        return Reply(200, page(found), headers={"X-Total-Count": str(len(self._rows) - first_id + 1)})
-
-
-def _keyset(target: str) -> int | None:
-    url = urlsplit(target)
-    match = _KEYSET.fullmatch(parse_qs(url.query).get("q", [""])[0])
-    return max(int(match[1]), 1) if match and url.path.endswith("/auditlog-exts") else None
 
 
 # -- the product ------------------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.child import peak_bytes
-from bench.material import BusyRegistry, Clock, FastLog, product, write_conf
+from bench.material import product, write_conf
 from bench.report import Sheet, number, ratio
+from bench.served import served
 from bench.sizes import Sizes
 from demo.telegram import TelegramStandIn
 
@@ -34,15 +36,18 @@ def _differences(peaks: tuple[int, ...], rests: tuple[int, ...]) -> tuple[str, s
 
 def _peaks(rows: int) -> tuple[int, int]:
     """Bytes of a run that finds so many new rows and tells them, after those of one that finds nothing."""
-    clock = Clock.as_it_is()
-    registry = BusyRegistry(clock)
-    with TemporaryDirectory() as folder, TelegramStandIn() as telegram, FastLog(registry) as harbor:
+    now = datetime.now(UTC)
+    with (
+        TemporaryDirectory() as folder,
+        TelegramStandIn() as telegram,
+        served(1 + rows, start=now, apart=timedelta(seconds=0.0001)) as harbor,
+    ):
         conf = write_conf(Path(folder), harbor.url, telegram=telegram, more="[delivery]\nmax_delay = '2s'\n")
+        harbor.show(1)
         with product(conf) as first_run:
-            first_run.poller.poll(clock.now)
+            first_run.poller.poll(now)
         peak_at_rest = peak_bytes("--config", conf, "once")
-        registry.act_until(registry.world.newest_id + rows, every_s=0.0001)
-        harbor.refresh()
+        harbor.show(1 + rows)
         peak = peak_bytes("--config", conf, "once")
         assert telegram.messages
         return peak_at_rest, peak

