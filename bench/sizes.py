@@ -31,6 +31,8 @@ class Sizes:
     recording_repetitions: int = 3
     pages_at_once: tuple[int, ...] = (1, 3, 10)  # in a transaction
     with_peers: bool = True  # where they are installed
+    starts: int = 5
+    rest_polls: int = 120  # a second apart
 
 
 FULL = Sizes()
@@ -54,4 +56,6 @@ QUICK = Sizes(
     recorded=5_000,
     recording_repetitions=1,
     pages_at_once=(1, 10),
+    starts=2,
+    rest_polls=5,
 )

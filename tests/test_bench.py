@@ -47,6 +47,8 @@ TINY = Sizes(
     recording_repetitions=1,
     pages_at_once=(10,),
     with_peers=False,
+    starts=1,
+    rest_polls=1,
 )
 
 
