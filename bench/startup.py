@@ -109,7 +109,8 @@ def _start(conf: Path, command: str, word: str) -> Start:
     before, began = os.times(), time.perf_counter()
     done = subprocess.run(_command(conf, command), env=_ENVIRONMENT, check=False, capture_output=True, text=True)
     seconds, after = time.perf_counter() - began, os.times()
-    assert word in done.stdout and done.returncode <= TRY_AGAIN, done
+    assert word in done.stdout, done
+    assert done.returncode <= TRY_AGAIN, done
     return Start(seconds, after.children_user - before.children_user + after.children_system - before.children_system)
 
 

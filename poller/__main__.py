@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import errno
+import gc
 import io
 import os
 import platform
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,9 @@ from poller.exit_codes import DONE, MISTAKE, TAKEN, TRY_AGAIN
 if TYPE_CHECKING:
     from poller.events import EventType
 
-# What a command does is in poller/commands, and imported by the function that is called, so that each waits only for
-# what it needs itself: all of it takes half a second to load, of which `--help` needs nothing.
+Work = Callable[[], int]
+"""What a command does is in poller/commands, and imported by the function of its name, so that each waits only for what
+it needs itself: all of it takes half a second to load, of which `--help` needs nothing. Gives the exit code."""
 
 EPILOG = f"""\b
 To begin with:
@@ -51,13 +53,18 @@ Examples:
 TIME = "A day (2026-05-01), a time (2026-05-01T12:00), or back from now: 7d, 36h."
 
 
-def _command(function: Callable[..., int]) -> Callable[..., None]:
-    """Turn errors into a sentence and an exit code: no traceback for a mistake that a person can make."""
+def _command(function: Callable[..., Work]) -> Callable[..., None]:
+    """Do what a function has loaded, and turn errors into a sentence and an exit code.
+
+    No traceback for a mistake that a person can make.
+    """
 
     @wraps(function)
     def run(*args: Any, **options: Any) -> None:
         try:
-            code = function(*args, **options)
+            work = function(*args, **options)
+            _end_loading()
+            code = work()
         except LeaseTaken as error:
             code = say(error, TAKEN)
         except OperatorError as error:
@@ -77,6 +84,13 @@ def _command(function: Callable[..., int]) -> Callable[..., None]:
         sys.exit(code)
 
     return run
+
+
+def _end_loading() -> None:
+    """What `main` has begun. What is loaded stays, so that from now on only the rest is looked through for garbage."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def _write_no_more() -> None:
@@ -167,14 +181,14 @@ def cli(context: click.Context, path: Path | None, log_level: str, log_format: s
 @cli.command()
 @click.pass_obj
 @_command
-def run(context: Context) -> int:
+def run(context: Context) -> Work:
     """Poll on schedule and deliver, until SIGTERM or Ctrl-C. A second one stands by for the first.
 
     SIGUSR1: log everything. SIGUSR2: as before.
     """
     from poller.commands import run as command
 
-    return command.run(context)
+    return partial(command.run, context)
 
 
 @cli.command()
@@ -186,11 +200,11 @@ def run(context: Context) -> int:
 )
 @click.pass_obj
 @_command
-def once(context: Context, is_printing: bool, told_until: str | None) -> int:
+def once(context: Context, is_printing: bool, told_until: str | None) -> Work:
     """Poll once, deliver what is due, and exit: for cron and timers."""
     from poller.commands import once as command
 
-    return command.run(context, is_printing=is_printing, told_until=told_until)
+    return partial(command.run, context, is_printing=is_printing, told_until=told_until)
 
 
 @cli.command(epilog=BACKFILL_EPILOG)
@@ -216,11 +230,11 @@ def backfill(
     types: tuple[EventType, ...],
     deliver: str | None,
     dry_run: bool,
-) -> int:
+) -> Work:
     """Read a past period and tell it. What is known already is never told again."""
     from poller.commands import backfill as command
 
-    return command.run(context, since, until, projects, types, deliver, is_dry=dry_run)
+    return partial(command.run, context, since, until, projects, types, deliver, is_dry=dry_run)
 
 
 @cli.command()
@@ -235,21 +249,21 @@ def backfill(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 @_command
-def check(context: Context, send: bool, timeout: float, as_json: bool) -> int:
+def check(context: Context, send: bool, timeout: float, as_json: bool) -> Work:
     """Find what keeps events from being told, and how to mend it. Changes nothing.
 
     Tries configuration, Harbor, rights, Telegram, database and clock: a line each.
     """
     from poller.commands import check as command
 
-    return command.run(context, timeout, is_sending=send, as_json=as_json)
+    return partial(command.run, context, timeout, is_sending=send, as_json=as_json)
 
 
 @cli.command(epilog=setup_flags.EPILOG)
 @setup_flags.options
 @click.pass_obj
 @_command
-def setup(context: Context, no_test_message: bool, **flags: Any) -> int:
+def setup(context: Context, no_test_message: bool, **flags: Any) -> Work:
     """Write conf.toml, with a new account in Harbor and the chat.
 
     Asks what flags do not answer, tries each answer at once, and checks the result. The administrator's login is kept
@@ -257,7 +271,7 @@ def setup(context: Context, no_test_message: bool, **flags: Any) -> int:
     """
     from poller.commands import setup as command
 
-    return command.run(context, is_silent=no_test_message, **flags)
+    return partial(command.run, context, is_silent=no_test_message, **flags)
 
 
 @cli.command()
@@ -265,14 +279,14 @@ def setup(context: Context, no_test_message: bool, **flags: Any) -> int:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 @_command
-def status(context: Context, is_checking: bool, as_json: bool) -> int:
+def status(context: Context, is_checking: bool, as_json: bool) -> Work:
     """Show whether all is well, and how things stand.
 
     Asks neither Harbor nor Telegram, and changes nothing.
     """
     from poller.commands import status as command
 
-    return command.run(context, is_checking=is_checking, as_json=as_json)
+    return partial(command.run, context, is_checking=is_checking, as_json=as_json)
 
 
 @cli.command()
@@ -292,51 +306,47 @@ def events(
     limit: int | None,
     key: str | None,
     as_json: bool,
-) -> int:
+) -> Work:
     """Show what was seen, newest last, and what became of it."""
     from poller.commands import events as command
 
-    return command.run(context, since, types, repository, limit, key, as_json=as_json)
+    return partial(command.run, context, since, types, repository, limit, key, as_json=as_json)
 
 
 @cli.command()
 @click.option("--event", "kind", type=TYPE, help="Only this type; there are more than are shown without it.")
 @click.option("--language", type=click.Choice(["ru", "en"]), default="ru", show_default=True)
 @_command
-def preview(kind: EventType | None, language: str) -> int:
+def preview(kind: EventType | None, language: str) -> Work:
     """Show how each message will look. Needs no network or conf.toml."""
-    from poller import show
-    from poller.show.preview import preview_page
+    from poller.commands import preview as command
 
-    show.write(preview_page(kind, language))
-    return DONE
+    return partial(command.run, kind, language)
 
 
 @cli.command()
 @click.option("--language", type=click.Choice(["ru", "en"]), default="ru", show_default=True)
 @_command
-def demo(language: str) -> int:
+def demo(language: str) -> Work:
     """Play a registry day on stand-ins. Needs no network or conf.toml."""
-    from demo.day import run as run_day
-    from demo.telegram_parser import ParserMissing
+    from poller.commands import demo as command
 
-    try:
-        return run_day(language, os.environ)
-    except ParserMissing as error:
-        return say(error, MISTAKE)
+    return partial(command.run, language)
 
 
 @cli.command(name="reference")
 @click.argument("name", metavar="[NAME]", type=click.Choice(reference.NAMES), default=reference.CONF)
 @_command
-def show_reference(name: str) -> int:
+def show_reference(name: str) -> Work:
     """Print conf.toml, or a systemd unit by its name."""
-    click.echo(reference.text(name), nl=False)
-    return DONE
+    from poller.commands import reference as command
+
+    return partial(command.run, name)
 
 
 def main() -> None:
     """The command, under the name that it was called by."""
+    gc.disable()  # until all is loaded: there is no garbage in what stays, and looking takes a tenth of the start
     cli(prog_name=CALLED)
 
 
