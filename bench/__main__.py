@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench import backlog, burden, formatting, growth, machine, memory, past, recording, scans, startup, year
+from bench import backlog, burden, discovery, formatting, growth, machine, memory, past, recording, scans, startup, year
 from bench.report import Sheet, markdown, show
 from bench.sizes import FULL, QUICK, Sizes
 from poller import __version__
@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[Sizes], Sheet]] = {
     "past": past.run,
     "recording": recording.run,
     "startup": startup.run,
+    "discovery": discovery.run,
 }
 
 

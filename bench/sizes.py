@@ -33,6 +33,8 @@ class Sizes:
     with_peers: bool = True  # where they are installed
     starts: int = 5
     rest_polls: int = 120  # a second apart
+    registries: tuple[int, ...] = (10, 100, 1_000)  # repositories of a hundred artifacts each
+    scans_an_hour: int = 500
 
 
 FULL = Sizes()
@@ -58,4 +60,6 @@ QUICK = Sizes(
     pages_at_once=(1, 10),
     starts=2,
     rest_polls=5,
+    registries=(10, 100),
+    scans_an_hour=120,
 )

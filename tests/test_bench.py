@@ -49,6 +49,8 @@ TINY = Sizes(
     with_peers=False,
     starts=1,
     rest_polls=1,
+    registries=(1, 2),
+    scans_an_hour=60,
 )
 
 
