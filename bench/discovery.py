@@ -10,14 +10,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.material import Clock, Product, product, write_conf
-from bench.report import Goal, Sheet, at_most, number, times
+from bench.report import Goal, Sheet, at_most, number
 from bench.scan_script import USUAL, WORSE
 from bench.sizes import Sizes
 from demo.harbor import POLLER, Generation, HarborStandIn, Outcome, Request, World
 from poller.events import SCAN_TYPES
 
 MOST_PER_SCAN = 1.2
-MOST_GROWTH = 1.0
+MOST_GROWTH = 1.02
+"""Where the sweep gets round to everything in a few minutes, a handful of repositories need not be looked up."""
+SCANS_AN_HOUR = 500
 ARTIFACTS_EACH = 100  # in a repository
 POLL_EVERY_S = 10
 LASTS_S = 20  # a scan
@@ -27,7 +29,7 @@ _POLLS = ("/audit-logs", "/auditlog-exts", "/auditlog-exts/events", "/systeminfo
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """What was asked of Harbor while so many scans ended. `scans`: all that is neither a poll nor the sweep's."""
+    """What was asked of Harbor while so many scans ended. "scan": all that is neither a poll nor the sweep's."""
 
     artifacts: int
     results: int
@@ -42,7 +44,7 @@ def run(sizes: Sizes) -> Sheet:
     new = [_hour(Generation.V2_16, repositories, sizes) for repositories in sizes.registries]
     old = [_hour(Generation.V2_8, repositories, sizes) for repositories in sizes.registries[:-1]]
     return Sheet(
-        f"11. Finding the results of {sizes.scans_an_hour} scans in an hour",
+        f"11. Finding the results of scans, {SCANS_AN_HOUR} an hour for {sizes.scanning_minutes} minutes",
         ("", "for scans", "per scan", "the sweep", "polls"),
         [*_lines("2.16", new), *_lines("2.8", old)],
         (
@@ -61,8 +63,14 @@ def _goals(hours: Sequence[Hour]) -> tuple[Goal, ...]:
             at_most(f"e) requests per scan, {each.artifacts:,} artifacts", each.per_scan, MOST_PER_SCAN, number)
             for each in hours
         ),
-        at_most(f"e) {hours[-1].artifacts:,} against {hours[0].artifacts:,} artifacts", growth, MOST_GROWTH, times),
+        at_most(
+            f"e) {hours[-1].artifacts:,} against {hours[0].artifacts:,} artifacts", growth, MOST_GROWTH, _thousandths
+        ),
     )
+
+
+def _thousandths(growth: float) -> str:
+    return f"×{growth:.3f}"
 
 
 def _lines(version: str, hours: Sequence[Hour]) -> list[tuple[str, ...]]:
@@ -89,13 +97,14 @@ def _hour(generation: Generation, repositories: int, sizes: Sizes) -> Hour:
     ):
         _poll_for(opened, clock, POLL_EVERY_S)
         before = len(harbor.requests)
-        for minute in range(60):
-            first, end = (each * sizes.scans_an_hour // 60 for each in (minute, minute + 1))
+        for minute in range(sizes.scanning_minutes):
+            first, end = (each * SCANS_AN_HOUR // 60 for each in (minute, minute + 1))
             _scan(opened, world, clock, [_image(names, place) for place in range(first, end)])
         _poll_for(opened, clock, 120)
         results = opened.store.seen(types=SCAN_TYPES)
-    assert len({each.event.scan.report["report_id"] for each in results if each.event.scan}) == sizes.scans_an_hour
-    assert len(results) == sizes.scans_an_hour
+    scans = SCANS_AN_HOUR * sizes.scanning_minutes // 60
+    assert len({each.event.scan.report["report_id"] for each in results if each.event.scan}) == scans
+    assert len(results) == scans
     return Hour(repositories * ARTIFACTS_EACH, len(results), Counter(map(_kind, harbor.requests[before:])))
 
 

@@ -34,7 +34,7 @@ class Sizes:
     starts: int = 5
     rest_polls: int = 120  # a second apart
     registries: tuple[int, ...] = (10, 100, 1_000)  # repositories of a hundred artifacts each
-    scans_an_hour: int = 500
+    scanning_minutes: int = 60
 
 
 FULL = Sizes()
@@ -61,5 +61,5 @@ QUICK = Sizes(
     starts=2,
     rest_polls=5,
     registries=(10, 100),
-    scans_an_hour=120,
+    scanning_minutes=15,
 )

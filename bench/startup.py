@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from bench.growth import postgres
 from bench.material import write_conf
-from bench.report import Goal, Sheet, at_most, milliseconds, number
+from bench.report import Goal, Sheet, at_most, milliseconds, number, ratio
 from bench.served import Served, served
 from bench.sizes import Sizes
 from demo.telegram import TelegramStandIn
@@ -27,6 +27,8 @@ ROWS = 40
 """They come while the daemon is at work, and are told: what that needs is loaded then."""
 COMMANDS = {"--help": "Usage:", "status": "Harbor", "check": "the bot may write", "once": ""}
 """And of what each says; `check` asks more of a log than the stand-in's prepared one can answer, and says that, too."""
+LIBRARIES = "import apscheduler.schedulers.background, click, msgspec, requests, sqlalchemy.dialects.sqlite"
+_OWN_MEMORY = "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmRSS')))"
 _ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
@@ -47,7 +49,9 @@ class Rest:
 
 
 def run(sizes: Sizes) -> Sheet:
-    rows, goals = list[tuple[str, ...]](), list[Goal]()
+    alone, resident = _libraries(sizes)
+    rows = [("Python that loads the same libraries", *_times(alone, alone), _megabytes(resident), "")]
+    goals = list[Goal]()
     with TemporaryDirectory() as folder, postgres(Path(folder) / "server", wanted=sizes.with_postgres) as urls:
         for database, url in (("SQLite", "sqlite:///state.db"), *((("PostgreSQL", urls[0]),) if urls else ())):
             with _site(Path(folder), url) as (conf, log, telegram):
@@ -55,13 +59,16 @@ def run(sizes: Sizes) -> Sheet:
                 starts["run, to the first poll"] = _fastest(_start_daemon(conf, log) for _ in range(sizes.starts))
                 rest = _rest(conf, log, telegram, sizes)
             for command, start in starts.items():
-                rows.append((f"{command}, {database}", milliseconds(start.seconds), milliseconds(start.cpu), "", ""))
+                rows.append((f"{command}, {database}", *_times(start, alone), "", ""))
                 goals.append(at_most(f"j) {command}, {database}", start.seconds, MOST_SECONDS, milliseconds))
-            rows.append((f"run, at rest, {database}", "", "", _megabytes(rest.resident), _megabytes(rest.shared)))
+            above = ratio(rest.resident, resident)
+            rows.append(
+                (f"run, at rest, {database}", "", "", above, _megabytes(rest.resident), _megabytes(rest.shared))
+            )
             goals.append(at_most(f"j) at rest, {database}", rest.resident, MOST_BYTES, _megabytes, _why(database)))
     return Sheet(
         "10. Starting and resting",
-        ("", "time", "CPU", "resident", "its share"),
+        ("", "time", "CPU", "against the libraries", "resident", "its share"),
         rows,
         (
             f"The fastest of {sizes.starts} starts each, with Python's compiled files in place, as pip leaves them. At "
@@ -70,6 +77,17 @@ def run(sizes: Sizes) -> Sheet:
         ),
         tuple(goals),
     )
+
+
+def _times(start: Start, alone: Start) -> tuple[str, str, str]:
+    return milliseconds(start.seconds), milliseconds(start.cpu), ratio(start.cpu, alone.cpu)
+
+
+def _libraries(sizes: Sizes) -> tuple[Start, int]:
+    """What they take by themselves, of time and of memory: less cannot be had with them."""
+    command = [sys.executable, "-c", f"{LIBRARIES}\n{_OWN_MEMORY}"]
+    runs = [_run_through(command) for _ in range(sizes.starts)]
+    return _fastest(start for start, _ in runs), int(runs[-1][1].stdout) * 1024
 
 
 def _why(database: str) -> str:
@@ -106,12 +124,18 @@ def _fastest(starts: Iterator[Start]) -> Start:
 
 def _start(conf: Path, command: str, word: str) -> Start:
     """Of a command that ends by itself: until its end."""
-    before, began = os.times(), time.perf_counter()
-    done = subprocess.run(_command(conf, command), env=_ENVIRONMENT, check=False, capture_output=True, text=True)
-    seconds, after = time.perf_counter() - began, os.times()
+    start, done = _run_through(_command(conf, command))
     assert word in done.stdout, done
     assert done.returncode <= TRY_AGAIN, done
-    return Start(seconds, after.children_user - before.children_user + after.children_system - before.children_system)
+    return start
+
+
+def _run_through(command: list[str]) -> tuple[Start, subprocess.CompletedProcess[str]]:
+    before, began = os.times(), time.perf_counter()
+    done = subprocess.run(command, env=_ENVIRONMENT, check=False, capture_output=True, text=True)
+    seconds, after = time.perf_counter() - began, os.times()
+    cpu = after.children_user - before.children_user + after.children_system - before.children_system
+    return Start(seconds, cpu), done
 
 
 @contextmanager

@@ -50,7 +50,7 @@ TINY = Sizes(
     starts=1,
     rest_polls=1,
     registries=(1, 2),
-    scans_an_hour=60,
+    scanning_minutes=5,
 )
 
 

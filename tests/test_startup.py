@@ -55,3 +55,11 @@ def test_the_daemon_on_sqlite_loads_nothing_that_it_does_not_need(tmp_path: Path
     )
     assert {"poller.daemon", "sqlalchemy.dialects.sqlite", "requests"} <= found
     assert not in_any(found, RARELY_NEEDED)
+
+
+def test_once_all_is_loaded_garbage_is_looked_for_again() -> None:
+    """A daemon that did not would grow for months."""
+    code = "import atexit, gc, sys\nsys.argv[1:] = ['reference']\natexit.register(lambda: print('on', gc.isenabled()))"
+    command = [sys.executable, "-c", f"{code}\nfrom poller.__main__ import main\nmain()"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("on True\n")
