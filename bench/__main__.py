@@ -13,6 +13,7 @@ from rich.console import Console
 from bench import (
     backlog,
     burden,
+    discovery,
     formatting,
     growth,
     idle,
@@ -23,6 +24,7 @@ from bench import (
     past,
     recording,
     scans,
+    startup,
     year,
 )
 from bench.report import Sheet, markdown, show
@@ -42,6 +44,8 @@ BENCHMARKS: dict[str, Callable[[Sizes], Sheet]] = {
     "idle": idle.run,
     "latency": latency.run,
     "pace": pace.run,
+    "startup": startup.run,
+    "discovery": discovery.run,
 }
 
 

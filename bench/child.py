@@ -5,11 +5,11 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from poller.__main__ import cli
-
-_STATUS = Path("/proc/self/status")
 
 
 def peak_bytes(*arguments: str | Path) -> int:
@@ -17,22 +17,33 @@ def peak_bytes(*arguments: str | Path) -> int:
     return peak_and_output(*arguments)[0]
 
 
-def peak_and_output(*arguments: str | Path) -> tuple[int, str]:
-    """The same, and what the run said on standard output."""
+def peak_and_output(*arguments: str | Path, watch: Callable[[int], object] = lambda _resident: None) -> tuple[int, str]:
+    """The same, and what the run said on standard output. `watch` gets its resident bytes ten times a second."""
     command = [sys.executable, "-m", "bench.child", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"exit code {done.returncode}: {done.stderr}")
-    said, _, peak = done.stdout.rstrip().rpartition("\n")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            watch(_memory(process.pid, "VmRSS"))
+            time.sleep(0.1)
+        said, errors = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"exit code {process.returncode}: {errors}")
+    said, _, peak = said.rstrip().rpartition("\n")
     return int(peak), said
+
+
+def _memory(pid: int | str, name: str) -> int:
+    """0 where Linux does not tell it, and of a process that has just ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except FileNotFoundError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
 
 
 def _own_peak() -> int:
     """Linux' ru_maxrss is at least that of the process which started this one, so there it is not asked."""
-    if _STATUS.exists():
-        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    elsewhere = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return _memory("self", "VmHWM") or elsewhere
 
 
 if __name__ == "__main__":

@@ -35,6 +35,10 @@ class Sizes:
     pages_at_once: tuple[int, ...] = (1, 3, 10)  # in a transaction
     with_peers: bool = True  # where they are installed
     waiting_messages: int = 5_000
+    starts: int = 5
+    rest_polls: int = 120  # a second apart
+    registries: tuple[int, ...] = (10, 100, 1_000)  # repositories of a hundred artifacts each
+    scanning_minutes: int = 60
 
 
 FULL = Sizes()
@@ -63,4 +67,8 @@ QUICK = Sizes(
     recording_repetitions=1,
     pages_at_once=(1, 10),
     waiting_messages=1_000,
+    starts=2,
+    rest_polls=5,
+    registries=(10, 100),
+    scanning_minutes=15,
 )

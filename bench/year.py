@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from poller import normalize
 from poller.events import Event
 from poller.normalize import Facts
 from poller.survey import log_name
+from poller.values import replace
 from state import Coverage, Cursor, DeliveryState, Store, Telling
 
 DAYS = 365

@@ -15,6 +15,7 @@ from rich.cells import cell_len
 
 import formatters
 from formatters import Occasion, Piece, Style
+from formatters.examples import examples, scan_examples
 from poller.events import Event, EventType, Repository
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -96,12 +97,12 @@ def _left(style: Style) -> Iterator[tuple[str, datetime]]:
 
 
 def _right(style: Style) -> Iterator[tuple[str, datetime]]:
-    yield dict(formatters.scan_examples(style))["scan.changes"], _MORNING + timedelta(hours=2, minutes=12)
+    yield dict(scan_examples(style))["scan.changes"], _MORNING + timedelta(hours=2, minutes=12)
     yield formatters.digest(list(_downtime()), style, Occasion.CATCH_UP), _MORNING + timedelta(hours=4, minutes=41)
 
 
 def _example(kind: EventType) -> Event:
-    return next(event for event in formatters.examples() if event.type is kind)
+    return next(event for event in examples() if event.type is kind)
 
 
 def _downtime() -> Iterator[Event]:

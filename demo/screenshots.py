@@ -23,7 +23,7 @@ from demo.harbor import POLLER, HarborStandIn, Outcome, World
 from demo.replays.rhythm import Clock, Scene
 from demo.telegram import TOKEN, TelegramStandIn
 from poller import config as configuration
-from poller import lease, logs, show
+from poller import lease, logs
 from poller.check import check
 from poller.config import Config
 from poller.deadline import Deadline
@@ -34,7 +34,11 @@ from poller.harbor import Harbor
 from poller.here import Here
 from poller.jobs import AuditPoller
 from poller.show import glyphs, terminal
+from poller.show.check import check_page
+from poller.show.events import events_page
+from poller.show.explanation import explanation_page
 from poller.show.page import Page
+from poller.show.status import status_page
 from poller.standing import Standing, standing
 from poller.telegram import Telegram
 from state import POLLER as THE_POLLER
@@ -72,7 +76,7 @@ class Day:
 
     def status(self, now: datetime) -> Page:
         found = self.standing(now)
-        return show.status_page(found, diagnose(found, HERE, UTC, now), UTC, now)
+        return status_page(found, diagnose(found, HERE, UTC, now), UTC, now)
 
     @property
     def seen(self) -> tuple[Seen, ...]:
@@ -188,13 +192,13 @@ def _config(folder: Path, scene: Scene) -> Config:
 
 def pages(played: Day) -> Iterator[tuple[str, Page]]:
     """What is drawn, by the name of its file: a good day, its end, and one on which two things are to be mended."""
-    yield "check", show.check_page(played.report())
-    yield "events", show.events_page(played.seen, UTC)
-    yield "events-explain", show.explanation_page(played.explanation(), UTC)
+    yield "check", check_page(played.report())
+    yield "events", events_page(played.seen, UTC)
+    yield "events-explain", explanation_page(played.explanation(), UTC)
     yield "status", played.status(played.just_polled)
     yield "status-stopped", played.status(played.now + timedelta(hours=8))
     played.go_wrong()
-    yield "check-mistakes", show.check_page(played.report())
+    yield "check-mistakes", check_page(played.report())
     yield "status-trouble", played.status(played.now)
 
 

@@ -1,9 +1,7 @@
 """Events to Telegram's MarkdownV2: pure and total. Any event gives a message that Telegram accepts."""
 
-from formatters.calm_examples import calm_examples
 from formatters.coverage import backfill_command, coverage_text
 from formatters.digests import digest
-from formatters.examples import coverage_examples, examples, scan_examples
 from formatters.families import Family, family_message, is_signature
 from formatters.images import image_message
 from formatters.markdown import Piece, pieces, plain
@@ -26,11 +24,8 @@ __all__ = [
     "Run",
     "Style",
     "backfill_command",
-    "calm_examples",
-    "coverage_examples",
     "coverage_text",
     "digest",
-    "examples",
     "family_message",
     "image_message",
     "is_signature",
@@ -38,6 +33,5 @@ __all__ = [
     "pieces",
     "plain",
     "rank",
-    "scan_examples",
     "test_message",
 ]

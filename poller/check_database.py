@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-import state
 from poller import here, lease
 from poller.config import Config
 from poller.events import Gap
@@ -15,7 +14,8 @@ from poller.findings import WRONG, Finding, fine, warning, wrong
 from poller.jobs import over_routes
 from poller.routes import DEFAULT
 from poller.words import number
-from state import Age, Hitch, Look, RouteState, Store, Trouble
+from state import RouteState, Store
+from state.look import Age, Hitch, Look, Trouble, look
 
 DATABASE, TELEGRAM = "database", "Telegram"
 
@@ -24,7 +24,7 @@ LEAST_ROOM = 16 * 2**20
 
 
 def probe(config: Config, now: datetime) -> Iterator[Finding]:
-    with state.look(config.state.url.reveal()) as seen:
+    with look(config.state.url.reveal()) as seen:
         if seen.hitches:
             yield from (_hitch(hitch, seen, config) for hitch in seen.hitches)
         elif seen.free is not None and seen.free < LEAST_ROOM:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from poller.errors import OutOfTime
 
+CHECK_WITHIN = 5.0
+"""Seconds that `check` takes at most, unless it is given more."""
 _USUAL_START = 0.6
 _LONGEST_START = 4.0
 

@@ -18,7 +18,7 @@ from poller.errors import LeaseTaken, PollerError
 NAP = 0.2
 
 
-class Interrupted(Exception):
+class Interrupted(KeyboardInterrupt):
     """Somebody asked us to end, and we are between two steps."""
 
 

@@ -1,17 +1,12 @@
-"""The flags of `setup`, and what the environment and files have instead of flags: no secret is on a command line."""
+"""The flags of `setup`. No secret is among them: see `given` in commands/setup."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-
-from poller.config_secrets import only_line
-from poller.errors import ConfigError
-from poller.secret import Secret
-from poller.setup_asking import Given
 
 EPILOG = """\b
 Passwords and tokens are asked for, or come from files or the environment:
@@ -24,8 +19,6 @@ Examples:
   setup --harbor-url URL --token-file FILE --chat-id ID --yes
                          asks for nothing, with HARBOR_ADMIN_PASSWORD
 """
-FOUND_ELSEWHERE = ("HARBOR_PASSWORD", "TELEGRAM_BOT_TOKEN", "CREDENTIALS_DIRECTORY")
-"""Where the product finds secrets before it looks into the files that `setup` writes."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path)
@@ -66,26 +59,3 @@ def options(function: _Function) -> _Function:
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
-
-
-def given(flags: dict[str, Any], config: Path | None, environ: MutableMapping[str, str]) -> Given:
-    """`config`: what --config names. Secrets are taken out of the environment, where no child shall find them."""
-    folder = flags.pop("directory")
-    if folder is not None and config is not None:
-        raise ConfigError("--directory and --config both say where conf.toml goes: leave one of them out")
-    if flags["topic"] and not flags["chat_id"]:
-        raise ConfigError("--topic is a topic of the chat that --chat-id names: name that, too")
-    return Given(
-        conf=config or (folder or Path()) / "conf.toml",
-        password=_secret(flags.pop("admin_password_file"), "HARBOR_ADMIN_PASSWORD", environ),
-        robot_secret=_secret(flags.pop("robot_secret_file"), "HARBOR_PASSWORD", environ),
-        token=_secret(flags.pop("token_file"), "TELEGRAM_BOT_TOKEN", environ),
-        **flags,
-    )
-
-
-def _secret(file: Path | None, variable: str, environ: MutableMapping[str, str]) -> Secret | None:
-    found = environ.pop(variable, "")
-    if file is not None:
-        return Secret(only_line(file))
-    return Secret(found) if found else None

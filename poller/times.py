@@ -29,3 +29,11 @@ def moment(text: str, now: datetime, zone: tzinfo) -> datetime:
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ConfigError(f"not a time: {text!r}; write 2026-05-01, 2026-05-01T12:00, 7d or 36h") from None
+
+
+def of_option(option: str, text: str, now: datetime, zone: tzinfo) -> datetime:
+    """The `moment` that an option names, by which a mistake is called."""
+    try:
+        return moment(text, now, zone)
+    except ConfigError as error:
+        raise ConfigError(f"{option}: {error}") from None

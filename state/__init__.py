@@ -1,7 +1,6 @@
 """The state database: what was seen, what was told, how far we read."""
 
 from state.database import HEAD as SCHEMA
-from state.look import Age, Hitch, Look, Trouble, look
 from state.records import (
     CLOCKS_APART,
     MADE_ANEW,
@@ -43,7 +42,6 @@ __all__ = [
     "SCHEMA",
     "SHORT_PAUSE",
     "SWEEP",
-    "Age",
     "Backlog",
     "Counts",
     "Coverage",
@@ -54,9 +52,7 @@ __all__ = [
     "Fate",
     "Grant",
     "GroupMessage",
-    "Hitch",
     "Lease",
-    "Look",
     "Member",
     "Mode",
     "NoticedScan",
@@ -67,8 +63,6 @@ __all__ = [
     "SweepPlace",
     "Telling",
     "Thread",
-    "Trouble",
     "Waiting",
     "Wave",
-    "look",
 ]

@@ -33,7 +33,6 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from poller.errors import LeaseTaken, PollerError, StateError
 from poller.events import CoverageNews, Day, Event, EventType, Gap, Reason, Repository, RowName, Scan, Source
@@ -1387,7 +1386,14 @@ class Store:
             yield connection
 
     def _insert(self, table: Any) -> Any:
-        return (sqlite if self._engine.dialect.name == "sqlite" else postgresql).insert(table)
+        # Imported here: the engine has loaded the dialect that it speaks, and the other one takes 2 MB.
+        if self._engine.dialect.name == "sqlite":
+            from sqlalchemy.dialects import sqlite
+
+            return sqlite.insert(table)
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
 
     def _upsert(
         self,

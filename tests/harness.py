@@ -224,7 +224,7 @@ def recorded(conf: Path) -> list[dict[str, Any]]:
 
 
 class Nursery:
-    """Starts `python -m poller …` again and again, each in a process of its own, but imports it only once.
+    """Starts `python -m poller …` again and again, each in a process of its own, but imports it and `run` only once.
 
     `program`: another module with a `cli`, which wraps that of the product.
     """
@@ -232,6 +232,7 @@ class Nursery:
     PROGRAM = """
 import importlib, json, os, signal, sys
 cli = importlib.import_module(sys.argv[1]).cli
+importlib.import_module("poller.commands.run")
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the dead at once
 for line in sys.stdin:
     pid = os.fork()

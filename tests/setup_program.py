@@ -1,6 +1,6 @@
 """The product's command line, with all that `setup` loads: for a Nursery, which imports it once for many."""
 
-from poller import check, daemon, setup
 from poller.__main__ import cli
+from poller.commands import setup
 
-__all__ = ["check", "cli", "daemon", "setup"]
+__all__ = ["cli", "setup"]

@@ -53,6 +53,10 @@ TINY = Sizes(
     pages_at_once=(10,),
     with_peers=False,
     waiting_messages=20,
+    starts=1,
+    rest_polls=1,
+    registries=(1, 2),
+    scanning_minutes=5,
 )
 
 

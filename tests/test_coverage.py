@@ -16,6 +16,7 @@ from poller.diagnosis import diagnose
 from poller.errors import PollerError
 from poller.events import SCAN_TYPES, CoverageNews, EventType, Phase, Reason
 from poller.here import Here
+from poller.show.status import status_page
 from poller.standing import standing
 from state import Coverage
 from tests.harness import NOON, Clock, Site, site
@@ -516,7 +517,7 @@ def shown(here: Site, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     """The lines of `status`, by their name."""
     stands = standing(here.store, here.config, here.clock.now)
     found = diagnose(stands, Here("start", "poller"), UTC, here.clock.now)
-    show.write(show.status_page(stands, found, UTC, here.clock.now))
+    show.write(status_page(stands, found, UTC, here.clock.now))
     return {line[:12].strip(): line[12:] for line in capsys.readouterr().out.splitlines()}
 
 

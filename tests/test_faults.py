@@ -30,7 +30,7 @@ from formatters.texts import EMOJI, OCCASION_EMOJI, Occasion
 from poller.daemon import Turn
 from poller.errors import LeaseTaken, PollerError
 from poller.events import EventType
-from poller.show import seen_json
+from poller.show.events import seen_json
 from poller.telegram import Telegram
 from poller.telling import ROUTE, Teller, Told, Wait
 from state import POLLER, SCANNERS_OWN, Grant, Store

@@ -24,18 +24,16 @@ from formatters import (
     Pulls,
     Run,
     Style,
-    calm_examples,
-    coverage_examples,
     digest,
-    examples,
     family_message,
     image_message,
     message,
     plain,
     rank,
-    scan_examples,
     test_message,
 )
+from formatters.calm_examples import calm_examples
+from formatters.examples import coverage_examples, examples, scan_examples
 from formatters.markdown import code, escape, fit, shorten, units, visible
 from formatters.texts import EMOJI, ENGLISH, OCCASION_EMOJI, RUSSIAN, Label
 from poller.events import (

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("poller", "formatters", "state")
 VOCABULARY = {"poller.events", "poller.errors", "poller.secret", "poller.knowledge", "poller.measures", "poller.values"}
-CLOCK_BEGINS = {"poller.__main__", "poller.daemon", "poller.foreground"}
+CLOCK_BEGINS = {"poller.daemon", "poller.foreground"}
 """The programs: they read the clock and wait, and hand the time down."""
 
 
@@ -26,6 +26,8 @@ MODULES = {
     for path in sorted((ROOT / package).rglob("*.py"))
 }
 OURS = sorted(MODULES)
+COMMANDS = {module for module in OURS if module.startswith("poller.commands.")}
+HAS_CLOCK = {*CLOCK_BEGINS, *COMMANDS, "poller.times"}
 
 
 def walk_run_time(node: ast.AST) -> Iterator[ast.AST]:
@@ -123,10 +125,10 @@ def test_what_shows_the_metrics_has_its_place(library: str, at_home: str) -> Non
 
 
 def test_the_metrics_are_loaded_only_when_they_are_served() -> None:
-    """By the command line, inside of a function: nobody else waits for the library."""
+    """By the daemon's command, inside of a function: nobody else waits for the library."""
     shown = {"poller.metrics", "poller.serving", "poller.health"}
     assert {module for module in OURS if imports_of_ours(module) & shown} <= shown | {"poller.exporter"}
-    assert [module for module in OURS if "poller.exporter" in imports_of_ours(module)] == ["poller.__main__"]
+    assert [module for module in OURS if "poller.exporter" in imports_of_ours(module)] == ["poller.commands.run"]
 
 
 def test_the_scheduler_is_only_in_the_daemon() -> None:
@@ -204,12 +206,13 @@ def test_decisions_are_made_without_the_edges(pure: str, may_load: set[str]) -> 
 @pytest.mark.parametrize("module", ["poller.jobs", "poller.telling", "poller.backfill", "poller.check", "poller.lease"])
 def test_jobs_do_not_know_who_calls_them(module: str) -> None:
     """`__main__` calls the daemon, which calls the jobs, and never the other way round."""
-    assert not reachable(module) & {"poller.daemon", "poller.__main__", "poller.foreground"}
+    assert not reachable(module) & {"poller.daemon", "poller.__main__", "poller.foreground", *COMMANDS}
 
 
 def test_nobody_imports_the_command_line() -> None:
-    """It is the top."""
+    """It is the top, and below it are its commands, which only it imports and one another."""
     assert [module for module in OURS if "poller.__main__" in imports_of_ours(module)] == []
+    assert {module for module in OURS if imports_of_ours(module) & COMMANDS} <= COMMANDS | {"poller.__main__"}
 
 
 def test_there_are_no_circles() -> None:
@@ -256,7 +259,7 @@ def _dotted(node: ast.Attribute) -> str:
     return ".".join(ast.unparse(node).split(".")[-2:])
 
 
-@pytest.mark.parametrize("module", [module for module in OURS if module not in {*CLOCK_BEGINS, "poller.times"}])
+@pytest.mark.parametrize("module", [module for module in OURS if module not in HAS_CLOCK])
 def test_below_the_daemon_the_clock_is_an_argument(module: str) -> None:
     """What happens at night or after a week can then be tested at once."""
     assert uses_of_the_clock(MODULES[module]) == []
@@ -265,7 +268,7 @@ def test_below_the_daemon_the_clock_is_an_argument(module: str) -> None:
 def test_only_the_programs_have_the_clock() -> None:
     """It is read in one place, which nobody else may call."""
     readers = {module for module, tree in MODULES.items() if "utc_now" in ast.unparse(tree)}
-    assert readers <= {*CLOCK_BEGINS, "poller.times"}
+    assert readers <= HAS_CLOCK
     assert len(uses_of_the_clock(MODULES["poller.times"])) == 1
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-import state
 from poller.errors import NothingRecorded, PollerError, StateError
 from poller.events import Event
 from state import POLLER, DeliveryState, Grant, Store, Telling
+from state.look import look
 
 HARBOR, ROUTE = "https://harbor.example.com", "telegram"
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -100,7 +100,7 @@ def test_what_a_link_leads_to_is_looked_at(tmp_path: Path) -> None:
         assert (disk / "real.db-wal").stat().st_size
         with looking(url) as seen:
             assert seen.counts().pending == 1
-        with state.look(url) as found:
+        with look(url) as found:
             there = found.store(HARBOR, ROUTE)
             assert there is not None
             assert there.counts().pending == 1

@@ -21,11 +21,12 @@ from xml.etree import ElementTree
 import pytest
 
 from demo import chat_pictures, screenshots
-from formatters import examples
+from formatters.examples import examples
 from poller import logs
 from poller.diagnosis import diagnose
 from poller.events import SBOM, Event, Scan
-from poller.show import glyphs, plain, seen_json, terminal
+from poller.show import glyphs, plain, terminal
+from poller.show.events import seen_json
 from poller.show.page import Page
 from poller.standing import unrecorded
 from poller.values import replace

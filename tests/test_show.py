@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 import formatters
-from poller import lease, show
+from formatters.calm_examples import calm_examples
+from formatters.examples import examples, scan_examples
+from poller import lease
 from poller.backfill import Found, Wanted
 from poller.config import Config, load
 from poller.diagnosis import Diagnosis, State, diagnose
@@ -25,7 +27,12 @@ from poller.events import Event, EventType, Gap, Reason, Repository
 from poller.findings import Report, failure, fine, warning, wrong
 from poller.here import SERVICE, TIMER, Here, look
 from poller.show import glyphs, plain, terminal
+from poller.show.backfill import backfill_page
+from poller.show.check import check_page
+from poller.show.events import events_page
 from poller.show.page import Block, Fact, Facts, Headline, Item, Items, Line, Message, Page, Part, Tone
+from poller.show.preview import preview_page
+from poller.show.status import status_page
 from poller.standing import Covered, RouteStanding, Standing, unrecorded
 from poller.values import replace
 from state import Counts, Coverage, DeliveryRecord, DeliveryState, Lease, RouteState, Seen
@@ -84,7 +91,7 @@ def found(standing: Standing, here: Here = HERE, now: datetime = NOW) -> Diagnos
 
 def headline(standing: Standing, here: Here = HERE) -> str:
     """All of it, in a line."""
-    block = show.status_page(standing, found(standing, here), UTC, NOW)[0]
+    block = status_page(standing, found(standing, here), UTC, NOW)[0]
     return " ".join(line.strip() for line in read([block], 1000))
 
 
@@ -206,7 +213,7 @@ def test_no_time_is_named_for_the_next_run_after_a_failure(nothing: Standing) ->
     """The schedule's would be wrong: pauses grow."""
     away = at_work(nothing, ago=5 * MINUTE, failure=failing("HarborUnreachable: h: refused"), next_run=NOW)
     for standing, said in ((away, "after a pause"), (replace(away, failure=None), f"{NOW:%Y-%m-%d}")):
-        page = show.status_page(standing, found(standing), UTC, NOW)
+        page = status_page(standing, found(standing), UTC, NOW)
         (line,) = (line for line in plain.lines(page, glyphs.sayer("utf-8")) if line.startswith("next run"))
         assert said in line
 
@@ -315,7 +322,7 @@ def is_harmless(text: str) -> bool:
 @example("team/app", "1.27", "robot$ci", "", 80)
 def test_no_name_can_forge_a_row(name: str, tag: str, operator: str, reason: str, width: int) -> None:
     """In a pipe a line with its five tabs, on a terminal a row that fits it."""
-    page = show.events_page([seen(name, tag, operator, reason), seen("team/app", "1", "ann", "")], UTC)
+    page = events_page([seen(name, tag, operator, reason), seen("team/app", "1", "ann", "")], UTC)
     first, second = plain.lines(page)
     assert first.count("\t") == second.count("\t") == 5
     assert first.replace("\t", "").isprintable()
@@ -387,7 +394,7 @@ CHECKED = Report(
 
 
 def test_findings_are_grouped_and_summed_up() -> None:
-    assert read(show.check_page(CHECKED)) == [
+    assert read(check_page(CHECKED)) == [
         "Harbor",
         "  ✓ it answers",
         "  ✗ no connection  [harbor.away]",
@@ -405,7 +412,7 @@ def test_findings_are_grouped_and_summed_up() -> None:
         "",
         "2 mistakes to correct, 1 away now and tried again, 1 warning, 1 fine",
     ]
-    assert list(plain.lines(show.check_page(CHECKED)))[1:3] == [
+    assert list(plain.lines(check_page(CHECKED)))[1:3] == [
         "✗ Telegram: the bot may not write [telegram.muted] → add it to the chat",
         "✗ rights: it may not read the log [rights.log] → grant Audit Log: List",
     ]
@@ -413,7 +420,7 @@ def test_findings_are_grouped_and_summed_up() -> None:
 
 def test_a_dumb_terminal_gets_no_escapes() -> None:
     """And one whose owner wants no colours; with any other value than nothing."""
-    page = show.check_page(CHECKED)
+    page = check_page(CHECKED)
     assert "\x1b[31m✗" in drawn(page)
     assert "\x1b" not in drawn(page, TERM="dumb")
     assert "\x1b" not in drawn(page, NO_COLOR="1")
@@ -423,8 +430,8 @@ def test_a_dumb_terminal_gets_no_escapes() -> None:
 @pytest.mark.parametrize("encoding", ["ascii", "koi8-r", "iso8859-1"])
 def test_marks_that_cannot_be_written_are_letters(encoding: str, nothing: Standing) -> None:
     """On a terminal and in a pipe; in the encodings that have them they stay."""
-    pages = [*show.check_page(CHECKED), *show.status_page(nothing, found(nothing), UTC, NOW)]
-    pages += show.events_page([seen("team/" + "x" * 100, "1", "ann", "no")], UTC)
+    pages = [*check_page(CHECKED), *status_page(nothing, found(nothing), UTC, NOW)]
+    pages += events_page([seen("team/" + "x" * 100, "1", "ann", "no")], UTC)
     for text in (drawn(pages, encoding=encoding), "\n".join(plain.lines(pages, glyphs.sayer(encoding)))):
         assert text.encode(encoding)
         assert "x" in text
@@ -447,7 +454,7 @@ def test_a_backfill_is_summed_up(config: Config) -> None:
     wanted = Wanted(NOW - DAY, NOW)
     result = Found(rows=7, known=2)
     result.new.update({EventType.PUSH_ARTIFACT: 4, EventType.ROBOT_CREATED: 1})
-    page = show.backfill_page(result, wanted, config, 2.0, is_dry=True)
+    page = backfill_page(result, wanted, config, 2.0, is_dry=True)
     assert list(plain.lines(page)) == [
         "7 rows read in 2.0 s (4 rows/s): 2 known already, 5 new events, not recorded in a dry run",
         "  PUSH_ARTIFACT                4",
@@ -459,10 +466,10 @@ def test_a_backfill_is_summed_up(config: Config) -> None:
 
 def texts() -> Iterator[str]:
     style = formatters.Style("en", UTC)
-    yield from (formatters.message(event, style) for event in formatters.examples())
-    yield from (text for _, text in (*formatters.scan_examples(style), *formatters.calm_examples(style)))
+    yield from (formatters.message(event, style) for event in examples())
+    yield from (text for _, text in (*scan_examples(style), *calm_examples(style)))
     portal = formatters.Style("en", UTC, portal=formatters.Portal("https://harbor.example.com", lambda _: 7))
-    yield from (formatters.message(event, portal) for event in formatters.examples())
+    yield from (formatters.message(event, portal) for event in examples())
 
 
 @pytest.mark.parametrize("text", list(texts()))
@@ -480,7 +487,7 @@ def test_a_preview_looks_as_the_chat(text: str) -> None:
 
 
 def test_a_preview_on_a_terminal_has_a_bar_beside_quotations() -> None:
-    messages = [each for each in show.preview_page(None, "en") if isinstance(each, Message)]
+    messages = [each for each in preview_page(None, "en") if isinstance(each, Message)]
     [retention] = [each for each in messages if each.name == "calm.retention"]
     title, *lines = read([retention])
     assert title.startswith("calm.retention ───")

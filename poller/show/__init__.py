@@ -11,25 +11,7 @@ from contextlib import AbstractContextManager
 import click
 
 from poller.show import glyphs, plain
-from poller.show.backfill import backfill_page
-from poller.show.check import check_page
-from poller.show.events import events_page, seen_json
-from poller.show.explanation import explanation_page
 from poller.show.page import Page
-from poller.show.preview import preview_page
-from poller.show.status import status_page
-
-__all__ = [
-    "backfill_page",
-    "check_page",
-    "events_page",
-    "explanation_page",
-    "preview_page",
-    "progress",
-    "seen_json",
-    "status_page",
-    "write",
-]
 
 
 def write(page: Page) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import UTC
 
 import formatters
-from formatters.examples import examples
+from formatters.calm_examples import calm_examples
+from formatters.examples import coverage_examples, examples, scan_examples
 from poller.events import WEBHOOK_TYPES, EventType
 from poller.show.page import Message, Page
 
@@ -19,11 +20,11 @@ def preview_page(kind: EventType | None, language: str) -> Page:
 
 def _texts(kind: EventType | None, style: formatters.Style) -> Iterator[tuple[str, str]]:
     if kind is EventType.COVERAGE:
-        yield from ((kind, text) for text in formatters.coverage_examples(style))
+        yield from ((kind, text) for text in coverage_examples(style))
     for event in examples():
         if (event.type == kind is not EventType.COVERAGE) or (kind is None and event.type in WEBHOOK_TYPES):
             yield event.type, formatters.message(event, style)
     if kind in (None, EventType.SCANNING_COMPLETED):
-        yield from formatters.scan_examples(style)
+        yield from scan_examples(style)
     if kind is None:
-        yield from formatters.calm_examples(style)
+        yield from calm_examples(style)
