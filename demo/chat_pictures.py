@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import escape
 from pathlib import Path
@@ -17,6 +17,7 @@ import formatters
 from formatters import Occasion, Piece, Style
 from formatters.examples import examples, scan_examples
 from poller.events import Event, EventType, Repository
+from poller.values import replace
 
 DOCS = Path(__file__).parent.parent / "docs"
 PICTURES = {"en": DOCS / "messages.svg", "ru": DOCS / "messages.ru.svg"}
