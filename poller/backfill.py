@@ -31,8 +31,8 @@ HELD = timedelta(hours=1)
 """What a backfill found that was killed is told so much later, by whoever tells."""
 BATCH = 1000
 """Rows in a transaction: each has its price, and what a kill undoes is read again."""
-MOST_FACTS = 20_000
-"""Tags that are kept in mind, 15 MB of them: a period may have millions."""
+MOST_FACTS = 2000
+"""Tags that are kept in mind, those used last: a period may have millions, and the state has the others."""
 LONGEST_SEARCH = timedelta(days=30)
 
 
@@ -133,7 +133,7 @@ class Backfill:
         known = len(of_period) - len(unknown)
         self.found.rows += known + len(entries)
         self.found.known += known
-        self._recall(entries, window)
+        self._recall(entries)
         events = self._poller.events(entries, now, self._knowledge, self._is_worth_asking)
         learnt = self._knowledge.take_changes()
         tellings = [self._telling(event, now) for event in events if self._wanted.takes(event)]
@@ -165,11 +165,13 @@ class Backfill:
         )
         return is_wanted and not self._is_dry
 
-    def _recall(self, entries: Sequence[Entry], window: Window) -> None:
-        """What an interrupted backfill had learnt of the time before this window, and what this one has forgotten."""
+    def _recall(self, entries: Sequence[Entry]) -> None:
+        """What is stored of the time before these rows: by an interrupted backfill, or by this one and forgotten."""
         tags = self._knowledge.tags
         remembered = self._poller.knowledge_for([e for e in entries if (e.repository, e.tag) not in tags])
-        self._knowledge.recall(remembered, window.start)
+        begin = min((entry.row.op_time for entry in entries if not entry.row.raw), default=None)
+        if begin is not None:
+            self._knowledge.recall(remembered, begin)
 
     def _telling(self, event: Event, now: datetime) -> Telling:
         telling = self._poller.decide(event)

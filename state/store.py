@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import closing, contextmanager
 from copy import copy
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from itertools import groupby, islice
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -101,19 +101,13 @@ _WRITTEN_AFTER = timedelta(seconds=2)
 _LONGEST_LINE = timedelta(hours=1)
 """A line of the ledger in which something happened says when to the hour."""
 _TOLD = (DeliveryState.SENT, DeliveryState.FOLDED)
+_PLAIN = ("type", "source", "source_id", "operator", "tag", "digest", "subject")
 _ROW_COLUMNS = (
-    "type",
-    "occurred_at",
-    "source",
-    "source_id",
-    "operator",
-    "repository",
-    "is_public",
-    "repository_created_at",
-    "tag",
-    "digest",
-    "subject",
+    *("id", "harbor_id", "seen_at", "occurred_at"),
+    *("repository", "is_public", "repository_created_at"),
+    *_PLAIN,
 )
+_as_they_are = attrgetter(*_PLAIN)
 _FATE = ("route", "state", "reason", "mode", "group", "since", "held_until", "finished_at")
 """What is to become of an event; its times come last."""
 _TIMES = 3
@@ -1479,13 +1473,20 @@ class Store:
         fresh = [identity for identity in events if identity not in known]
         ids = dict(zip(fresh, self._new_ids(connection, len(fresh)), strict=True))
         at = bulk.moments(connection)
-        seen_at, made_at = at(now), cache(at)  # few repositories make many rows
+        seen_at, of_repository = at(now), cache(partial(_of_repository, at))  # few repositories make many rows
         rows = [
-            (id_, self._harbor_id, seen_at, *_of_row(events[identity], at, made_at))
+            (
+                id_,
+                self._harbor_id,
+                seen_at,
+                at(identity.op_time),
+                *of_repository(event.repository),
+                *_as_they_are(event),
+            )
             for identity, id_ in ids.items()
-            if isinstance(identity, RowName)
+            if isinstance(identity, RowName) and (event := events[identity])
         ]
-        bulk.insert(connection, t.events, ("id", "harbor_id", "seen_at", *_ROW_COLUMNS), rows)
+        bulk.insert(connection, t.events, _ROW_COLUMNS, rows)
         common = {"harbor_id": self._harbor_id, "seen_at": now}
         others = [
             common | {"id": id_, "key": identity} | _columns(events[identity])
@@ -1964,21 +1965,10 @@ def _is_told_by(chat_id: str, message_id: int) -> Any:
     return and_(d.chat_id == chat_id, d.message_id == message_id, d.state.in_(_TOLD))
 
 
-def _of_row(event: Event, at: bulk.Moments, made_at: bulk.Moments) -> tuple[Any, ...]:
-    """The columns of an event that a row tells. `made_at`: for the times of repositories."""
-    its = event.repository
-    of_repository = (its.full_name, its.is_public, made_at(its.created_at)) if its else (None, None, None)
-    return (
-        event.type,
-        at(event.occurred_at),
-        event.source,
-        event.source_id,
-        event.operator,
-        *of_repository,
-        event.tag,
-        event.digest,
-        event.subject,
-    )
+def _of_repository(at: bulk.Moments, repository: Repository | None) -> tuple[Any, ...]:
+    if repository is None:
+        return None, None, None
+    return repository.full_name, repository.is_public, at(repository.created_at)
 
 
 def _columns(event: Event) -> dict[str, Any]:
