@@ -33,7 +33,7 @@ GROWS = frozenset(
 """Tables that are larger in a large registry or after a long time."""
 EVENTS = 10_000
 _EVERYTHING = re.compile(r"\bSCAN (\w+)|\bSEARCH (?=\w+ USING .*\(harbor_id=\?\)$)(\w+)")
-_READS = re.compile(r"\s*(SELECT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
+_READS = re.compile(r"\s*(SELECT|UPDATE|DELETE|WITH|INSERT\b.*\bSELECT)\b", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(slots=True)

@@ -1376,7 +1376,8 @@ class Store:
         On SQLite every transaction that writes has that to itself.
         """
         with self._writing() as connection:
-            connection.execute(statements.lock_of_harbor(self._harbor_id))
+            if connection.dialect.name != "sqlite":
+                connection.execute(statements.lock_of_harbor(self._harbor_id))
             yield connection
 
     def _insert(self, table: Any) -> Any:

@@ -40,6 +40,7 @@ from state import (
     Telling,
     Wave,
     schema,
+    statements,
 )
 from tests.full import no_room
 from tests.processes import Other, others
@@ -1396,3 +1397,17 @@ def test_the_server_knows_who_is_connected(postgres_url: str, more: str, name: s
     engine.dispose()
     assert name in names
     store.close()
+
+
+def test_what_is_told_alike_is_written_without_a_look_at_what_was_told_before(tmp_path: Path) -> None:
+    """By the ids of the new events; by the Harbor, a backfill would be slower with each event that it has recorded."""
+    url = f"sqlite:///{tmp_path}/state.db"
+    Store.open(url, HARBOR, ROUTE).close()
+    statement = statements.events_now(1, ("route", "state", "mode", "since"))
+    engine = sqlalchemy.create_engine(url)
+    with engine.connect() as connection:
+        compiled = statement.compile(engine)
+        values = tuple(None for _ in compiled.positiontup or ())
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values).all()
+    engine.dispose()
+    assert [row.detail for row in plan] == ["SEARCH events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]
