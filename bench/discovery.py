@@ -44,7 +44,7 @@ def run(sizes: Sizes) -> Sheet:
     new = [_hour(Generation.V2_16, repositories, sizes) for repositories in sizes.registries]
     old = [_hour(Generation.V2_8, repositories, sizes) for repositories in sizes.registries[:-1]]
     return Sheet(
-        f"11. Finding the results of scans, {SCANS_AN_HOUR} an hour for {sizes.scanning_minutes} minutes",
+        f"14. Finding the results of scans, {SCANS_AN_HOUR} an hour for {sizes.scanning_minutes} minutes",
         ("", "for scans", "per scan", "the sweep", "polls"),
         [*_lines("2.16", new), *_lines("2.8", old)],
         (

@@ -68,7 +68,7 @@ def run(sizes: Sizes) -> Sheet:
     }
     refused = sum(pace.refused for pace in paces.values())
     return Sheet(
-        f"Pace: a backlog of {sizes.waiting_messages:,} single messages",
+        f"12. The pace of a backlog of {sizes.waiting_messages:,} single messages",
         ("", "it took", "Telegram would have taken", "used of that", "answers 429"),
         [_line(name, pace) for name, pace in paces.items()],
         ("Time is the script's: what Telegram would have taken in it follows from the stand-in's limits.",),

@@ -67,7 +67,7 @@ def run(sizes: Sizes) -> Sheet:
             )
             goals.append(at_most(f"j) at rest, {database}", rest.resident, MOST_BYTES, _megabytes, _why(database)))
     return Sheet(
-        "10. Starting and resting",
+        "13. Starting and resting",
         ("", "time", "CPU", "against the libraries", "resident", "its share"),
         rows,
         (

@@ -25,7 +25,13 @@ PAGES = sorted([*ROOT.glob("README*.md"), *DOCS.rglob("*.md")])
 RUSSIAN = {page: DOCS / page.relative_to(DOCS / "ru") for page in sorted((DOCS / "ru").rglob("*.md"))} | {
     ROOT / "README.ru.md": ROOT / "README.md"
 }
-ENGLISH_ONLY = {DOCS / "benchmarks.md", DOCS / "decisions.md", DOCS / "reference/json.md", DOCS / "reference/log.md"}
+ENGLISH_ONLY = {
+    DOCS / "benchmarks.md",
+    DOCS / "performance.md",
+    DOCS / "decisions.md",
+    DOCS / "reference/json.md",
+    DOCS / "reference/log.md",
+}
 SHELL = ("", "sh", "crontab")
 PLACEHOLDERS = ("COMMAND", "КОМАНДА", "$@")
 
