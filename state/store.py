@@ -1460,8 +1460,8 @@ class Store:
         ids = self._write_events(connection, events, now)
         fresh: dict[tuple[int, str], Telling] = {}
         for identity, each in named:
-            if identity in ids:
-                fresh.setdefault((ids[identity], each.route or self._route), each)
+            if (event_id := ids.get(identity)) is not None:
+                fresh.setdefault((event_id, each.route or self._route), each)
         self._write_deliveries(connection, fresh, now)
         types = Counter(events[identity].type for identity in ids)
         return Recorded(types, Counter((route, telling.state) for (_, route), telling in fresh.items()))
@@ -1471,7 +1471,7 @@ class Store:
     ) -> dict[RowName | str, int]:
         """The ids of those that were not recorded, by identity; ascending in the order in which they are to be told."""
         known = self._known_events(connection, events.keys())
-        fresh = [identity for identity in events if identity not in known]
+        fresh = [identity for identity in events if identity not in known] if known else list(events)
         ids = dict(zip(fresh, self._new_ids(connection, len(fresh)), strict=True))
         at = bulk.moments(connection)
         seen_at, of_repository = at(now), cache(partial(_of_repository, at))  # few repositories make many rows
@@ -1510,7 +1510,7 @@ class Store:
         """What is alike for all of them is written by one statement."""
         fates = [self._fate(route, telling, now) for (_, route), telling in tellings.items()]
         ids = [event_id for event_id, _ in tellings]
-        if len(set(fates)) == 1:
+        if fates and fates.count(fates[0]) == len(fates):
             same = dict(zip(_FATE, fates[0], strict=True))
             statement = statements.events_now(self._harbor_id, _FATE)
             connection.execute(statement, {"first": ids[0], "last": ids[-1], **same})

@@ -626,14 +626,14 @@ def test_backfill_tells_what_is_asked_for_and_nothing_twice(past: Site) -> None:
 
 def test_what_does_not_fit_the_pace_comes_as_a_digest_said_beforehand(known: Site, tmp_path: Path) -> None:
     """More than ten minutes of a group's pace, and how to have it otherwise."""
-    for number in range(40):
+    for number in range(50):
         known.world.push("public/many", f"{number}", "ann")
     conf = tmp_path / "conf.toml"
     conf.write_text(known.conf.read_text())
     done = poller("--config", conf, "backfill", "--since", "7h", "--dry-run")
     assert done.returncode == DONE
     assert re.search(
-        r"would tell 19\d events in a digest; single messages would take about 10 min \(--deliver messages\)\n",
+        r"would tell 20\d events in a digest; single messages would take about 10 min \(--deliver messages\)\n",
         done.stderr,
     )
 
