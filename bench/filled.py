@@ -7,7 +7,7 @@ own where the first block's were new. Tables and columns are taken from the sche
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +33,7 @@ from sqlalchemy import (
 
 from bench.log import RowLog
 from poller.events import EventType
+from poller.values import replace
 from state import DeliveryState, Store
 from state import schema as t
 

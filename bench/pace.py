@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +17,7 @@ from poller.events import Event
 from poller.telegram import Telegram
 from poller.telling import Teller, Told
 from poller.turns import Tellers
+from poller.values import replace
 from state import DeliveryState, Telling
 
 GROUP, PRIVATE = -1001, 1001

@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,6 +41,7 @@ from poller.show.page import Page
 from poller.show.status import status_page
 from poller.standing import Standing, standing
 from poller.telegram import Telegram
+from poller.values import replace
 from state import POLLER as THE_POLLER
 from state import SCANNERS_OWN, Grant, Seen
 

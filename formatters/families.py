@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from formatters.groups import tally
 from formatters.images import badness, has_result, names_of, platform_of
@@ -21,8 +22,7 @@ _SBOMS = frozenset({SBOM, "sbom.harbor"})
 _MOST_TOLD = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(msgspec.Struct, frozen=True):
     """What is known to belong to an image.
 
     `platforms`: such as linux/amd64, attestations not among them. `attached`: Harbor's types of accessories
@@ -49,8 +49,7 @@ def family_message(head: Event, events: Iterable[Event], family: Family, style: 
     return composed(EMOJI[head.type], style.texts.titles[head.type], [*_image_lines(told, style), *known], style)
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(msgspec.Struct, frozen=True):
     """The events by what they are: pushes of the image, how many pushes of others, scans, the worst first."""
 
     pushes: Sequence[Event]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import islice
+
+import msgspec
 
 from formatters.markdown import ABSENT, shorten, visible
 from formatters.scans import NAMED_RANK, figures, image_of, is_sbom_run, listed_levels, rank, report, worst
@@ -17,16 +18,15 @@ _LONGEST_NAME = 255
 _FEW_GROUPS = 20
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(msgspec.Struct):
     """How often each name came. Beyond `most` different ones, only how many others there are; not if those are as many.
 
     `others`: their hashes.
     """
 
     most: int = sys.maxsize
-    names: dict[str, int] = field(default_factory=dict)
-    others: set[int] = field(default_factory=set)
+    names: dict[str, int] = msgspec.field(default_factory=dict)
+    others: set[int] = msgspec.field(default_factory=set)
     is_endless: bool = False
 
     def add(self, name: str) -> None:
@@ -78,8 +78,7 @@ class Place(IntEnum):
 _PLACES: Mapping[str, Place] = {"critical": Place.CRITICAL, "high": Place.HIGH}
 
 
-@dataclass(slots=True)
-class Group:
+class Group(msgspec.Struct):
     """Events of one type in one repository, and of scans with bad findings only those that are as bad.
 
     `repository` None: they are of none.
@@ -98,8 +97,7 @@ class Group:
         self.count += 1
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """So many groups of a type are kept, and so many names in each; after the first few groups only `few_names`."""
 
     groups: int = sys.maxsize

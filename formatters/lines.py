@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from formatters.markdown import ABSENT, LIMIT, bold, code, escape, fit, labelled, link, units, visible
 from formatters.texts import Label, Style
 from poller.events import Event
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """`value` is visible text, never markup. Without a label it stands alone. `address`: what the value links to."""
 
     label: str

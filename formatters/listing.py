@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
 
 from formatters.groups import Group, Tally, times
 from formatters.markdown import LIMIT, shorten, units, visible
 from formatters.texts import EMOJI, Style
+from poller.values import replace
 
 
-@dataclass(frozen=True, slots=True)
-class _Detail:
+class _Detail(msgspec.Struct, frozen=True):
     """How much a line of the list says: at most so many names, each of so many units."""
 
     names: int
@@ -41,8 +42,7 @@ def listed(
     return [*lines, _more(left, style)] if left else lines
 
 
-@dataclass(frozen=True, slots=True)
-class _Lister:
+class _Lister(msgspec.Struct, frozen=True):
     groups: Sequence[Group]
     style: Style
     with_operators: bool

@@ -10,8 +10,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
+
+import msgspec
+
+from poller.values import replace
 
 LIMIT = 4096
 """UTF-16 units of a message after parsing (an emoji is two)."""
@@ -71,8 +74,7 @@ def plain(markdown: str) -> str:
     return _TOKEN.sub(_bare, markdown)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """Text of a message as people see it, without a change of how it looks."""
 
     text: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from formatters.groups import short_digest
 from formatters.markdown import ABSENT, LIMIT, bold, escape, fit, labelled, plain, quotation, shorten, units, visible
@@ -38,8 +39,7 @@ _Place = tuple[list[int], list[int], str]
 """What is new and bad, what was found, the name: sorts the worst first."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Image:
+class _Image(msgspec.Struct, frozen=True):
     """What is kept of a bad result: the first `ids` of its critical and high findings, and how many `more`."""
 
     place: _Place  # the worst first

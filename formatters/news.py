@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from formatters.lines import Line
 from formatters.markdown import ABSENT, visible
@@ -16,8 +17,7 @@ _MOST_NAMED = 20
 _SINCE: Mapping[Since, Label] = {Since.SCAN: Label.SINCE_SCAN, Since.IMAGE: Label.SINCE_IMAGE}
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True):
     """{severity: how many} that are new and that are gone, worst first."""
 
     new: Mapping[str, int]
@@ -32,8 +32,7 @@ class Difference:
         return {severity: number for severity, number in self.new.items() if rank(severity) <= NAMED_RANK}
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(msgspec.Struct, frozen=True):
     """What is new in one result, or in those of an image's platforms together.
 
     `total`: how many critical and high findings there are to name; where platforms leave some unnamed, those may be

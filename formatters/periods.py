@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
+
+import msgspec
 
 from formatters.markdown import ABSENT, visible
 from formatters.texts import Style
 
 
-@dataclass(slots=True)
-class Span:
+class Span(msgspec.Struct):
     """The first and the last moment of those that were added, in any order."""
 
     first: datetime | None = None

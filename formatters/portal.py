@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
+
+import msgspec
 
 from poller.events import Event
 
 _LONGEST = 1024  # a message of more than 32 KiB is refused, addresses included; Harbor's own names stay below this
 
 
-@dataclass(frozen=True, slots=True)
-class Portal:
+class Portal(msgspec.Struct, frozen=True):
     """Harbor's portal. `url`: its base, without a slash at the end. `project_id`: a project's, by its name, if known.
 
     Every address is "" where it cannot be known, or where Telegram would drop the link.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
+
+import msgspec
 
 from formatters.markdown import ABSENT, MARK, shorten, visible
 from poller.events import SCAN_TYPES, Event, Scan
@@ -23,8 +24,7 @@ _MOST_LEVELS = 20  # Telegram shows 100 entities a message; a label is one
 _TOO_MANY = 1 << 31  # no image has so many findings: somebody's mistake, or worse
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """What a message says of a scan, as text; what is absent or no single value is `—`."""
 
     status: str = ABSENT
@@ -36,13 +36,12 @@ class Report:
     scanner: str = ABSENT
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(msgspec.Struct, frozen=True):
     """The numbers of a scan, or the sum of several: findings, how many have a fix, {severity: findings}."""
 
     total: int = 0
     fixable: int = 0
-    levels: Mapping[str, int] = field(default_factory=dict)
+    levels: Mapping[str, int] = msgspec.field(default_factory=dict)
 
     def __add__(self, other: Figures) -> Figures:
         return Figures(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import tzinfo
 from enum import StrEnum
+
+import msgspec
 
 from formatters.portal import Portal
 from poller.events import EventType, Phase, Reason
@@ -77,8 +78,7 @@ class Label(StrEnum):
     REPOSITORIES = "repositories"
 
 
-@dataclass(frozen=True, slots=True)
-class DailyTexts:
+class DailyTexts(msgspec.Struct, frozen=True):
     """What is said of a day."""
 
     not_well: str  # the title, where that is not "all quiet"
@@ -93,8 +93,7 @@ class DailyTexts:
     more_gaps: str  # with {count}
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
+class Texts(msgspec.Struct, frozen=True):
     """One language. `kinds` are the plural names of event types, for counting them."""
 
     titles: Mapping[EventType, str]
@@ -139,8 +138,7 @@ class Texts:
         return self.sbom_titles.get(kind, self.titles[kind]) if is_sbom else self.titles[kind]
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(msgspec.Struct, frozen=True):
     """How a chat wants its messages. `extra_escapes` are escaped in addition to what Telegram demands.
 
     With a `portal`, names link to Harbor's pages: what people see stays the same to the letter.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
+
+import msgspec
 
 from poller import rows
 from poller.errors import (
@@ -29,8 +30,7 @@ class PathNotFound(NotFound):
     """Harbor's API has no such path: this Harbor is older (or newer) than the one that has it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     where: str  # host and path, for error texts
     url: str
     request_id: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import msgspec
 
@@ -91,8 +90,7 @@ class Update(msgspec.Struct, frozen=True):
 # -- what follows from it ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class FoundChat:
+class FoundChat(msgspec.Struct, frozen=True):
     """A chat, or a topic of it. `title` is a person's name in a private chat; `language` is "" if nobody's is known."""
 
     chat_id: int

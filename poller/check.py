@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import formatters
@@ -19,6 +19,7 @@ from poller.errors import ConfigError, OutOfTime, PollerError
 from poller.findings import Finding, Report, unanswered
 from poller.harbor import Harbor
 from poller.telegram import Telegram
+from poller.values import replace
 
 __all__ = ["AT_THE_END", "Finding", "Report", "check", "misconfigured"]
 

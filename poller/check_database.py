@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 
 from poller import here, lease
@@ -13,6 +12,7 @@ from poller.events import Gap
 from poller.findings import WRONG, Finding, fine, warning, wrong
 from poller.jobs import over_routes
 from poller.routes import DEFAULT
+from poller.values import replace
 from poller.words import number
 from state import RouteState, Store
 from state.look import Age, Hitch, Look, Trouble, look

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import formatters
 from poller.config import TelegramConfig
@@ -23,6 +23,7 @@ from poller.telegram import (
     TelegramRefused,
     TelegramUnavailable,
 )
+from poller.values import replace
 
 TELEGRAM = "Telegram"
 _LEAST_USER = 10_000

@@ -6,10 +6,11 @@ Mostly from what is remembered; Harbor is asked only as far as the allowance goe
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from logging import INFO, WARNING
 from typing import Any
+
+import msgspec
 
 from poller import comparison
 from poller.allowance import Allowance, Need
@@ -33,12 +34,11 @@ FAILED = Trouble("scan.findings_failed", "scan.findings_failing", "scan.findings
 INDEX_UNKNOWN = Trouble("scan.index_unknown", "scan.index_still_unknown", "scan.index_known", INFO)
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(msgspec.Struct, frozen=True):
     """An event as far as it is known. `before`: the results that it was compared with, the nearest first."""
 
     event: Event
-    learnt: Changes = field(default_factory=Changes)
+    learnt: Changes = msgspec.field(default_factory=Changes)
     before: tuple[tuple[Since, ReportFact], ...] = ()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, timedelta, tzinfo
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -19,6 +19,7 @@ from poller.errors import ConfigError
 from poller.events import SCAN_TYPES, USUAL_TYPES, EventType
 from poller.routes import QuietHours, Route
 from poller.secret import Secret
+from poller.values import replace
 
 PLACES = (Path("conf.toml"), Path("/etc/harbor-poller/conf.toml"))
 STATE_URL_VARIABLE = "HARBOR_POLLER_STATE_URL"

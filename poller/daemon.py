@@ -7,11 +7,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from logging import ERROR
 from types import FrameType
 
+import msgspec
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.job import Job
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -41,6 +41,7 @@ from poller.telling import PACE_REMEMBERS, Told
 from poller.times import utc_now
 from poller.troubles import Trouble, Troubles
 from poller.turns import Tellers
+from poller.values import replace
 from state import DeliveryState, Grant, Store
 
 _DELIVER_SECONDS = 1
@@ -90,8 +91,7 @@ def trouble_of(job: str, error: PollerError) -> Trouble:
     return JOBS[job]
 
 
-@dataclass(slots=True)
-class Turn:
+class Turn(msgspec.Struct):
     """When a job may run again, after failures or slow answers, in monotonic seconds: a wall clock may be set back."""
 
     slow_factor: float = 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+
+import msgspec
 
 from poller.events import NEARLY, Day, Event, EventType, Gap, Source
 
@@ -12,8 +13,7 @@ OPERATOR = "harbor-poller"
 DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class DailyAt:
+class DailyAt(msgspec.Struct, frozen=True):
     """A time of each day, by the clocks of `zone`."""
 
     at: time

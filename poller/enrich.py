@@ -7,11 +7,12 @@ because each one changes what is remembered for the next.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from logging import INFO, WARNING
 from typing import TypeVar
+
+import msgspec
 
 from poller import versions
 from poller.allowance import Allowance
@@ -44,26 +45,24 @@ NOT_ALLOWED = Trouble("lookup.not_allowed", "lookup.still_not_allowed", "lookup.
 FAILED = Trouble("lookup.failed", "lookup.failing", "lookup.recovered", WARNING)
 
 
-@dataclass(slots=True)
-class ForScanners:
+class ForScanners(msgspec.Struct):
     """What may be looked up for the pulls of scanners: they are told as part of a scan, which has its own price."""
 
     projects: Projects
-    allowance: Allowance = field(default_factory=lambda: Allowance(most=10, per_hour=5))
+    allowance: Allowance = msgspec.field(default_factory=lambda: Allowance(most=10, per_hour=5))
 
 
-@dataclass(slots=True)
-class Patience:
+class Patience(msgspec.Struct):
     """How much may still be asked in one poll: what was refused, what is gone, and how often Harbor failed."""
 
     questions: int = MOST_QUESTIONS
     failures: int = 0
-    refused: set[str] = field(default_factory=set)
-    gone: set[str] = field(default_factory=set)
+    refused: set[str] = msgspec.field(default_factory=set)
+    gone: set[str] = msgspec.field(default_factory=set)
     for_scanners: ForScanners | None = None  # None: as for anybody
     kin: int = MOST_ABOUT_KIN  # how many questions may still be about what belongs together
-    answers: dict[tuple[str, str], Artifact] = field(default_factory=dict)  # of pushes, by repository and tag
-    troubles: Troubles = field(default_factory=Troubles)  # of this poll and those before
+    answers: dict[tuple[str, str], Artifact] = msgspec.field(default_factory=dict)  # of pushes, by repository and tag
+    troubles: Troubles = msgspec.field(default_factory=Troubles)  # of this poll and those before
 
     def ask(self, right: str, question: Callable[[], _T | None]) -> _T | None:
         """The answer; None where there is none, or no asking any more."""

@@ -7,9 +7,10 @@ and works by turns makes a line now and then, and not two at each turn.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Generic, TypeVar
+
+import msgspec
 
 FIRST_REMINDER = 600.0
 REMIND_EVERY = 3600.0
@@ -31,8 +32,7 @@ class News(Enum):
     ENDED = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True):
     """How often something failed, and for how long it did; seconds."""
 
     news: News
@@ -40,16 +40,15 @@ class Said:
     lasted: float
 
 
-@dataclass(slots=True)
-class _Episode:
+class _Episode(msgspec.Struct):
     began_at: float
     remind_at: float
     is_shaky: bool
     failed_at: float
-    kinds: set[str] = field(default_factory=set)
+    kinds: set[str] = msgspec.field(default_factory=set)
     failures: int = 0
-    failing: set[Hashable] = field(default_factory=set)  # whose last attempt failed
-    met_by: set[Hashable] = field(default_factory=set)
+    failing: set[Hashable] = msgspec.field(default_factory=set)  # whose last attempt failed
+    met_by: set[Hashable] = msgspec.field(default_factory=set)
     well_since: float | None = None
 
     def said(self, news: News, until: float) -> Said:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -153,8 +152,7 @@ class Since(StrEnum):
     IMAGE = "image"  # the result of the image that the tag pointed at before
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """What a result has that an earlier one had not, and the other way round: {severity: how many}.
 
     Counted one by one where the findings of both are known, otherwise the difference of the counts.
@@ -165,8 +163,7 @@ class Change:
     fixed: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """A vulnerability in a package. `fix_version` is empty where there is no fix."""
 
     id: str
@@ -176,8 +173,7 @@ class Finding:
     fix_version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(msgspec.Struct, frozen=True):
     """The image of several platforms that a scanned artifact is one of. `platform`: such as `linux/arm64`."""
 
     digest: str
@@ -188,8 +184,7 @@ class Index:
 SBOM = "sbom"
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(msgspec.Struct, frozen=True):
     """A scan's outcome. `overview` is the webhook's `scan_overview`: {mime type: report summary}.
 
     Of an SBOM run (`scan_type` "sbom") the overview is `{"sbom": Harbor's sbom_overview}`. What follows the scan
@@ -247,8 +242,7 @@ class Phase(StrEnum):
     FOUND = "found"  # it is over when it is noticed
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(msgspec.Struct, frozen=True):
     """A time of which something was not seen. `ended_at` None: it goes on.
 
     `source`: a log's name, or what of it is not seen ("pulls", "scans"). `rows`: how many are missing at most, where
@@ -276,8 +270,7 @@ class Gap:
         return self.source.partition("/")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class CoverageNews:
+class CoverageNews(msgspec.Struct, frozen=True):
     """What an event of type COVERAGE tells: of several gaps that began, ended or were found together."""
 
     phase: Phase
@@ -287,8 +280,7 @@ class CoverageNews:
         return {"phase": str(self.phase), "gaps": [gap.to_json() for gap in self.gaps]}
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
+class Day(msgspec.Struct, frozen=True):
     """What an event of type DAILY tells: what was seen from `since` to `until`, and what was not.
 
     `date`: the day's, which is told once. `read_until`: up to when Harbor was read. `counts`: of events, by type.

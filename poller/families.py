@@ -6,11 +6,12 @@ What fails, is refused or is too much stays unknown: then a push is told by itse
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from logging import INFO
 from typing import TypeVar
+
+import msgspec
 
 from poller.enrich import Patience
 from poller.errors import PollerError
@@ -30,8 +31,7 @@ KIN_UNKNOWN = Trouble("push.kin_unknown", "push.kin_still_unknown", "push.kin_kn
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Pushes:
+class Pushes(msgspec.Struct, frozen=True):
     """Pushes into a repository: the new ones, and those before them that were not told yet."""
 
     repository: str
@@ -99,8 +99,7 @@ def _named(pushes: Pushes) -> set[str]:
     return digests | {found.subject for event in pushes.others if (found := cosign_tag(event.tag))}
 
 
-@dataclass(slots=True)
-class _Search:
+class _Search(msgspec.Struct):
     """The search in one repository. It ends as soon as nothing is left to explain."""
 
     harbor: Harbor
@@ -108,7 +107,7 @@ class _Search:
     threads: Threads
     patience: Patience
     kin: Kin
-    asked: set[str] = field(default_factory=set)
+    asked: set[str] = msgspec.field(default_factory=set)
     has_asked_lately: bool = False
     is_cut: bool = False  # there was more to ask than may be asked at once
 

@@ -7,9 +7,10 @@ job's deletions; whoever tells waits a moment, and adds to a message what comes 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
+
+import msgspec
 
 from poller import threads as going_on
 from poller.config import Delivery
@@ -42,20 +43,19 @@ from poller.values import replace
 from state import MADE_ANEW, SCANNERS_OWN, DeliveryState, Store, Telling, Thread, Waiting
 
 
-@dataclass(slots=True)
-class Folded:
+class Folded(msgspec.Struct):
     """What became of a page: the groups of its events and of others that wait, by key; what is to be held; and why.
 
     `scanners`: keys of what is part of a scan, as far as that is seen from what follows it.
     """
 
-    groups: dict[str, str] = field(default_factory=dict)
-    regrouped: dict[str, str] = field(default_factory=dict)
-    held: dict[str, datetime] = field(default_factory=dict)
-    scanners: set[str] = field(default_factory=set)
+    groups: dict[str, str] = msgspec.field(default_factory=dict)
+    regrouped: dict[str, str] = msgspec.field(default_factory=dict)
+    held: dict[str, datetime] = msgspec.field(default_factory=dict)
+    scanners: set[str] = msgspec.field(default_factory=set)
     threads: tuple[Thread, ...] = ()
-    learnt: Changes = field(default_factory=Changes)
-    lines: dict[str, Sequence[str]] = field(default_factory=dict)
+    learnt: Changes = msgspec.field(default_factory=Changes)
+    lines: dict[str, Sequence[str]] = msgspec.field(default_factory=dict)
     """By the key of what may belong to something: the digests of that, the nearest first."""
 
     def of(self, tellings: Sequence[Telling]) -> list[Telling]:
@@ -242,8 +242,7 @@ class Folder:
 # -- one repository's pushes, as far as all is known ------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(msgspec.Struct, frozen=True):
     """What is known of it. `runs`: the groups of those that are one of many, by key. `gone`: when images went."""
 
     kin: Kin
@@ -285,8 +284,7 @@ class _Place:
         return None
 
 
-@dataclass(slots=True)
-class _RunBegins:
+class _RunBegins(msgspec.Struct):
     """When the first run begins among pushes by one operator into one project; asked again only after another one."""
 
     pushed: Sequence[Event]

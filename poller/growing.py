@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 import formatters
 from poller.config import Config
@@ -16,8 +17,7 @@ from state import Member, Store
 ATTESTATION = "attestation"
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(msgspec.Struct, frozen=True):
     """What the name of a group of a push says: `push:team/app@sha256:…#…`, or with a tag if no digest is known."""
 
     repository: str

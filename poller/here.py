@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 STATE_FOLDER = Path("/var/lib/harbor-poller")
 """Of the service; systemd makes it at its first start (StateDirectory=)."""
@@ -16,8 +17,7 @@ _GROUPS = ("sys/fs/cgroup/system.slice", "sys/fs/cgroup/systemd/system.slice")
 """Where the kernel shows the processes of a unit that is active."""
 
 
-@dataclass(frozen=True, slots=True)
-class Here:
+class Here(msgspec.Struct, frozen=True):
     """`start`: the command that starts it. `program`: how its other commands are called.
 
     `is_active`: the service runs on this machine, be it at work or standing by. `is_timed`: a timer starts its runs.

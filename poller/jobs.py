@@ -10,11 +10,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
 from logging import WARNING
+
+import msgspec
 
 from formatters.scans import rank
 from poller import comparison, daily, normalize, reading, scans, sight, walk
@@ -71,8 +72,7 @@ LOG_REFUSED = Trouble("audit.log_refused", "audit.log_still_refused", "audit.log
 _log = Logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Polled:
+class Polled(msgspec.Struct, frozen=True):
     """What a poll brought. `has_more`: it is worth polling again at once, as results wait that could be read.
 
     `is_whole`: whether every log could be read that is to be; an empty answer may be blindness.

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
+
+import msgspec
 
 from poller.events import Event
 from poller.knowledge import LONG_AGO, AccessoryFact, Changes, PlatformFact
@@ -24,8 +25,7 @@ _FARTHEST = 5
 """The signature of the list of materials of a platform of an index is four steps from it."""
 
 
-@dataclass(frozen=True, slots=True)
-class CosignTag:
+class CosignTag(msgspec.Struct, frozen=True):
     """What a tag of cosign's says: of which artifact something is, and what."""
 
     subject: str
@@ -42,15 +42,14 @@ def is_head(event: Event) -> bool:
     return event.tag is not None and cosign_tag(event.tag) is None
 
 
-@dataclass(slots=True)
-class Kin:
+class Kin(msgspec.Struct):
     """What is known of one repository. `exists`: digests that cosign's tags name, and that are there."""
 
     repository: str
-    exists: set[str] = field(default_factory=set)
-    platforms: dict[str, PlatformFact] = field(default_factory=dict)
-    accessories: dict[str, AccessoryFact] = field(default_factory=dict)
-    learnt: Changes = field(default_factory=Changes)
+    exists: set[str] = msgspec.field(default_factory=set)
+    platforms: dict[str, PlatformFact] = msgspec.field(default_factory=dict)
+    accessories: dict[str, AccessoryFact] = msgspec.field(default_factory=dict)
+    learnt: Changes = msgspec.field(default_factory=Changes)
 
     def __contains__(self, digest: str) -> bool:
         return digest in self.platforms or digest in self.accessories

@@ -7,7 +7,6 @@ tag: both follow from what earlier rows and look-ups said. Pure; the state store
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -36,23 +35,20 @@ class TagFact(msgspec.Struct, frozen=True, gc=False):
     previous: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RepositoryFact:
+class RepositoryFact(msgspec.Struct, frozen=True):
     name: str
     created_at: datetime | None
     deleted_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectFact:
+class ProjectFact(msgspec.Struct, frozen=True):
     name: str
     is_public: bool | None
     checked_at: datetime
     project_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReportFact:
+class ReportFact(msgspec.Struct, frozen=True):
     """The last result that was seen of an artifact, by digest: Harbor shares it among repositories.
 
     `scanner`: its registration's name; a failed or stopped scan has none. `counts`: {severity: findings}, None
@@ -68,8 +64,7 @@ class ReportFact:
     findings: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PlatformFact:
+class PlatformFact(msgspec.Struct, frozen=True):
     """An artifact is one platform of an index, of several of the one that was pushed last (`at`)."""
 
     repository: str
@@ -83,8 +78,7 @@ class PlatformFact:
         return self.platform != ATTESTATION
 
 
-@dataclass(frozen=True, slots=True)
-class AccessoryFact:
+class AccessoryFact(msgspec.Struct, frozen=True):
     """An artifact was attached to another, its `subject` (a digest); `kind` is Harbor's word for it, or ours."""
 
     repository: str
@@ -94,20 +88,19 @@ class AccessoryFact:
     at: datetime = LONG_AGO
 
 
-@dataclass(slots=True)
-class Knowledge:
+class Knowledge(msgspec.Struct):
     """Facts as they stood after the last row that was understood, and what has changed since they were loaded.
 
     `tags` are in the order in which they were last used.
     """
 
-    tags: dict[tuple[str, str], TagFact] = field(default_factory=dict)
-    repositories: dict[str, RepositoryFact] = field(default_factory=dict)
-    projects: dict[str, ProjectFact] = field(default_factory=dict)
-    changed_tags: dict[tuple[str, str], TagFact] = field(default_factory=dict)
-    changed_repositories: dict[str, RepositoryFact] = field(default_factory=dict)
-    changed_projects: dict[str, ProjectFact] = field(default_factory=dict)
-    _tags_of: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # by repository and digest
+    tags: dict[tuple[str, str], TagFact] = msgspec.field(default_factory=dict)
+    repositories: dict[str, RepositoryFact] = msgspec.field(default_factory=dict)
+    projects: dict[str, ProjectFact] = msgspec.field(default_factory=dict)
+    changed_tags: dict[tuple[str, str], TagFact] = msgspec.field(default_factory=dict)
+    changed_repositories: dict[str, RepositoryFact] = msgspec.field(default_factory=dict)
+    changed_projects: dict[str, ProjectFact] = msgspec.field(default_factory=dict)
+    _tags_of: dict[tuple[str, str], list[str]] = msgspec.field(default_factory=dict)  # by repository and digest
 
     def __post_init__(self) -> None:
         for fact in self.tags.values():
@@ -251,8 +244,7 @@ def _surplus(known: dict[Any, Any], most: int) -> list[Any]:
     return list(islice(known, max(0, len(known) - most)))
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(msgspec.Struct, frozen=True):
     """What has been learnt, to be stored together with the events that taught it."""
 
     tags: tuple[TagFact, ...] = ()

@@ -11,9 +11,10 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+
+import msgspec
 
 from poller.errors import LeaseTaken, PollerError
 from poller.logs import Log
@@ -34,8 +35,7 @@ _START_TIME = 19
 _log = Log(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(msgspec.Struct, frozen=True):
     """A process: `machine` names host, boot and process namespace; `process` the pid and its start time."""
 
     machine: str
@@ -81,8 +81,7 @@ class Candidate:
         return at - self._silence.since >= KEEP_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class _Silence:
+class _Silence(msgspec.Struct, frozen=True):
     """Since when, by our monotonic clock, a holder gave no sign of life."""
 
     pulse: tuple[int, int]

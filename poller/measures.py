@@ -9,8 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 from poller.errors import LeaseTaken, OperatorError, PollerError, StateBusy, StateFull
 from poller.events import EventType
@@ -44,8 +45,7 @@ class Result(StrEnum):
     NOT_EDITABLE = "not_editable"  # it is told in a new message
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """A request, and how many seconds it took. `what`: the kind of path, or the method, never a name in it."""
 
     service: Service
@@ -54,8 +54,7 @@ class Asked:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class RowsRead:
+class RowsRead(msgspec.Struct, frozen=True):
     """A page of an audit log. `table`: the log's, whatever the project. `new`: events that came of it."""
 
     table: str
@@ -63,16 +62,14 @@ class RowsRead:
     new: int
 
 
-@dataclass(slots=True)
-class Recorded:
+class Recorded(msgspec.Struct):
     """Events that are new in the state, and what was decided of them, by (route, state)."""
 
-    events: Counter[EventType] = field(default_factory=Counter)
-    decided: Counter[tuple[str, str]] = field(default_factory=Counter)
+    events: Counter[EventType] = msgspec.field(default_factory=Counter)
+    decided: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(msgspec.Struct, frozen=True):
     """So many deliveries of a route have come to their end. `state`: which one."""
 
     route: str
@@ -80,8 +77,7 @@ class Delivered:
     events: int
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(msgspec.Struct, frozen=True):
     """A message was handed to Telegram. `reason`: a constant word where it was not taken as it was.
 
     `waited`: of what was sent, for how many seconds the oldest event in it could have been told before.
@@ -93,15 +89,13 @@ class Tried:
     waited: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ScanEnded:
+class ScanEnded(msgspec.Struct, frozen=True):
     """A scan is done with. `outcome`: a word of the state."""
 
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(msgspec.Struct, frozen=True):
     """A job of the daemon has ended, after so many seconds. `failure` None: well."""
 
     job: str
@@ -109,8 +103,7 @@ class Ran:
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Leads:
+class Leads(msgspec.Struct, frozen=True):
     """This process has taken or left the lease of the only poller."""
 
     is_leading: bool
@@ -128,8 +121,7 @@ def ignore(_measure: Measure) -> None:
 # -- measuring --------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Answered:
+class Answered(msgspec.Struct):
     """To be told the status, when there is one."""
 
     status: str = NO_ANSWER

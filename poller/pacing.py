@@ -10,22 +10,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 MINUTE = timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(msgspec.Struct, frozen=True):
     """So many messages in any such time, and no more."""
 
     most: int
     length: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """The pace of one chat, or of the bot. `edits`, `late_edits`: when a message may be changed, and when one that has
     waited too long for that; messages and edits count alike."""
 

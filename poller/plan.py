@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+
+import msgspec
 
 from formatters import Occasion, rank
 from poller import comparison
 from poller.events import Event, EventType
+from poller.values import replace
 from state import Due, GroupMessage, Mode
 
 FEW = 5
@@ -50,8 +52,7 @@ LONGEST_PERIOD = timedelta(hours=1)
 """Between two digests of a flood that goes on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(msgspec.Struct, frozen=True):
     """One message: a single event, a group that belongs together, or a digest of several."""
 
     items: tuple[Due, ...]
@@ -89,16 +90,14 @@ class Parcel:
         return not self.is_of_wave and any(_is_important(item, severity) for item in self.items)
 
 
-@dataclass(frozen=True, slots=True)
-class Rest:
+class Rest(msgspec.Struct, frozen=True):
     """Nothing is to be said before then."""
 
     until: datetime
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True):
     """These are not due before then."""
 
     ids: tuple[int, ...]
@@ -108,8 +107,7 @@ class Hold:
 Step = Parcel | Rest | Hold
 
 
-@dataclass(frozen=True, slots=True)
-class Manner:
+class Manner(msgspec.Struct, frozen=True):
     """How a chat is told. `is_calm`: what belongs together is one message; otherwise each event has its own.
 
     `max_delay`: if the chat's pace would make messages later than that, they come together. `important`: the
@@ -126,8 +124,7 @@ class Manner:
     every: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(msgspec.Struct, frozen=True):
     """When it is decided. `room`: how many single messages the pace allows within the longest delay.
 
     `digest_at`: when the chat had its last digest for want of room. `is_patient`: whether to wait for what may come.
@@ -141,8 +138,7 @@ class Moment:
     sees_all: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(msgspec.Struct, frozen=True):
     """What one decision leaves to the next; a new process begins without it.
 
     `period`: between two digests, while a flood goes on. `singly`: which of the important ones are told singly, and
@@ -150,7 +146,7 @@ class Memory:
     """
 
     period: timedelta | None = None
-    singly: Mapping[int, datetime] = field(default_factory=dict)
+    singly: Mapping[int, datetime] = msgspec.field(default_factory=dict)
     newest: int = 0
     grew_at: datetime | None = None
 

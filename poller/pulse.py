@@ -6,7 +6,8 @@ The switch expects to hear of us. Silence alarms it after a while; a failure at 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 CERTAIN_AFTER = 60.0
 """A poll that fails, or a chat that refuses us, for so long is told. Of polls two in a row at least."""
@@ -15,15 +16,13 @@ AWAY_FOR_LONG = 600.0
 TELL_AGAIN = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
+class Ping(msgspec.Struct, frozen=True):
     """`reason`: what is wrong; "" when all is well."""
 
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ChatTrouble:
+class ChatTrouble(msgspec.Struct, frozen=True):
     """A route that cannot tell. `needs_operator`: as long as nobody mends it."""
 
     route: str
@@ -35,8 +34,7 @@ class ChatTrouble:
         return f'Telegram {does} the messages of route "{self.route}": {self.reason}'
 
 
-@dataclass(slots=True)
-class _Failing:
+class _Failing(msgspec.Struct):
     reason: str
     since: float
     times: int = 1

@@ -6,10 +6,11 @@ probes that touch no rows, and this module is the conclusion.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+import msgspec
 
 from poller.events import Source
 from poller.rows import EPOCH
@@ -18,8 +19,7 @@ if TYPE_CHECKING:  # harbor.py imports this module
     from poller.harbor import Harbor
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(msgspec.Struct, frozen=True):
     """One audit log that can be read: of all of Harbor, or of one project."""
 
     table: Source
@@ -39,8 +39,7 @@ class ReachKind(StrEnum):
     BLIND = "blind"  # nothing that we could tell from silence
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(msgspec.Struct, frozen=True):
     """What the account can see. `unreadable`: configured projects that are not there or not for this account."""
 
     kind: ReachKind

@@ -8,11 +8,13 @@ again, and the newest row seen is read again every time as the witness that the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+import msgspec
 
 from poller.knowledge import LONG_AGO
 from poller.rows import PAGE, AuditRow
+from poller.values import replace
 from state import Cursor
 
 OVERLAP = timedelta(seconds=120)
@@ -25,14 +27,12 @@ PROJECT_BOUND = timedelta(hours=1)
 """Beside the id, a project's log is bounded by time, or Harbor would walk through everybody's rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeenRow:
+class SeenRow(msgspec.Struct, frozen=True):
     id: int
     seen_at: datetime
 
 
-@dataclass(slots=True)
-class Recent:
+class Recent(msgspec.Struct):
     """The rows of a log that were seen lately, and the last one before them, so that no poll has to ask for them.
 
     Good for the position at which it was left, and for no other: somebody else has written that, or the clock was set.

@@ -7,12 +7,12 @@ in any case, on the part after the prefix: "Bad Request: can't parse entities: â
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum, auto
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+
+class Refusal(msgspec.Struct, frozen=True):
     """A no. `retry_after` (seconds) and `migrate_to` are set where Telegram named them."""
 
     code: int
@@ -34,8 +34,7 @@ class Meaning(Enum):
     UNKNOWN = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """`reason` is a constant word for log, metric and message."""
 
     meaning: Meaning

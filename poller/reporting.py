@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from formatters.scans import rank
 from poller import comparison, scans
@@ -36,8 +37,7 @@ REST_OF_IMAGE_RUNS = timedelta(minutes=5)
 """How long the results of an index's other platforms are waited for: if nothing is seen of them, and if they run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(msgspec.Struct, frozen=True):
     """How a result is told. `hold`: until when the others of its group wait for the rest, too."""
 
     telling: Telling

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from logging import WARNING
+
+import msgspec
 
 from poller import scans
 from poller.errors import HarborUnreachable, NotAllowed, PollerError
@@ -17,6 +18,7 @@ from poller.rows import Artifact
 from poller.scans import Verdict
 from poller.survey import Survey
 from poller.troubles import Trouble, Troubles
+from poller.values import replace
 from state import NoticedScan, Outcome, Store
 
 MOST_AT_ONCE = 50
@@ -36,8 +38,7 @@ LOOK_FAILED = Trouble("scan.look_failed", "scan.look_failing", "scan.look_recove
 _log = Log(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(msgspec.Struct, frozen=True):
     """How many outcomes were new. `has_more`: other results may be read at once."""
 
     new: int

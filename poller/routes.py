@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from fnmatch import fnmatchcase
+
+import msgspec
 
 from formatters.scans import rank
 from poller.comparison import severity_of
@@ -27,8 +28,7 @@ NEVER_HIDDEN = frozenset({EventType.COVERAGE, EventType.NOT_UNDERSTOOD, EventTyp
 route that names it may hide it."""
 
 
-@dataclass(frozen=True, slots=True)
-class QuietHours:
+class QuietHours(msgspec.Struct, frozen=True):
     """From `start` to `end` of every day in `zone`, over midnight where `end` is earlier."""
 
     start: time
@@ -51,8 +51,7 @@ class QuietHours:
         return datetime.combine(day, at, self.zone).astimezone(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(msgspec.Struct, frozen=True):
     """What a route takes; what is empty takes everything. Patterns are globs. `severity`: of scans, at least."""
 
     types: frozenset[EventType] = frozenset()
@@ -92,8 +91,7 @@ class Filter:
         return f"severity = {self.severity}: the worst finding is {worst}" if rank(worst) > rank(self.severity) else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """A chat, or a topic of one, and what is told there in which way.
 
     `silent`: what comes without a sound. `every`: seconds; all comes as a digest so often. `is_nowhere`: what it
@@ -108,7 +106,7 @@ class Route:
     minimum_severity: str = "none"
     quiet_hours: QuietHours | None = None
     every: float | None = None
-    takes: Filter = field(default_factory=Filter)
+    takes: Filter = msgspec.field(default_factory=Filter)
     is_nowhere: bool = False
     goes_on: bool = False
 
@@ -128,8 +126,7 @@ class Route:
 # -- which routes an event takes ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What came of asking a route for an event. `why_not`: "" where it takes it."""
 
     route: Route

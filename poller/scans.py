@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from poller import versions
 from poller.events import SBOM, Event, EventType, Repository, Scan, Source
@@ -181,8 +182,7 @@ def next_look(scan: NoticedScan, now: datetime, first: timedelta, *, is_hidden: 
     return now + min(first * (1 << min(scan.looks, 10)), longest)
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """The outcome of a scan, as an artifact's overview has it. `overview` as in `Scan`."""
 
     type: EventType
@@ -193,8 +193,7 @@ class Result:
     is_timeless: bool = False  # Harbor says no times of it; `ended_at` is that of the robot
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What a look at the artifact says of a scan. `result` only where it is told."""
 
     outcome: Outcome
@@ -373,8 +372,7 @@ def event(scan: NoticedScan, result: Result, digest: str, tag: str | None, facts
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ScanFacts:
+class ScanFacts(msgspec.Struct, frozen=True):
     """What the overview does not say. `pushed_by`: who pushed the artifact just before, for scans on push."""
 
     registry: str

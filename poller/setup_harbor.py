@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from poller import config_values as values
@@ -30,6 +30,7 @@ from poller.rows import CurrentUser, Server
 from poller.secret import Secret
 from poller.setup_asking import Edge, Given, Person, fitting
 from poller.setup_plan import HarborAnswers
+from poller.values import replace
 
 TIMEOUT = 15.0  # seconds; somebody waits
 ADMIN = "admin"

@@ -6,7 +6,6 @@ Harbor says nothing of it: an account without rights is answered an empty list, 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -15,6 +14,7 @@ from poller.events import PASSING, CoverageNews, Event, EventType, Gap, Phase, R
 from poller.knowledge import LONG_AGO
 from poller.logs import Log as Logger
 from poller.rows import AuditRow
+from poller.values import replace
 from state import Cursor, Store, Telling
 
 ACCOUNT = "account"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from poller.events import Gap
 from poller.jobs import EVERYTHING, over_routes
 from poller.lease import is_dead
 from poller.routes import Route
+from poller.values import replace
 from state import PAST, SHORT_PAUSE, Counts, Coverage, Cursor, Lease, Outcome, RouteState, Store, SweepPlace
 
 LEDGER_SPAN = timedelta(days=7)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from logging import WARNING
 from typing import Any
+
+import msgspec
 
 from poller import versions
 from poller.config import HarborConfig
@@ -39,8 +40,7 @@ BLIND = (
 NOTHING_VISIBLE = Trouble("audit.nothing_visible", "audit.nothing_visible_still", "audit.visible", WARNING)
 
 
-@dataclass(frozen=True, slots=True)
-class KnownServer:
+class KnownServer(msgspec.Struct, frozen=True):
     """What the state knows of Harbor: the registry's host, and the version where Harbor tells it."""
 
     registry: str

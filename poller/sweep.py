@@ -9,10 +9,11 @@ may have been told and forgotten (a project or a scanner comes back) is none eit
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from logging import WARNING
 from typing import TypeVar
+
+import msgspec
 
 from poller import comparison, scans
 from poller.activity import RepositoryFacts
@@ -28,6 +29,7 @@ from poller.rows import PAGE, Artifact
 from poller.scans import Result
 from poller.sight import Sight
 from poller.troubles import Trouble, Troubles
+from poller.values import replace
 from state import SWEEP, NoticedScan, Outcome, Store, SweepPlace
 
 SAVED_UP = timedelta(minutes=10)
@@ -69,13 +71,12 @@ def budget_left(place: SweepPlace | None, config: Config, now: datetime) -> floa
     return min(now - place.paid_until, SAVED_UP) / (timedelta(hours=1) / config.schedule.sweep_requests)
 
 
-@dataclass(slots=True)
-class _Found:
+class _Found(msgspec.Struct):
     """What a page of artifacts holds: `seen` needs no telling, `noticed` is to be looked at later."""
 
-    news: list[tuple[NoticedScan, Artifact, Result]] = field(default_factory=list)
-    seen: list[ReportFact] = field(default_factory=list)
-    noticed: list[NoticedScan] = field(default_factory=list)
+    news: list[tuple[NoticedScan, Artifact, Result]] = msgspec.field(default_factory=list)
+    seen: list[ReportFact] = msgspec.field(default_factory=list)
+    noticed: list[NoticedScan] = msgspec.field(default_factory=list)
 
 
 class Sweep:

@@ -12,7 +12,6 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import TypeVar
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -28,6 +27,7 @@ from poller.errors import OperatorError, OutOfTime, Temporary
 from poller.measures import Service, Sink, asking, ignore
 from poller.refusals import Meaning, Refusal, is_about_text, judge, seconds_named
 from poller.secret import Secret
+from poller.values import replace
 
 API_URL = "https://api.telegram.org"
 GENERAL_TOPIC = 1  # naming it is refused with "message thread not found"; who leaves it out writes there
@@ -41,8 +41,7 @@ _T = TypeVar("_T")
 # -- what becomes of a message ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True):
     """Telegram accepted it in `chat_id`. The rest says which detours were needed, and why the first of them."""
 
     message_id: int
@@ -53,24 +52,21 @@ class Sent:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Later:
+class Later(msgspec.Struct, frozen=True):
     """Nobody must act: try again, after so many seconds if Telegram named them. It may have been delivered."""
 
     reason: str
     after: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRefused:
+class ChatRefused(msgspec.Struct, frozen=True):
     """The operator must act. It says nothing about the message, which is to be kept and tried again slowly."""
 
     reason: str
     description: str
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRefused:
+class MessageRefused(msgspec.Struct, frozen=True):
     """This message can never be sent, not even without markup."""
 
     reason: str
@@ -80,16 +76,14 @@ class MessageRefused:
 Outcome = Sent | Later | ChatRefused | MessageRefused
 
 
-@dataclass(frozen=True, slots=True)
-class Edited:
+class Edited(msgspec.Struct, frozen=True):
     """The message has the new text, or had it already: an edit whose answer was lost may come again."""
 
     as_plain: bool = False
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CannotEdit:
+class CannotEdit(msgspec.Struct, frozen=True):
     """This message cannot be changed any more, for it is gone, too old, or left behind in a chat that has moved."""
 
     reason: str
@@ -227,8 +221,7 @@ class _Nothing(msgspec.Struct, frozen=True):
     """Of an answer to an edit nothing is needed but that it is one."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(msgspec.Struct, frozen=True):
     """What came over the wire, whole."""
 
     status: int
@@ -236,8 +229,7 @@ class _Answer:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _NoAnswer:
+class _NoAnswer(msgspec.Struct, frozen=True):
     """Nothing from Telegram itself. With a `remedy` a person must act; without, the next attempt may succeed."""
 
     reason: str
@@ -247,8 +239,7 @@ class _NoAnswer:
 # -- the client -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
+class _Attempt(msgspec.Struct, frozen=True):
     """What is sent where, and the detours that led here."""
 
     chat_id: int | str

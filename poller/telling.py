@@ -10,9 +10,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+
+import msgspec
 
 import formatters
 from poller import backoff, pacing, plan
@@ -25,6 +27,7 @@ from poller.pulse import ChatTrouble
 from poller.routes import DEFAULT, Route
 from poller.telegram import CannotEdit, ChatRefused, Edited, EditOutcome, Later, MessageRefused, Outcome, Sent, Telegram
 from poller.troubles import Trouble, Troubles
+from poller.values import replace
 from state import Due, GroupMessage, Mode, RouteState, Store
 
 ROUTE = DEFAULT
@@ -56,8 +59,7 @@ KEPT = Trouble("message.kept", "message.still_kept", "message.taken_again")
 _log = Log(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """One message was dealt with: so many events are now sent, folded or refused."""
 
     events: int
@@ -76,16 +78,14 @@ class Wait:
     look_in: float | None = field(default=1.0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
+class _Message(msgspec.Struct, frozen=True):
     """A text, and the deliveries that it tells."""
 
     text: str
     ids: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Chat:
+class _Chat(msgspec.Struct, frozen=True):
     """The chat at the moment at which it is told something. `history`: when messages and edits went lately."""
 
     id: int | str
@@ -98,8 +98,7 @@ class _Chat:
         return pacing.limits_for(self.id)
 
 
-@dataclass(slots=True)
-class _Agenda:
+class _Agenda(msgspec.Struct):
     """What is due: in `fresh` what is to be sent, in `edits` the messages to be changed, by group.
 
     `late`: those of the edits that have waited too long. `known`: groups that have a message. `holds`: what is not to
@@ -107,11 +106,11 @@ class _Agenda:
     was looked at.
     """
 
-    fresh: list[Due] = field(default_factory=list)
-    edits: dict[str, GroupMessage] = field(default_factory=dict)
-    late: list[str] = field(default_factory=list)
-    known: dict[str, GroupMessage] = field(default_factory=dict)
-    holds: list[plan.Hold] = field(default_factory=list)
+    fresh: list[Due] = msgspec.field(default_factory=list)
+    edits: dict[str, GroupMessage] = msgspec.field(default_factory=dict)
+    late: list[str] = msgspec.field(default_factory=list)
+    known: dict[str, GroupMessage] = msgspec.field(default_factory=dict)
+    holds: list[plan.Hold] = msgspec.field(default_factory=list)
     puts_off: bool = False
     sees_all: bool = True
 

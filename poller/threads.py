@@ -6,9 +6,10 @@ Pure. The times are those of the events, by Harbor's clock: rows may come late, 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
+
+import msgspec
 
 from poller.events import Event, EventType
 from poller.kin import cosign_tag
@@ -111,17 +112,16 @@ def _repository(event: Event) -> str:
 # -- what goes on -----------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Threads:
+class Threads(msgspec.Struct):
     """The threads that events of a page may join, and what became of them. `load`: what is stored of them.
 
     `past`: those of the page that were followed by another about the same, the newest last.
     """
 
     load: Callable[[Collection[str]], Mapping[str, Thread]]
-    known: dict[str, Thread | None] = field(default_factory=dict)
-    changed: dict[str, Thread] = field(default_factory=dict)
-    past: dict[str, list[Thread]] = field(default_factory=dict)
+    known: dict[str, Thread | None] = msgspec.field(default_factory=dict)
+    changed: dict[str, Thread] = msgspec.field(default_factory=dict)
+    past: dict[str, list[Thread]] = msgspec.field(default_factory=dict)
 
     def need(self, abouts: Collection[str]) -> None:
         """Load these at once, as far as they are not known yet."""

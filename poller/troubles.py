@@ -6,17 +6,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+
+import msgspec
 
 from poller.episodes import Episodes, News, Said
 from poller.errors import OperatorError
 from poller.logs import Log
+from poller.values import replace
 
 _log = Log(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(msgspec.Struct, frozen=True):
     """The words for a trouble: at its beginning, while it lasts, at its end.
 
     `level`: of the first two; by default it depends on whether a person must act. `about`: whose trouble it is.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from poller import pacing
 from poller.pulse import ChatTrouble
 from poller.telling import Teller, Told, Wait
+from poller.values import replace
 
 
 class Tellers:

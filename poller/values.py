@@ -1,6 +1,7 @@
-"""Plain values that are not changed but made anew: dataclasses, and Structs where there are many of them.
+"""Plain values that are not changed but made anew: Structs, and dataclasses where a field must not be shown.
 
-A Struct is made five times as fast as a frozen dataclass, which shows in what there is one of for each row of a log.
+A Struct is made five times as fast as a frozen dataclass, and defined fifty times as fast, which every start waits for.
+`replace` is always this one: that of `dataclasses` does not know Structs, and the type checker does not notice.
 """
 
 from __future__ import annotations

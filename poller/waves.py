@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from logging import INFO
 
@@ -25,6 +24,7 @@ from poller.plan import FEW
 from poller.reporting import LONGEST_WAVE, Reporter
 from poller.survey import Survey
 from poller.troubles import Trouble, Troubles
+from poller.values import replace
 from state import Mode, Store, Wave
 
 STILL_RUNNING = timedelta(minutes=30)

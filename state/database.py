@@ -242,7 +242,13 @@ def _make_for_owner(file: Path) -> None:
 
 
 def _sqlite_engine(url: URL) -> Engine:
-    engine = sqlalchemy.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    """Each connection fills caches of its own: as few as possible are used, and two kept, for who polls and who tells.
+
+    More than those are opened for as long as more threads want one at the same moment.
+    """
+    engine = sqlalchemy.create_engine(
+        url, pool_size=2, max_overflow=13, pool_use_lifo=True, connect_args={"timeout": BUSY_SECONDS}
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:

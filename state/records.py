@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -58,8 +57,7 @@ class Telling(msgspec.Struct, frozen=True, gc=False):
     along: tuple[Event, ...] = ()  # what it is a part of, or is called besides: it goes where these go
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(msgspec.Struct, frozen=True):
     """How far one audit log has been read.
 
     `row_id`/`op_time`: the newest row seen; with its time it is the witness that the log is still the same.
@@ -76,8 +74,7 @@ class Cursor:
     floor_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
+class Coverage(msgspec.Struct, frozen=True):
     """A line of the coverage ledger: what was read when, and what came of it. `error`: why nothing was covered."""
 
     log: str
@@ -90,8 +87,7 @@ class Coverage:
     polls: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(msgspec.Struct, frozen=True):
     """A pending delivery."""
 
     id: int
@@ -104,16 +100,14 @@ class Due:
     held_until: datetime | None = None  # until then we put it off ourselves
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True):
     """A push that was not told yet, and the group that it is in."""
 
     event: Event
     group: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """An event of a group. `waits`: it is told together with the others, and was not yet. `is_off`: nor will it be."""
 
     id: int  # of its delivery
@@ -122,8 +116,7 @@ class Member:
     is_off: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class GroupMessage:
+class GroupMessage(msgspec.Struct, frozen=True):
     """The message of a group. `touched_at`: when something was last told with it, be it by an edit."""
 
     message_id: int
@@ -131,8 +124,7 @@ class GroupMessage:
     touched_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class RouteState:
+class RouteState(msgspec.Struct, frozen=True):
     """What Telegram made us learn about a chat."""
 
     name: str
@@ -152,8 +144,7 @@ class RouteState:
         return self.blocked_until is not None and self.blocked_until > now
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryRecord:
+class DeliveryRecord(msgspec.Struct, frozen=True):
     route: str
     state: DeliveryState
     reason: str
@@ -161,8 +152,7 @@ class DeliveryRecord:
     message_id: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(msgspec.Struct, frozen=True):
     """What became of an event on a route, in full."""
 
     record: DeliveryRecord
@@ -174,8 +164,7 @@ class Fate:
     held_until: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """A recorded event, as `events` shows it."""
 
     event: Event
@@ -183,8 +172,7 @@ class Seen:
     deliveries: tuple[DeliveryRecord, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(msgspec.Struct, frozen=True):
     pending: int
     oldest_pending: datetime | None
     sent: int
@@ -193,8 +181,7 @@ class Counts:
     off: int
 
 
-@dataclass(frozen=True, slots=True)
-class Backlog:
+class Backlog(msgspec.Struct, frozen=True):
     """What waits on a route. `held`: put off by ourselves, as for the rest of a group, a digest or quiet hours."""
 
     due: int = 0
@@ -202,8 +189,7 @@ class Backlog:
     oldest_due: datetime | None = None  # since when that could have been told
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(msgspec.Struct, frozen=True):
     """Who works on this database, and until when by the holder's own clock, which may be wrong.
 
     `epoch` counts the holders, `beats` goes up as long as this one lives.
@@ -221,8 +207,7 @@ class Lease:
         return self.epoch, self.beats
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """A lease as its holder has it. It is worth nothing once the database names another owner or epoch."""
 
     name: str
@@ -244,8 +229,7 @@ class Outcome(StrEnum):
 SWEEP = "sweep "
 
 
-@dataclass(frozen=True, slots=True)
-class NoticedScan:
+class NoticedScan(msgspec.Struct, frozen=True):
     """A scan that was noticed. Its identity is the robot's name: every scan has its own robot.
 
     `list_digest`: the list of materials that it pushed, if it was an SBOM run.
@@ -273,8 +257,7 @@ class NoticedScan:
         return self.robot.startswith(SWEEP)
 
 
-@dataclass(frozen=True, slots=True)
-class Wave:
+class Wave(msgspec.Struct, frozen=True):
     """Scans that nobody asked for one by one, as of a scan-all, from the first result to the last.
 
     `group`: of their deliveries. `grew_at`: when a result was last added, by our clock. `singles`: how many of them
@@ -302,8 +285,7 @@ class Thread(msgspec.Struct, frozen=True, gc=False):
     members: int
 
 
-@dataclass(frozen=True, slots=True)
-class SweepPlace:
+class SweepPlace(msgspec.Struct, frozen=True):
     """How far the sweep for untold scan results has come.
 
     `baseline_at`: results from before that are never news. `paid_until`: the moment for which requests are paid.

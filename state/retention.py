@@ -6,10 +6,10 @@ Functions of an open transaction. Each forgets a portion at most, so that a poll
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Table, and_, bindparam, delete, func, or_, select, tuple_, update
 
 from poller.events import RowName, Source
@@ -24,8 +24,7 @@ _READ_AGAIN = 2500
 _ID_PARTS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Retention:
+class Retention(msgspec.Struct, frozen=True):
     """What is older than `before` may be forgotten. `is_swept`: whether the sweep goes on meeting artifacts.
 
     `threads_before`: the same of threads, which nothing joins any more after days.

@@ -131,6 +131,18 @@ def test_the_metrics_are_loaded_only_when_they_are_served() -> None:
     assert [module for module in OURS if "poller.exporter" in imports_of_ours(module)] == ["poller.commands.run"]
 
 
+def test_values_are_changed_in_one_way() -> None:
+    """What `dataclasses` has for it fails with a Struct, and the type checker does not notice."""
+    users = {
+        module
+        for module in OURS
+        for node in ast.walk(MODULES[module])
+        if isinstance(node, ast.stmt) and "dataclasses.replace" in _named(node)
+    }
+    assert not users
+    assert "poller.values.replace" in {name for node in MODULES["poller.sight"].body for name in _named(node)}
+
+
 def test_the_scheduler_is_only_in_the_daemon() -> None:
     """Jobs do not know when they are called."""
     assert importers("apscheduler") == {"poller.daemon"}
