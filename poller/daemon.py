@@ -291,10 +291,10 @@ class Shift:
         if self._heartbeat is not None:
             # Nobody waits for its end: a switch whose answer drips in holds nothing up.
             threading.Thread(target=self._keep_beating, daemon=True).start()
-        teller = threading.Thread(target=self._keep_delivering)
-        teller.start()
         self._schedule()
         self._scheduler.start()
+        teller = threading.Thread(target=self._keep_delivering)
+        teller.start()
         _log.info("daemon.started", harbor=self._config.harbor.url, chat_id=self._config.telegram.chat_id)
         sdnotify.notify("READY=1\nSTATUS=started")
         self._stop.wait()
