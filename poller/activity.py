@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from poller.errors import HarborGarbled
-from poller.rows import parse_time
+from poller.rows import NOT_JSON, parse_time
 
 Moment = Literal["push_time", "pull_time"]
 
@@ -71,5 +71,5 @@ def newest(field: Moment) -> Callable[[bytes], datetime | None]:
 def _decode(decoder: msgspec.json.Decoder[_T], body: bytes, expected: str) -> _T:
     try:
         return decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except NOT_JSON as error:
         raise HarborGarbled(f"the answer is not {expected}: {error}") from None

@@ -291,10 +291,10 @@ class Shift:
         if self._heartbeat is not None:
             # Nobody waits for its end: a switch whose answer drips in holds nothing up.
             threading.Thread(target=self._keep_beating, daemon=True).start()
-        teller = threading.Thread(target=self._keep_delivering)
-        teller.start()
         self._schedule()
         self._scheduler.start()
+        teller = threading.Thread(target=self._keep_delivering)
+        teller.start()
         _log.info("daemon.started", harbor=self._config.harbor.url, chat_id=self._config.telegram.chat_id)
         sdnotify.notify("READY=1\nSTATUS=started")
         self._stop.wait()
@@ -334,7 +334,7 @@ class Shift:
         known = 0.0
         while not self._is_over.wait(_CLOCK_SECONDS):
             step = self._clock.step()
-            if step and abs(step - known) > 1:
+            if step and (abs(step - known) > 1 or any_sleeps(self._scheduler.get_jobs())):
                 reschedule(self._scheduler.get_jobs(), self._wall_clock())
             known = step
 
@@ -550,6 +550,12 @@ def overdue(scheduled: Sequence[Job], now: datetime) -> list[str]:
     """The jobs that their schedule has forgotten: one that is still busy has its next run ahead of it."""
     due_at = {job.id: getattr(job, "next_run_time", None) for job in scheduled}  # none before the schedule begins
     return [name for name, at in due_at.items() if at is not None and at < now - _LATE]
+
+
+def any_sleeps(scheduled: Sequence[Job]) -> bool:
+    """Whether a job waits to be woken, as the one that follows the clock: if the machine was halted while that looked,
+    it saw no step and lay down, although there is one."""
+    return any(getattr(job, "next_run_time", None) is None for job in scheduled)
 
 
 def reschedule(scheduled: Sequence[Job], now: datetime) -> None:

@@ -15,7 +15,9 @@ from typing import Any, Self
 
 import msgspec
 
-_ROW_KEY = re.compile(r"(audit_log(?:_ext)?):(-?\d{1,19}):(\d{4}-\d\d-\d\dT[\d:.]+\+00:00)")
+_ROW_KEY = re.compile(r"(audit_log(?:_ext)?):(-?\d{1,19}):(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00)")
+_ROW_IDS = range(-(2**63), 2**63)
+"""What a database takes for one."""
 
 ANONYMOUS = "anonymous"  # the audit log's word for a caller without a name; webhooks say ""
 
@@ -110,8 +112,10 @@ class RowName(msgspec.Struct, frozen=True, gc=False):
     def of_key(cls, key: str) -> Self | None:
         """None for what is no row's key."""
         found = _ROW_KEY.fullmatch(key)
+        if found is None or int(found[2]) not in _ROW_IDS:
+            return None
         try:
-            return cls(Source(found[1]), int(found[2]), datetime.fromisoformat(found[3])) if found else None
+            return cls(Source(found[1]), int(found[2]), datetime.fromisoformat(found[3]))
         except ValueError:
             return None
 

@@ -416,7 +416,7 @@ class Harbor:
         deadline = min(time.monotonic() + 2 * timeout, self._deadline.at if self._deadline else math.inf)
         request = self._prepared(path, params, {**(headers or {}), "X-Request-Id": request_id})
         with self._session.send(request, timeout=timeout, allow_redirects=False, **self._settings()) as response:
-            if response.cookies:
+            if "Set-Cookie" in response.headers:  # which may as well take one back
                 self._template = None
             body = bodies.read(response.raw, most=_MOST_BYTES, end=deadline)
             return Answer(self._where(path), response.url, request_id, response.status_code, response.headers, body)

@@ -27,6 +27,10 @@ PAGE = 100
 
 _T = TypeVar("_T")
 _LONGEST_RAW = 2000
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError)
+"""What the library raises for bytes that are no JSON; the second for what is no UTF-8 in a text."""
+_ODD = (msgspec.ValidationError, OverflowError)
+"""The second: a time that is in no year of UTC."""
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d+))?\s*([+-]\d\d:?\d\d)?")
 
 
@@ -37,7 +41,7 @@ class AuditRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     exist since 2.13. What Harbor does not say has names that no row has.
     """
 
-    id: int
+    id: Annotated[int, msgspec.Meta(le=2**63 - 1)]
     op_time: Annotated[datetime, msgspec.Meta(tz=True)]
     operation: str = ""
     resource_type: str = ""
@@ -143,13 +147,18 @@ def audit_rows(body: bytes, table: Source, project: str | None) -> tuple[AuditRo
     Raises HarborGarbled when the body is no JSON list at all.
     """
     try:
-        rows = _rows.decode(body) or ()
-    except msgspec.ValidationError:
-        return tuple(_repaired(_decode(_raw_rows, body, "a list of audit rows") or (), table, project))
-    except msgspec.DecodeError as error:
+        return _audit_rows(body, table, project)
+    except NOT_JSON as error:
         raise HarborGarbled(_not_json(body, error)) from None
-    is_as_it_is = table is Source.NEW_LOG and project is None and all(row.op_time.tzinfo is UTC for row in rows)
-    return rows if is_as_it_is else tuple(_audit_row(row, table, project) for row in rows)
+
+
+def _audit_rows(body: bytes, table: Source, project: str | None) -> tuple[AuditRow, ...]:
+    try:
+        rows = _rows.decode(body) or ()
+        is_as_it_is = table is Source.NEW_LOG and project is None and all(row.op_time.tzinfo is UTC for row in rows)
+        return rows if is_as_it_is else tuple(_audit_row(row, table, project) for row in rows)
+    except _ODD:
+        return tuple(_repaired(_decode(_raw_rows, body, "a list of audit rows") or (), table, project))
 
 
 def _audit_row(row: AuditRow, table: Source, project: str | None) -> AuditRow:
@@ -160,7 +169,7 @@ def _repaired(raws: Iterable[msgspec.Raw], table: Source, project: str | None) -
     for raw in raws:
         try:
             yield _audit_row(msgspec.json.decode(raw, type=AuditRow), table, project)
-        except msgspec.ValidationError:
+        except _ODD:
             yield _repair(bytes(raw), table, project)
 
 
@@ -397,7 +406,7 @@ def error_message(body: bytes) -> str | None:
     """What Harbor's error body says (may be ""), or None when the body is not one."""
     try:
         errors = _errors.decode(body).errors
-    except msgspec.DecodeError:
+    except NOT_JSON:
         return None
     return "; ".join(each.message or each.code for each in errors)
 
@@ -454,7 +463,7 @@ def _decode(decoder: msgspec.json.Decoder[_T], body: bytes, expected: str) -> _T
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise HarborGarbled(f"the answer is JSON, but not {expected}: {error}") from None
-    except msgspec.DecodeError as error:
+    except NOT_JSON as error:
         raise HarborGarbled(_not_json(body, error)) from None
 
 

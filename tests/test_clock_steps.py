@@ -20,7 +20,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from demo.harbor import HarborStandIn, World
 from demo.telegram import Kind, TelegramStandIn
 from poller.clock_steps import SteadyClock
-from poller.daemon import overdue, reschedule
+from poller.daemon import any_sleeps, overdue, reschedule
 from tests.harness import NOON, ROOT, TOKEN, run_poller, wait_for, write_conf
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -111,6 +111,17 @@ def test_what_runs_by_the_calendar_runs_at_its_next_time(scheduler: BackgroundSc
     night = datetime(2026, 11, 25, 3, tzinfo=UTC)
     assert next_run(scheduler, nightly, night, NOON - DAY) == night - DAY
     assert next_run(scheduler, nightly, night, NOON + DAY) == night
+
+
+def test_a_job_that_sleeps_is_woken(scheduler: BackgroundScheduler) -> None:
+    """So that a step over which it fell asleep is followed."""
+    job = scheduler.add_job(int, IntervalTrigger(seconds=1), next_run_time=NOON)
+    assert not any_sleeps(scheduler.get_jobs())
+    job.pause()
+    assert any_sleeps(scheduler.get_jobs())
+    reschedule(scheduler.get_jobs(), NOON + HOUR)
+    assert not any_sleeps(scheduler.get_jobs())
+    assert job.next_run_time == NOON + HOUR
 
 
 def test_a_job_that_is_forgotten_is_noticed(scheduler: BackgroundScheduler) -> None:

@@ -419,6 +419,16 @@ def test_one_connection_and_one_session_serve_all_questions(wax: Wax) -> None:
     assert harbor.requests_sent == 3
 
 
+def test_a_cookie_that_was_taken_back_is_not_sent_again(wax: Wax) -> None:
+    """Whoever stands before Harbor would refuse it every time."""
+    harbor = client(wax.url)
+    gone = b"HTTP/1.1 200 OK\r\nSet-Cookie: sid=; Path=/; Max-Age=0\r\nContent-Length: 2\r\n\r\n[]"
+    wax.replies = [Reply(), Reply(raw=gone)]
+    for _ in range(3):
+        harbor.rows_from(NEW, 1)
+    assert [request.headers["Cookie"] for request in wax.requests] == [None, "sid=s1", None]
+
+
 def test_credentials_are_sent_as_utf_8(wax: Wax) -> None:
     client(wax.url).rows_from(NEW, 1)
     kind, _, text = wax.last.headers["Authorization"].partition(" ")

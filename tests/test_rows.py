@@ -177,6 +177,24 @@ def test_a_row_without_a_time_has_the_same_key_wherever_it_stands() -> None:
     assert page(ROW, untimed)[1].name == only(untimed).name
 
 
+@pytest.mark.parametrize("odd", [{"id": 2**63}, {"op_time": "0001-01-01T00:00:00+08:05"}])
+def test_what_no_database_and_no_calendar_holds_does_not_lose_the_page(odd: dict[str, object]) -> None:
+    """Neither a number that is too large nor a time that is in no year of UTC."""
+    strange, usual = page(ROW | odd, ROW)
+    assert strange.raw
+    assert strange.id < 2**63
+    assert (usual.id, usual.raw) == (501, "")
+
+
+@pytest.mark.parametrize("others", [[], [ROW | {"id": "502"}]])
+def test_what_is_no_utf_8_is_garbled(others: list[object]) -> None:
+    with pytest.raises(HarborGarbled):
+        rows.audit_rows(json.dumps([*others, ROW]).encode().replace(b"alice", b"al\xffce"), Source.NEW_LOG, None)
+    with pytest.raises(HarborGarbled):
+        rows.repository_created(b'{"creation_time": "\xff"}')
+    assert rows.error_message(b'{"errors": [{"code": "\xff"}]}') is None
+
+
 def test_fields_that_we_do_not_know_are_left_alone() -> None:
     assert only(ROW | {"source_ip": "10.0.0.1", "table": "x", "raw": "y"}) == only(ROW)
 

@@ -167,6 +167,13 @@ def test_only_recorded_keys_are_known(store: Store) -> None:
     assert store.known_keys([]) == frozenset()
 
 
+def test_a_key_beyond_all_numbers_and_times_is_nobodys(store: Store) -> None:
+    """People type keys; what no database holds is no mistake of the program."""
+    last = "9999-12-31T23:59:59.999999+00:00"
+    for number, time in ((2**63 - 1, last), (2**63, last[:23] + last[26:]), (-(2**63) - 1, NOW.isoformat())):
+        assert store.event(f"{LOG}:{number}:{time}") is None
+
+
 def test_events_position_coverage_and_knowledge_are_written_together(store: Store) -> None:
     """One call writes everything that a page of the log brought."""
     learnt = Changes(tags=(TagFact("team/app", "1.27", DIGEST, NOW),))

@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from multiprocessing.connection import Connection
@@ -343,6 +343,18 @@ def old_file(tmp_path: Path, revision: str) -> Path:
 
 def upgraded(file: Path) -> None:
     Store.open(f"sqlite:///{file}", HARBOR, ROUTE).close()
+
+
+def test_what_leans_on_nothing_holds_up_no_upgrade(old_file: Path) -> None:
+    """Whoever deletes by hand, with SQLite's own program, has no foreign keys; the rows left over nobody reads."""
+    with closing(sqlite3.connect(old_file)) as connection, connection:
+        connection.execute("DELETE FROM events WHERE id = 1")
+        connection.execute("UPDATE events SET harbor_id = 99 WHERE id = 2")
+        kept = connection.execute("SELECT id FROM events WHERE harbor_id = 1 ORDER BY id").fetchall()
+    upgraded(old_file)
+    with closing(sqlite3.connect(old_file)) as connection:
+        assert connection.execute("SELECT id FROM events ORDER BY id").fetchall() == kept
+        assert connection.execute("SELECT DISTINCT event_id FROM deliveries ORDER BY 1").fetchall() == kept
 
 
 def names(folder: Path) -> list[str]:

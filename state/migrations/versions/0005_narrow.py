@@ -28,15 +28,20 @@ def upgrade() -> None:
 
 
 def _rebuild() -> None:
-    """SQLite changes no columns. Deliveries first: without the events they lean on, they would be deleted, too."""
+    """SQLite changes no columns. Deliveries first: without the events they lean on, they would be deleted, too.
+
+    What leans on nothing, since somebody deleted by hand where foreign keys are off, stays behind.
+    """
     _make_events('events_new')
     _make_deliveries('deliveries_new', 'events_new')
     events, deliveries = _columns('events'), _columns('deliveries')
     narrow = [f"CASE WHEN {IS_ROW} THEN NULL ELSE key END" if name == 'key'
               else f"CASE WHEN {IS_ROW} THEN source_id END" if name == 'source_id' else name for name in events]
-    op.execute(f"INSERT INTO events_new ({', '.join(events)}) SELECT {', '.join(narrow)} FROM events ORDER BY id")
+    op.execute(f"INSERT INTO events_new ({', '.join(events)}) SELECT {', '.join(narrow)} FROM events "
+               "WHERE harbor_id IN (SELECT id FROM harbors) ORDER BY id")
     names = ', '.join(deliveries)
-    op.execute(f"INSERT INTO deliveries_new ({names}) SELECT {names} FROM deliveries ORDER BY id")
+    op.execute(f"INSERT INTO deliveries_new ({names}) SELECT {names} FROM deliveries "
+               "WHERE event_id IN (SELECT id FROM events_new) ORDER BY id")
     for table in ('deliveries', 'events'):
         op.drop_table(table)
     for table in ('events', 'deliveries'):
