@@ -31,8 +31,8 @@ HELD = timedelta(hours=1)
 """What a backfill found that was killed is told so much later, by whoever tells."""
 BATCH = 1000
 """Rows in a transaction: each has its price, and what a kill undoes is read again."""
-MOST_FACTS = 2000
-"""Tags that are kept in mind, those used last: a period may have millions, and the state has the others."""
+MOST_FACTS = 5000
+"""Tags that are kept in mind, those used last, 4 MB of them: a period may have millions, and the state has the others."""
 LONGEST_SEARCH = timedelta(days=30)
 
 

@@ -18,11 +18,13 @@ Moments = Callable[[datetime | None], Any]
 
 def insert(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
     """Write these rows. Raises what SQLAlchemy does."""
+    if not rows:
+        return
     quote = connection.dialect.identifier_preparer.quote
     into = f"{quote(table.name)} ({', '.join(map(quote, columns))})"
     if connection.dialect.name == "postgresql":
         _copy(connection, into, rows)
-    elif rows:
+    else:
         connection.exec_driver_sql(f"INSERT INTO {into} VALUES ({', '.join('?' * len(columns))})", list(rows))
 
 

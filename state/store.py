@@ -1232,7 +1232,7 @@ class Store:
     def event(self, key: str) -> tuple[Seen, tuple[Fate, ...]] | None:
         """An event, and all that is known of what became of it."""
         with self._reading() as connection:
-            row = connection.execute(self._events().where(self._is_key(key))).one_or_none()
+            row = connection.execute(self._events().where(self._is_key(key))).first()
             if row is None:
                 return None
             deliveries = t.deliveries.c
