@@ -32,7 +32,7 @@ HELD = timedelta(hours=1)
 BATCH = 1000
 """Rows in a transaction: each has its price, and what a kill undoes is read again."""
 MOST_FACTS = 5000
-"""Tags that are kept in mind, those used last, 4 MB of them: a period may have millions, and the state has the others."""
+"""Tags that are kept in mind, those used last: 4 MB of them. A period may have millions; the state has the others."""
 LONGEST_SEARCH = timedelta(days=30)
 
 
