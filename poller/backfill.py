@@ -17,7 +17,7 @@ from hashlib import sha256
 
 from poller.events import Event, EventType, Reason, Source
 from poller.harbor import Harbor, Log
-from poller.jobs import AuditPoller
+from poller.jobs import BATCH, AuditPoller
 from poller.knowledge import Changes, Knowledge
 from poller.normalize import Entry
 from poller.rows import AuditRow
@@ -29,8 +29,6 @@ SETTLED = timedelta(minutes=5)
 """A window that ended less than this ago may still get a late row, so it is not noted as done."""
 HELD = timedelta(hours=1)
 """What a backfill found that was killed is told so much later, by whoever tells."""
-BATCH = 1000
-"""Rows in a transaction: each has its price, and what a kill undoes is read again."""
 MOST_FACTS = 5000
 """Tags that are kept in mind, those used last: 4 MB of them. A period may have millions; the state has the others."""
 LONGEST_SEARCH = timedelta(days=30)

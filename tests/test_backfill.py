@@ -17,8 +17,9 @@ import pytest
 from demo.harbor import POLLER, HarborStandIn, World
 from demo.telegram import TelegramStandIn
 from poller import config as configuration
-from poller.backfill import BATCH, HELD, Backfill, Wanted
+from poller.backfill import HELD, Backfill, Wanted
 from poller.events import Event, EventType
+from poller.jobs import BATCH
 from poller.rows import PAGE
 from poller.standing import pauses
 from state import Coverage, Cursor, DeliveryState, Mode, Store, Telling
