@@ -452,9 +452,18 @@ def _fail_over(site: Site, how: signal.Signals) -> None:
         _continue_stale(site, leader)
 
 
+def _halt(site: Site, leader: Process) -> None:
+    """Not amid a transaction: on SQLite that locks everybody out until it goes on, as docs/decisions.md says (6)."""
+    leader.signal(signal.SIGSTOP)
+    while site.database.is_locked:
+        leader.signal(signal.SIGCONT)
+        time.sleep(site.dice.uniform(0.01, 0.1))
+        leader.signal(signal.SIGSTOP)
+
+
 def _take_over(site: Site, leader: Process, how: signal.Signals) -> float | None:
     """Seconds from the leader's end to the first question of the next one."""
-    leader.signal(how)
+    _halt(site, leader) if how is signal.SIGSTOP else leader.signal(how)
     now = datetime.now(UTC)
     site.causes.append(
         Cause(now, "leader killed" if how is signal.SIGKILL else "leader stopped", now - site.kill_window)

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -55,6 +55,17 @@ class Sqlite:
             connection.execute("ROLLBACK")
         finally:
             connection.close()
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether somebody is writing at this moment."""
+        with closing(sqlite3.connect(self._file, timeout=0, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+            connection.execute("ROLLBACK")
+            return False
 
     def fill(self) -> None:
         if not self.is_mounted:
@@ -103,6 +114,11 @@ class Postgresql:
     @property
     def environment(self) -> dict[str, str]:
         return {}
+
+    @property
+    def is_locked(self) -> bool:
+        """The server itself ends a transaction that stands still."""
+        return False
 
     def lock(self, seconds: float) -> None:
         """Somebody vacuums, or changes a table, for so long."""
