@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -90,11 +92,14 @@ def take(store: Store, owner: Owner, now: datetime, watch: Watch | None = None, 
     )
 
 
-def stand_by(store: Store, seconds: float, owner: Owner = ME) -> Grant | Lease:
-    """What is answered to who looks again and again, for so long."""
+def stand_by(
+    store: Store, seconds: float, owner: Owner = ME, *, when_looked: Callable[[], object] = lambda: None
+) -> Grant | Lease:
+    """What is answered to who looks again and again, for so long. `when_looked`: called after the first look."""
     watch = Watch()
     candidate = Candidate(store, owner, POLLER, watch)
     answer = candidate.ask(NOW)
+    when_looked()
     while isinstance(answer, Lease) and watch.seconds < 100 + seconds:
         watch.sleep(LOOK_SECONDS)
         answer = candidate.ask(NOW)
@@ -194,11 +199,11 @@ def test_of_several_that_stand_by_one_wins(store: Store, state_url: str) -> None
     """They notice the silence at the same moment; the others stand by for the winner."""
     take(store, STRANGER, NOW)
     stores = [Store.open(state_url, HARBOR, "telegram") for _ in range(3)]
+    owners = [replace(ME, machine=f"host-{number}") for number in range(3)]
+    all_have_looked = Barrier(3)  # their clocks go on at once: who began later would see the winner silent for as long
+    stand = partial(stand_by, seconds=KEEP_SECONDS, when_looked=all_have_looked.wait)
     with ThreadPoolExecutor(3) as pool:
-        owners = [replace(ME, machine=f"host-{number}") for number in range(3)]
-        answers = list(
-            pool.map(lambda each: stand_by(each[0], KEEP_SECONDS, each[1]), zip(stores, owners, strict=True))
-        )
+        answers = list(pool.map(lambda each: stand(each[0], owner=each[1]), zip(stores, owners, strict=True)))
     for each in stores:
         each.close()
     (winner,) = (answer for answer in answers if isinstance(answer, Grant))
