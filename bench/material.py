@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
 
 from bench.log import REPOSITORIES, RowLog
 from demo.harbor import POLLER, Account, World
@@ -32,10 +31,6 @@ class Clock:
 
     def __init__(self, now: datetime = START) -> None:
         self.now = now
-
-    @classmethod
-    def as_it_is(cls) -> Self:
-        return cls(datetime.now(UTC))
 
     def __call__(self) -> datetime:
         return self.now

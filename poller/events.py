@@ -88,7 +88,8 @@ class Source(StrEnum):
     WATCH = "watch"  # this program's own watch over what it can see
 
 
-LOGS = frozenset({Source.OLD_LOG, Source.NEW_LOG})
+LOGS = (Source.NEW_LOG, Source.OLD_LOG)
+"""Where rows are."""
 
 
 class RowName(msgspec.Struct, frozen=True, gc=False):

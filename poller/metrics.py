@@ -30,7 +30,7 @@ from prometheus_client.registry import Collector
 
 from poller import __version__
 from poller.config import Config
-from poller.events import EventType, Reason, Source
+from poller.events import LOGS, EventType, Reason
 from poller.measures import (
     NO_ANSWER,
     Asked,
@@ -56,7 +56,6 @@ M = TypeVar("M", bound=MetricWrapperBase)
 _PREFIX = "harbor_poller"
 _TASKS = ("poll", "sweep", "watch", "deliver", "prune", "daily", "heartbeat")
 """The jobs of the daemon. Their label is not `job`: that is Prometheus' own, for where it has scraped."""
-_LOGS = (Source.NEW_LOG, Source.OLD_LOG)
 _METHODS = ("sendMessage", "editMessageText")
 _ENDS = tuple(state for state in DeliveryState if state is not DeliveryState.PENDING)
 _OUTCOMES = tuple(outcome for outcome in Outcome if outcome is not Outcome.RUNNING)
@@ -107,9 +106,9 @@ class Metrics:
 
     def _define_work(self, routes: Sequence[str]) -> None:
         about = "Rows of the audit log that were read; the newest ones are read again by each poll."
-        self._rows = self._counter("audit_rows_read", about, log=_LOGS)
+        self._rows = self._counter("audit_rows_read", about, log=LOGS)
         about = "Rows of the audit log that were not met before."
-        self._new_rows = self._counter("audit_rows_new", about, log=_LOGS)
+        self._new_rows = self._counter("audit_rows_new", about, log=LOGS)
         self._events = self._counter("events_recorded", "Events that were recorded, by type.", type=EventType)
         about = "Deliveries that came to their end, by route: an event on a route is sent, folded, refused or off."
         self._deliveries = self._counter("deliveries", about, route=routes, state=_ENDS)

@@ -12,13 +12,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Table, and_, bindparam, delete, func, or_, select, tuple_, update
 
-from poller.events import RowName, Source
+from poller.events import LOGS, RowName, Source
 from state import bitmap
 from state import schema as t
 from state.records import PAST, DeliveryState, Outcome
 
 PORTION = 5000
-_LOGS = (Source.OLD_LOG, Source.NEW_LOG)
 _READ_AGAIN = 2500
 """Rows so near to their log's cursor may be read again: more than `reading.MOST_GAP`."""
 _ID_PARTS = 500
@@ -77,7 +76,7 @@ class Retention(msgspec.Struct, frozen=True):
             events.occurred_at < self.before,
             events.seen_at < self.before,
             events.id.not_in(pending),
-            or_(events.source.not_in(_LOGS), *passed),
+            or_(events.source.not_in(LOGS), *passed),
         )
 
     def _rest(self) -> Iterator[tuple[Any, ...]]:
@@ -150,7 +149,7 @@ class Retention(msgspec.Struct, frozen=True):
         connection.execute(mine.values(pruned_before=self.before))
 
     def _remember_rows(self, connection: Connection, events: Collection[Any]) -> None:
-        for source in _LOGS:
+        for source in LOGS:
             ids = (row.source_id for row in events if row.source == source)
             for block, rows in bitmap.by_block(ids).items():
                 self._add_bits(connection, source, block, rows)

@@ -35,7 +35,7 @@ from sqlalchemy import (
 )
 
 from poller.errors import LeaseTaken, PollerError, StateError
-from poller.events import CoverageNews, Day, Event, EventType, Gap, Reason, Repository, RowName, Scan, Source
+from poller.events import LOGS, CoverageNews, Day, Event, EventType, Gap, Reason, Repository, RowName, Scan, Source
 from poller.knowledge import (
     ROBOT_LIVES,
     SAME_DELETION,
@@ -377,7 +377,7 @@ class Store:
         query = select(func.max(t.events.c.seen_at)).where(
             t.events.c.harbor_id == self._harbor_id,
             t.events.c.occurred_at >= since,
-            t.events.c.source.in_([Source.OLD_LOG, Source.NEW_LOG]),
+            t.events.c.source.in_(LOGS),
             *([t.events.c.type == kind] if kind else []),
         )
         with self._reading() as connection:
